@@ -1,0 +1,1 @@
+"""What both wings share: settings, edits, errors. Imports nothing else of preflight."""

@@ -1,0 +1,66 @@
+"""The exceptions a user can meet, and the exit code each one ends the command with.
+
+PreflightError                   1  something preflight did not foresee
+├── InputError                   2  what was given cannot be used: a key, a value, a file, a module
+│   ├── ConfigError              2  the configuration of this run
+│   ├── TaskError                2  the user's model, data, losses or metric
+│   └── ConfigFileError          2  the file to correct: unreadable, or a mapping that does not fit it
+├── NothingTrainedError          3  no trial at all ended with a score
+├── NotReproducedError           4  `preflight verify` got another score than the run recorded
+└── Interrupted                130  Ctrl-C: finished trials and a partial report stay
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PreflightError(Exception):
+    """Root of every error that is reported without a traceback."""
+
+    exit_code = 1
+
+
+class InputError(PreflightError):
+    """Something given to preflight cannot be used."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A key, group or value of the configuration is wrong."""
+
+
+class TaskError(InputError):
+    """The user's model, data, losses or metric cannot be trained as given."""
+
+
+class ConfigFileError(InputError):
+    """The file to correct cannot be read, or a mapping does not fit it."""
+
+
+class NothingTrainedError(PreflightError):
+    """Not a single trial ended with a score."""
+
+    exit_code = 3
+
+
+class NotReproducedError(PreflightError):
+    """A written config did not give the score that was recorded for it."""
+
+    exit_code = 4
+
+
+class Interrupted(PreflightError):
+    """The user stopped the run."""
+
+    exit_code = 130
+
+
+def alternatives(name: str, known: Iterable[str]) -> str:
+    """Phrase for an error text: the nearest known name, and all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}known: {', '.join(names) if names else '(none)'}"
