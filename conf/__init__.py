@@ -1,0 +1,1 @@
+"""What is trained: Hydra's primary search path."""

@@ -1,0 +1,1 @@
+"""How it is searched: Hydra's second search path."""

@@ -1,0 +1,1 @@
+"""Judgements of a recording: pure functions, no torch."""

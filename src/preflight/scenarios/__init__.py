@@ -1,0 +1,1 @@
+"""Training tasks that ship with preflight; no rule knows their names."""

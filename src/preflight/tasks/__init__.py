@@ -1,0 +1,1 @@
+"""What a user trains, as a Job that a trial can run."""

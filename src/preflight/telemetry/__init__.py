@@ -1,0 +1,1 @@
+"""What a trial leaves behind: recorder (torch) -> run directory -> Recording (no torch)."""

@@ -1,0 +1,1 @@
+"""Short training runs: settings in, recorded trajectory and outcome out."""

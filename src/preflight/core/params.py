@@ -1,0 +1,67 @@
+"""The settings that one trial trains with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TypeAlias
+
+ParamValue: TypeAlias = str | int | float | bool | None
+
+NESTED = ("loss_weights", "normalization", "extras")
+
+
+@dataclass(frozen=True)
+class Params:
+    """Settings of one training run.
+
+    ``lr`` is the peak learning rate of the group whose ratio is 1. ``warmup_fraction`` is a share of the run and not
+    a number of steps, so that it keeps its meaning in a shorter trial and at another batch size. ``None`` for
+    ``weight_decay`` leaves the optimizer's own default, for ``clip_norm`` it means no clipping. ``normalization``
+    names an option per input field. ``extras`` are keyword arguments of the model factory.
+    """
+
+    lr: float
+    batch_size: int
+    warmup_fraction: float = 0.0
+    shuffle: bool = True
+    weight_decay: float | None = None
+    clip_norm: float | None = None
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+    normalization: Mapping[str, str] = field(default_factory=dict)
+    extras: Mapping[str, ParamValue] = field(default_factory=dict)
+
+    def flat(self) -> dict[str, ParamValue]:
+        """One level: ``loss_weights.video`` and ``normalization.input`` are dotted, extras stand by their own name."""
+        flat: dict[str, ParamValue] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name not in NESTED:
+                flat[item.name] = value
+                continue
+            prefix = "" if item.name == "extras" else f"{item.name}."
+            flat |= {f"{prefix}{name}": inner for name, inner in value.items()}
+        return flat
+
+    def with_values(self, values: Mapping[str, ParamValue]) -> Params:
+        """Copy with the given flat names changed; a name that is not a setting yet becomes an extra."""
+        changed: dict[str, object] = {}
+        nested: dict[str, dict[str, ParamValue]] = {name: dict(getattr(self, name)) for name in NESTED}
+        for name, value in values.items():
+            group, _, inner = name.partition(".")
+            if inner and group in NESTED:
+                nested[group][inner] = value
+            elif name in self.__dataclass_fields__:
+                changed[name] = value
+            else:
+                nested["extras"][name] = value
+        return replace(self, **changed, **nested)  # type: ignore[arg-type]
+
+    def changes_from(self, other: Params) -> dict[str, ParamValue]:
+        """Flat settings whose value is another one here than in ``other``, in the order of the fields."""
+        theirs = other.flat()
+        return {name: value for name, value in self.flat().items() if theirs.get(name) != value}
+
+    def key(self) -> tuple[tuple[str, ParamValue], ...]:
+        """Hashable identity: equal settings have equal keys."""
+        return tuple(sorted(self.flat().items()))

@@ -1,0 +1,172 @@
+"""How it is searched: the `space` and `budget` groups of the configuration, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from preflight.core.errors import ConfigError, alternatives
+from preflight.core.params import ParamValue
+from preflight.core.section import Section, check_integer, check_number
+
+NORMALIZATIONS = (
+    "none",
+    "standardize",
+    "log_standardize",
+    "robust",
+    "minmax",
+    "batch_norm",
+    "layer_norm",
+    "per_kind",
+)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Values of one setting: a list of ``choices``, or a range; ``None`` as a bound leaves it to the range stage."""
+
+    choices: tuple[ParamValue, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    integer: bool = False
+
+
+@dataclass(frozen=True)
+class SpaceSettings:
+    """An axis per setting. A setting that is not here keeps today's value; ``None`` leaves the choice to preflight."""
+
+    lr: Axis | None
+    plain: Mapping[str, Axis]
+    normalization: Mapping[str, Axis] | None
+    loss_weights: Mapping[str, Axis] | None
+
+
+@dataclass(frozen=True)
+class BudgetSettings:
+    """Sizes of the stages. Steps are optimizer steps at today's batch size; other batch sizes see as many samples."""
+
+    trials: int
+    trial_steps: int
+    rungs: int
+    range_steps: int
+    range_seeds: int
+    candidates: int
+    seeds: int
+    confirm_steps: int
+    validation_samples: int
+    timeout_s: float | None = None
+
+
+PLAIN = ("warmup_fraction", "batch_size", "shuffle", "weight_decay", "clip_norm")
+POSITIVE = ("lr", "batch_size", "clip_norm")
+FROM_ZERO = ("warmup_fraction", "weight_decay")
+
+
+def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tuple[str, ...]) -> SpaceSettings:
+    """Check the `space` group; ``extra`` is the model's own ``space`` and wins where both name an axis."""
+    merged = {**values, **extra}
+    merged["extras"] = {**(values.get("extras") or {}), **(extra.get("extras") or {})}
+    section = Section(merged, "space", ("lr", *PLAIN, "normalization", "loss_weights", "extras"))
+    plain = {name: section.get(name) for name in PLAIN} | section.mapping("extras")
+    weights = section.get("loss_weights", "keep")
+    if isinstance(weights, Mapping):
+        for name in weights:
+            if name not in losses:
+                raise ConfigError(f"space.loss_weights names '{name}'; {alternatives(str(name), losses)}")
+    return SpaceSettings(
+        lr=_axis(section.get("lr"), "space.lr", default_log=True),
+        plain={
+            name: axis for name, value in plain.items() if (axis := _axis(value, f"space.{name}")) is not None
+        },
+        normalization=_group(section.get("normalization", "keep"), "space.normalization", default_log=False),
+        loss_weights=_group(weights, "space.loss_weights", default_log=True),
+    )
+
+
+def _group(value: Any, path: str, *, default_log: bool) -> dict[str, Axis] | None:
+    """``auto`` -> None, ``keep`` -> no axis, a mapping -> an axis each."""
+    if value == "auto":
+        return None
+    if value == "keep":
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{path} must be auto, keep, or a mapping of names to values, got {value!r}")
+    axes = {str(name): _axis(item, f"{path}.{name}", default_log=default_log) for name, item in value.items()}
+    return {name: axis for name, axis in axes.items() if axis is not None}
+
+
+def _axis(value: Any, path: str, *, default_log: bool = False) -> Axis | None:
+    if value is None or value == "keep":
+        return None
+    if isinstance(value, list | tuple):
+        value = {"choices": value}
+    section = Section(value, path, ("choices", "low", "high", "log", "integer"))
+    if section.get("choices") is not None:
+        return Axis(choices=_choices(section, path))
+    log, integer = section.boolean("log", default_log), section.boolean("integer", False)
+    low, high = (_bound(section, key, path, default_log=default_log) for key in ("low", "high"))
+    _check_range(low, high, path, log=log)
+    return Axis(low=low, high=high, log=log, integer=integer)
+
+
+def _choices(section: Section, path: str) -> tuple[ParamValue, ...]:
+    choices = section.get("choices")
+    if not isinstance(choices, list | tuple) or not choices:
+        raise ConfigError(f"{path}.choices must be a list of values, got {choices!r}")
+    for choice in choices:
+        _check_value(choice, path)
+    return tuple(dict.fromkeys(choices))
+
+
+def _check_value(value: Any, path: str) -> None:
+    group, name = path.split(".")[1], path.rsplit(".", 1)[-1]
+    if group == "normalization" and value not in NORMALIZATIONS:
+        raise ConfigError(f"{path}={value} is not a normalization; {alternatives(str(value), NORMALIZATIONS)}")
+    if name in POSITIVE and value is not None:
+        check_number(value, path, positive=True)
+    if name in FROM_ZERO and check_number(value, path) < 0:
+        raise ConfigError(f"{path} must not be negative, got {name}={value}")
+    if not isinstance(value, str | int | float | bool | None):
+        raise ConfigError(f"{path} takes text, numbers, true or false, got {value!r}")
+
+
+def _bound(section: Section, key: str, path: str, *, default_log: bool) -> float | None:
+    value = section.get(key)
+    if path == "space.lr" and value in (None, "auto"):
+        return None
+    if value is None:
+        other = "choices: [...]" if not default_log else "high"
+        raise ConfigError(f"{path}.{key} is missing; an axis is {{low: ..., high: ...}} or {{{other}}}")
+    return check_number(value, f"{path}.{key}")
+
+
+def _check_range(low: float | None, high: float | None, path: str, *, log: bool) -> None:
+    for key, bound in (("low", low), ("high", high)):
+        if bound is None:
+            continue
+        if log and bound <= 0:
+            raise ConfigError(f"{path}.{key} must be positive on a log scale, got {key}={bound:g}")
+        _check_value(bound, path)
+    if low is not None and high is not None and low >= high:
+        raise ConfigError(f"{path}.low must be below {path}.high, got low={low:g} and high={high:g}")
+
+
+def parse_budget(values: Mapping[str, Any]) -> BudgetSettings:
+    """Check the `budget` group."""
+    names = tuple(item.name for item in fields(BudgetSettings))
+    section = Section(values, "budget", names)
+    whole = {
+        name: check_integer(section.required(name, "10"), section.name(name), low=_smallest(name))
+        for name in names
+        if name != "timeout_s"
+    }
+    timeout = section.get("timeout_s")
+    limit = None if timeout is None else check_number(timeout, "budget.timeout_s", positive=True)
+    return BudgetSettings(**whole, timeout_s=limit)
+
+
+def _smallest(name: str) -> int:
+    # Two seeds are the least that show any noise at all; trials may be today's settings alone.
+    return {"seeds": 2, "trial_steps": 4, "confirm_steps": 4, "range_steps": 8}.get(name, 1)

@@ -1,0 +1,104 @@
+"""Everything a run is told, frozen: the one place that turns a configuration into values preflight works with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from preflight.core.compose import compose_run
+from preflight.core.errors import ConfigError
+from preflight.core.model_settings import ModelSettings, parse_model
+from preflight.core.search_settings import BudgetSettings, SpaceSettings, parse_budget, parse_space
+from preflight.core.section import Section, check_integer
+
+KNOWN = (
+    "model",
+    "space",
+    "budget",
+    "seed",
+    "device",
+    "threads",
+    "workers",
+    "run_dir",
+    "output",
+    "overwrite",
+)
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Where code named by ``_target_`` may come from: the user's own folders, and ``allow``ed import prefixes."""
+
+    folders: tuple[Path, ...] = ()
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run of preflight. ``source`` is the resolved configuration, kept so that the run can be repeated."""
+
+    model: ModelSettings
+    space: SpaceSettings
+    budget: BudgetSettings
+    seed: int
+    device: str
+    threads: int
+    workers: int | None
+    run_dir: Path | None
+    output: Path | None
+    overwrite: bool
+    trust: Trust
+    source: Mapping[str, Any]
+
+
+def load(overrides: Sequence[str], config_dirs: Sequence[Path] = (), allow: Sequence[str] = ()) -> Settings:
+    """Compose and check; the current folder and the parents of ``config_dirs`` are the user's own."""
+    composed = compose_run(overrides, config_dirs)
+    folders = (Path.cwd(), *(folder.resolve().parent for folder in config_dirs))
+    return parse(composed.values, composed.model, composed.folder, Trust(tuple(dict.fromkeys(folders)), tuple(allow)))
+
+
+def parse(values: Mapping[str, Any], name: str, folder: Path | None, trust: Trust) -> Settings:
+    """Check a resolved configuration; raises :class:`ConfigError` naming the first key that is wrong."""
+    section = Section(values, "", KNOWN)
+    model = parse_model(section.mapping("model"), name=name, folder=folder)
+    workers = section.get("workers", "auto")
+    return Settings(
+        model=model,
+        space=parse_space(section.mapping("space"), model.space, tuple(model.losses)),
+        budget=parse_budget(section.mapping("budget")),
+        seed=section.integer("seed", 0, low=0),
+        device=str(section.get("device", "auto")),
+        threads=section.integer("threads", 1),
+        workers=None if workers == "auto" else check_integer(workers, "workers"),
+        run_dir=_path(section, "run_dir"),
+        output=_path(section, "output"),
+        overwrite=section.boolean("overwrite", False),
+        trust=trust,
+        source=values,
+    )
+
+
+def _path(section: Section, key: str) -> Path | None:
+    text = section.text(key)
+    return None if text is None else Path(os.path.expandvars(text)).expanduser()
+
+
+def find_config(model: ModelSettings, trust: Trust) -> Path | None:
+    """The file to correct: beside the model's YAML file, in the user's folders, or as an absolute path.
+
+    Raises :class:`ConfigError` naming every place that was searched.
+    """
+    if model.config is None:
+        return None
+    folders = [folder for folder in (model.folder, *trust.folders) if folder is not None]
+    places = [folder / model.config for folder in folders]
+    for place in places:
+        if place.is_file():
+            return place.resolve()
+    raise ConfigError(
+        f"model.config={model.config} is not a file; looked for {', '.join(str(place) for place in places)}"
+    )

@@ -1,0 +1,90 @@
+"""Does the task fit together? One batch through model, losses, backward and metric, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from preflight.core.errors import TaskError
+from preflight.core.params import Params
+from preflight.tasks.base import Job, NamedLoss, Task
+from preflight.tasks.data import Batch
+from preflight.tasks.seeding import seeded
+
+
+def check_fit(task: Task, params: Params, seed: int) -> Any:
+    """Run one batch; raises :class:`TaskError` naming what does not fit. Gives the model's output on the batch."""
+    with seeded(seed, task.device):
+        job = task.job(params)
+        batch = next(task.batches(params, seed))
+        job.network.train()
+        output = _forward(job, batch)
+        targets = {name: batch[name] for name in task.data.roles.targets}
+        values = [_loss(loss, output, targets) for loss in job.losses]
+        _backward(job, values)
+        with torch.no_grad():
+            _metric(task, output, targets)
+    return output
+
+
+def _forward(job: Job, batch: Batch) -> Any:
+    try:
+        return job.outputs(batch)
+    except Exception as error:
+        raise TaskError(f"the model does not take a batch of {_shapes(batch)}: {_line(error)}") from error
+
+
+def _loss(loss: NamedLoss, output: Any, targets: Batch) -> Tensor:
+    fit = f"output {_shape(output)} and target {_shapes(targets)}"
+    try:
+        value = loss(output, targets)
+    except Exception as error:
+        raise TaskError(f"the loss '{loss.name}' does not fit {fit}: {_line(error)}") from error
+    if not isinstance(value, Tensor) or value.ndim != 0:
+        got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise TaskError(f"the loss '{loss.name}' must be a scalar, got {got}; average it over the batch")
+    return value
+
+
+def _backward(job: Job, values: list[Tensor]) -> None:
+    for loss, value in zip(job.losses, values, strict=True):
+        if not value.requires_grad:
+            raise TaskError(
+                f"the loss '{loss.name}' carries no gradient: it does not depend on the model's parameters, "
+                "or it was detached"
+            )
+    try:
+        torch.stack([value.float() for value in values]).sum().backward()
+    except RuntimeError as error:
+        raise TaskError(f"the losses cannot be differentiated: {_line(error)}") from error
+    if all(parameter.grad is None for _, parameter in job.parameters):
+        raise TaskError("no trained parameter has a gradient: the losses do not depend on any of them")
+
+
+def _metric(task: Task, output: Any, targets: Batch) -> None:
+    try:
+        task.metric(output, targets)
+    except Exception as error:
+        raise TaskError(
+            f"the metric does not fit output {_shape(output)} and target {_shapes(targets)}: {_line(error)}"
+        ) from error
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+    if isinstance(value, Mapping):
+        return _shapes(value)
+    return type(value).__name__
+
+
+def _shapes(batch: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_shape(value)}" for name, value in batch.items())
+
+
+def _line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {'; '.join(lines[:2])}"

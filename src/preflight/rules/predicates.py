@@ -1,0 +1,46 @@
+"""Questions about a trajectory, asked by the rules afterwards and by a running trial alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+# Gradient norm relative to the run's own first one, which no learning rate has touched yet.
+EXPLODED_RATIO = 1000.0
+UNSTEADY_RATIO = 30.0
+# Median loss relative to the first one: beyond this the run has lost what initialisation had.
+RUNAWAY_RATIO = 3.0
+# Difference of two means in units of its standard error; 2 leaves one false answer in forty.
+STANDARD_ERRORS = 2.0
+
+
+def first_nonfinite(values: Array) -> int | None:
+    """Index of the first NaN or infinity in ``values[T]``."""
+    bad = np.flatnonzero(~np.isfinite(values))
+    return int(bad[0]) if len(bad) else None
+
+
+def has_run_away(losses: Array) -> bool:
+    """Whether the last quarter of ``losses[T]`` lies far above the first loss, on both sides of its median."""
+    if len(losses) < 4:
+        return False
+    return bool(np.median(losses[-max(2, len(losses) // 4) :]) > RUNAWAY_RATIO * abs(losses[0]))
+
+
+def growth_of_gradient(norms: Array) -> float:
+    """Largest of ``norms[T]`` over the first one; infinite when one is not finite."""
+    if not len(norms) or not np.isfinite(norms).all():
+        return float("inf")
+    return float(norms.max() / max(norms[0], 1e-12))
+
+
+def is_decreasing(losses: Array) -> bool:
+    """Whether the last quarter of ``losses[T]`` lies below the first quarter by more than its noise."""
+    if len(losses) < 8 or not np.isfinite(losses).all():
+        return False
+    quarter = len(losses) // 4
+    early, late = losses[:quarter], losses[-quarter:]
+    error = np.sqrt(early.var(ddof=1) / quarter + late.var(ddof=1) / quarter)
+    return bool(early.mean() - late.mean() > STANDARD_ERRORS * error)

@@ -1,0 +1,28 @@
+"""The order in which training samples come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from preflight.core.errors import TaskError
+from preflight.tasks.data import Batch, Source
+
+
+def endless_batches(
+    source: Source, batch_size: int, *, shuffle: bool, seed: int, device: torch.device
+) -> Iterator[Batch]:
+    """Batches of ``batch_size`` samples, epoch after epoch; as a DataLoader does, the last of an epoch may be short.
+
+    Raises :class:`TaskError` if a batch is larger than the data.
+    """
+    size = len(source)
+    if batch_size > size:
+        raise TaskError(f"batch_size={batch_size} is larger than the {size} training samples")
+    generator = torch.Generator().manual_seed(seed)
+    on_device = device if hasattr(source, "tensors") else torch.device("cpu")
+    while True:
+        order = torch.randperm(size, generator=generator) if shuffle else torch.arange(size)
+        for indices in order.to(on_device).split(batch_size):
+            yield source.batch(indices)

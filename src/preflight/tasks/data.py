@@ -1,0 +1,149 @@
+"""The user's data, however it comes, as batches of named tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
+
+from preflight.core.errors import TaskError, alternatives
+
+Batch = dict[str, Tensor]
+TARGET_NAMES = ("target", "targets", "label", "labels", "y")
+
+
+class Source(Protocol):
+    """Samples by number, as a batch of named tensors."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Samples at ``indices[B]``, stacked along the first axis."""
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Tensors of equal first size, kept on the training device."""
+
+    tensors: Batch
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Rows at ``indices[B]``."""
+        return {name: tensor[indices] for name, tensor in self.tensors.items()}
+
+
+@dataclass(frozen=True)
+class Collated:
+    """A map-style data set whose samples are fetched and collated when they are needed."""
+
+    samples: Dataset[Any]
+    collate: Callable[[list[Any]], Any]
+    names: tuple[str, ...]
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.samples)  # type: ignore[arg-type]  # checked to be sized in `source`
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Collated samples at ``indices[B]``, on the training device."""
+        batch = self.collate([self.samples[int(index)] for index in indices])
+        named = batch if isinstance(batch, Mapping) else dict(zip(self.names, batch, strict=True))
+        return {str(name): torch.as_tensor(value).to(self.device) for name, value in named.items()}
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which fields go to the model, in its order, and which to the losses."""
+
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training and validation samples; ``batch_size`` is the loader's where the user gave loaders."""
+
+    train: Source
+    validation: Source
+    roles: Roles
+    batch_size: int | None = None
+
+
+def read_data(given: Any, roles: Roles, device: torch.device) -> Data:
+    """Take ``(train, validation)`` in any of the usual forms; raises :class:`TaskError` where it is something else."""
+    parts = list(given.values()) if isinstance(given, Mapping) and set(given) == {"train", "validation"} else given
+    if not isinstance(parts, Sequence) or len(parts) != 2:
+        raise TaskError(f"model.data must give (train, validation), got {_described(given)}")
+    sizes = [part.batch_size for part in parts if isinstance(part, DataLoader)]
+    train, validation = (
+        _source(part, where, roles, device) for part, where in zip(parts, ("train", "validation"), strict=True)
+    )
+    settled = _roles(train.batch(torch.zeros(1, dtype=torch.long)), roles)
+    return Data(train, validation, settled, sizes[0] if sizes else None)
+
+
+def _source(part: Any, where: str, roles: Roles, device: torch.device) -> Source:
+    collate: Callable[[list[Any]], Any] = default_collate
+    if isinstance(part, DataLoader):
+        part, collate = part.dataset, part.collate_fn
+    names = (roles.inputs or ("input",)) + (roles.targets or ("target",))
+    if isinstance(part, IterableDataset) or not (hasattr(part, "__len__") and hasattr(part, "__getitem__")):
+        raise TaskError(
+            f"the {where} data must be tensors, arrays, a map-style Dataset or its DataLoader, got {_described(part)}"
+        )
+    tensors = part.tensors if isinstance(part, TensorDataset) else part
+    if isinstance(tensors, Mapping):
+        source: Source = _in_memory(tensors, where, device)
+    elif isinstance(tensors, tuple | list) and all(isinstance(item, Tensor | np.ndarray) for item in tensors):
+        if len(tensors) != len(names):
+            raise TaskError(
+                f"the {where} data has {len(tensors)} fields and {len(names)} names ({', '.join(names)}); "
+                "name them all in model.inputs and model.targets"
+            )
+        source = _in_memory(dict(zip(names, tensors, strict=True)), where, device)
+    else:
+        source = Collated(part, collate, names, device)
+    if len(source) == 0:
+        raise TaskError(f"the {where} data is empty")
+    return source
+
+
+def _in_memory(fields: Mapping[Any, Any], where: str, device: torch.device) -> InMemory:
+    if not fields:
+        raise TaskError(f"the {where} data is empty: it has no fields")
+    tensors = {}
+    for name, value in fields.items():
+        try:
+            tensors[str(name)] = torch.as_tensor(value).to(device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TaskError(f"field '{name}' of the {where} data is not a tensor: {error}") from error
+    sizes = {name: len(tensor) if tensor.ndim else 0 for name, tensor in tensors.items()}
+    if len(set(sizes.values())) > 1:
+        raise TaskError(f"fields of the {where} data have different lengths: {sizes}")
+    return InMemory(tensors)
+
+
+def _roles(sample: Batch, roles: Roles) -> Roles:
+    """Fill in what the user left out: a field with a usual name is the target, all others are inputs."""
+    names = tuple(sample)
+    for name in (*roles.inputs, *roles.targets):
+        if name not in names:
+            raise TaskError(f"the data has no field '{name}'; {alternatives(name, names)}")
+    targets = roles.targets or tuple(name for name in names if name in TARGET_NAMES)
+    if not targets:
+        raise TaskError(f"which of the fields {', '.join(names)} is the target? Name it in model.targets")
+    return Roles(roles.inputs or tuple(name for name in names if name not in targets), targets)
+
+
+def _described(value: Any) -> str:
+    size = f" of {len(value)}" if hasattr(value, "__len__") else ""
+    return f"{type(value).__name__}{size}"

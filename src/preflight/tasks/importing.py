@@ -1,0 +1,118 @@
+"""Names in a configuration -> objects, from places that may be trusted and from nowhere else."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object, instantiate
+
+from preflight.core.errors import ConfigError, TaskError
+from preflight.core.model_settings import Spec
+from preflight.core.settings import Trust
+
+# Not all of torch: torch.hub.load and torch.load run code that somebody else wrote.
+ALLOWED = ("preflight.", "torch.nn.", "torch.optim.", "torch.utils.data.")
+INSTALLED = ("site-packages", "dist-packages")
+
+
+def add_user_folders(trust: Trust) -> None:
+    """Make modules in the user's own folders importable."""
+    for folder in trust.folders:
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+
+
+def make(spec: Spec, key: str, trust: Trust, **arguments: Any) -> Any:
+    """Call what ``spec`` names with ``arguments``; raises TaskError with the user's own error inside."""
+    try:
+        if isinstance(spec, Mapping):
+            _check_targets(spec, key, trust)
+            # Lists and mappings reach the user's code as lists and dicts, not as OmegaConf's containers.
+            return instantiate({"_convert_": "all", **spec}, **arguments)
+        found = find(spec, key, trust)
+        return found(**arguments) if callable(found) else found
+    except Exception as error:
+        if isinstance(error, ConfigError | TaskError):
+            raise
+        cause = error.__cause__ or error
+        raise TaskError(f"{key}: {_described(spec)} failed: {type(cause).__name__}: {_short(cause)}") from error
+
+
+def find(spec: Spec, key: str, trust: Trust) -> Any:
+    """The object that ``spec`` names: a dotted name's, a ``_target_``'s instance, or from Python the object itself."""
+    if isinstance(spec, Mapping):
+        return make(spec, key, trust)
+    if not isinstance(spec, str):
+        return spec
+    check_target(spec, key, trust)
+    try:
+        return get_object(spec)
+    except Exception as error:
+        raise TaskError(f"{key}={spec} does not import: {_short(error)}") from error
+
+
+def check_target(target: str, key: str, trust: Trust) -> None:
+    """Refuse a dotted name that is outside the allowed prefixes and the user's own folders."""
+    prefixes = (*ALLOWED, *(f"{prefix}." for prefix in trust.allow))
+    if target.startswith(prefixes) or _is_users_own(target.split(".")[0], trust):
+        return
+    top = target.split(".")[0]
+    exists = _origin(top) is not None
+    if not exists:
+        places = ", ".join(str(folder) for folder in trust.folders) or "none"
+        raise TaskError(f"{key}={target} does not import: there is no module '{top}'; looked in {places} and installed")
+    raise TaskError(
+        f"{key}={target} is outside the allowed prefixes ({', '.join(prefixes)}) and the user's own folders; "
+        f"if you trust it, add --allow {top}"
+    )
+
+
+def _check_targets(spec: Mapping[str, Any], key: str, trust: Trust) -> None:
+    if "_target_" in spec:
+        check_target(str(spec["_target_"]), f"{key}._target_", trust)
+        try:
+            get_object(str(spec["_target_"]))
+        except Exception as error:
+            raise TaskError(f"{key}._target_={spec['_target_']} does not import: {_short(error)}") from error
+    for name, value in spec.items():
+        if isinstance(value, Mapping):
+            _check_targets(value, f"{key}.{name}", trust)
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                if isinstance(item, Mapping):
+                    _check_targets(item, f"{key}.{name}[{index}]", trust)
+
+
+def _is_users_own(top: str, trust: Trust) -> bool:
+    origin = _origin(top)
+    if origin is None or any(part in INSTALLED for part in origin.parts):
+        return False
+    return any(origin.is_relative_to(folder) for folder in trust.folders)
+
+
+def _origin(top: str) -> Path | None:
+    """Where a top-level module lies, without importing it."""
+    if not top.isidentifier():
+        return None
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations))).resolve()
+    return Path(spec.origin or "built-in").resolve()
+
+
+def _described(spec: Spec) -> str:
+    return str(spec.get("_target_", dict(spec))) if isinstance(spec, Mapping) else str(spec)
+
+
+def _short(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:3]) or type(error).__name__

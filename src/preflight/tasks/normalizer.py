@@ -1,0 +1,109 @@
+"""InputNormalizer: fixed statistics as buffers, in front of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from preflight.core.errors import ConfigError, alternatives
+from preflight.core.search_settings import NORMALIZATIONS
+from preflight.tasks.statistics import safe_scale, signed_log1p
+
+KEYS = ("kind", "axis", "center", "scale", "log", "features")
+
+
+class InputNormalizer(nn.Module):
+    """``(t(x) - center) / scale`` per feature, where ``t`` is a signed ``log(1 + |x|)`` or nothing.
+
+    The statistics are buffers: they move with the model, are saved with it, and are never trained.
+    """
+
+    center: Tensor
+    scale: Tensor
+    log: Tensor
+
+    def __init__(
+        self, center: Sequence[float], scale: Sequence[float], log: Sequence[bool] | bool = False, axis: int = -1
+    ) -> None:
+        super().__init__()
+        if len(center) != len(scale):
+            raise ConfigError(f"center has {len(center)} values and scale has {len(scale)}; both need one per feature")
+        flags = [log] * len(center) if isinstance(log, bool) else list(log)
+        if len(flags) != len(center):
+            raise ConfigError(f"log has {len(flags)} values for {len(center)} features")
+        self.axis = axis
+        self._any_log, self._all_log = any(flags), all(flags)
+        self.register_buffer("center", torch.tensor(center, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(safe_scale(list(scale)), dtype=torch.float32))
+        self.register_buffer("log", torch.tensor(flags, dtype=torch.bool))
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any] | str | None) -> nn.Module:
+        """The normalizer that `config_fixed.yaml` describes; nothing, or ``none``, gives the identity.
+
+        ``config`` is the mapping that preflight wrote: ``{kind: standardize, center: [4.9], scale: [6.0]}``.
+        Raises :class:`ConfigError` (a ValueError's sibling, naming the key) for anything else.
+        """
+        if config is None or config == "none":
+            return nn.Identity()
+        if not isinstance(config, Mapping):
+            raise ConfigError(f"a normalization is a mapping with kind, center and scale, got {config!r}")
+        kind = str(config.get("kind", "standardize"))
+        if kind not in NORMALIZATIONS:
+            raise ConfigError(f"normalization kind={kind} is not known; {alternatives(kind, NORMALIZATIONS)}")
+        for key in config:
+            if key not in KEYS:
+                raise ConfigError(f"unknown key '{key}' in a normalization; {alternatives(str(key), KEYS)}")
+        if kind == "none":
+            return nn.Identity()
+        axis = int(config.get("axis", -1))
+        if kind in ("batch_norm", "layer_norm"):
+            return FeatureNorm(kind, int(_needed(config, "features", kind)), axis)
+        center, scale = (_numbers(config, key, kind) for key in ("center", "scale"))
+        return cls(center, scale, config.get("log", False), axis)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """``values[B, ..., F, ...]`` -> the same shape in float32, with F on ``axis``; ``values[B]`` has one feature."""
+        values = values.to(self.center.dtype)
+        shape = [1] * values.ndim
+        if values.ndim > 1:
+            shape[self.axis] = -1
+        if self._any_log:
+            logs = signed_log1p(values)
+            values = logs if self._all_log else torch.where(self.log.view(shape), logs, values)
+        return (values - self.center.view(shape)) / self.scale.view(shape)
+
+
+class FeatureNorm(nn.Module):
+    """Batch or layer normalization over the features on ``axis``."""
+
+    def __init__(self, kind: str, features: int, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+        self.norm = nn.BatchNorm1d(features) if kind == "batch_norm" else nn.LayerNorm(features)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """``values[B, ..., F, ...]`` -> the same shape."""
+        values = values.to(self.norm.weight.dtype)
+        if values.ndim == 1:
+            return self.norm(values.unsqueeze(1)).squeeze(1)  # type: ignore[no-any-return]
+        moved = values.movedim(self.axis, -1)
+        rows = self.norm(moved.reshape(-1, moved.shape[-1]))
+        return rows.view(moved.shape).movedim(-1, self.axis)  # type: ignore[no-any-return]
+
+
+def _needed(config: Mapping[str, Any], key: str, kind: str) -> Any:
+    if config.get(key) is None:
+        raise ConfigError(f"a normalization of kind={kind} needs '{key}'")
+    return config[key]
+
+
+def _numbers(config: Mapping[str, Any], key: str, kind: str) -> list[float]:
+    value = _needed(config, key, kind)
+    items = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if not all(isinstance(item, int | float) and not isinstance(item, bool) for item in items):
+        raise ConfigError(f"{key} of a normalization must be a list of numbers, got {value!r}")
+    return [float(item) for item in items]

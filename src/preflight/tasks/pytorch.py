@@ -1,0 +1,191 @@
+"""A task in plain PyTorch: a model factory, data, losses and a metric, named in a configuration or given from Python."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from preflight.core.errors import TaskError, alternatives
+from preflight.core.model_settings import ModelSettings
+from preflight.core.params import Params
+from preflight.core.settings import Trust
+from preflight.tasks.base import Job, NamedLoss, pick_target
+from preflight.tasks.batches import endless_batches
+from preflight.tasks.data import Batch, Roles, read_data
+from preflight.tasks.importing import add_user_folders, find, make
+from preflight.tasks.normalizer import InputNormalizer
+
+
+class PyTorchTask:
+    """See :class:`preflight.tasks.base.Task`."""
+
+    def __init__(self, settings: ModelSettings, trust: Trust, device: torch.device) -> None:
+        add_user_folders(trust)
+        self.name = settings.name
+        self.device = device
+        self.head = settings.head
+        self.schedule = settings.schedule
+        self.settings = settings
+        self._trust = trust
+        self.normalizers: dict[tuple[str, str], Mapping[str, Any]] = {}
+        """Configuration of the normalizer for every (field, option) that may be trained with."""
+        self.data = read_data(
+            make(settings.data, "model.data", trust), Roles(settings.inputs, settings.targets), device
+        )
+        self.losses = tuple(
+            NamedLoss(name, _function(loss.function, f"model.losses.{name}", trust), loss.output, loss.target)
+            for name, loss in settings.losses.items()
+        )
+
+    @cached_property
+    def _metric(self) -> Any:
+        metric = self.settings.metric
+        return None if metric is None else _function(metric.function, "model.metric.function", self._trust)
+
+    def factory_parameters(self) -> tuple[str, ...] | None:
+        """Names of the factory's keyword parameters; None where it takes any."""
+        spec = self.settings.factory
+        target = str(spec["_target_"]) if isinstance(spec, Mapping) and "_target_" in spec else spec
+        function = find(target, "model.factory", self._trust)
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):
+            return None
+        if any(item.kind is item.VAR_KEYWORD for item in parameters):
+            return None
+        return tuple(item.name for item in parameters if item.kind is not item.VAR_POSITIONAL)
+
+    def job(self, params: Params) -> Job:
+        """Build the user's model with ``params.extras``, its normalizers and its optimizer."""
+        model = make(self.settings.factory, "model.factory", self._trust, **params.extras)
+        if not isinstance(model, nn.Module):
+            raise TaskError(f"model.factory must give a torch.nn.Module, got {type(model).__name__}")
+        normalizers = {
+            name: InputNormalizer.from_config(self.normalizers.get((name, option)))
+            for name, option in params.normalization.items()
+        }
+        network = Network(model, normalizers, self.data.roles.inputs).to(self.device)
+        named = [(name, item) for name, item in network.trained_parameters() if item.requires_grad]
+        if not named:
+            raise TaskError("the model has no parameter that is trained: none has requires_grad")
+        components = {name: component_of(name, self.settings.components) for name, _ in named}
+        self._check_components(components)
+        groups, ratios = self._groups(named, components, params)
+        return Job(
+            network=network,
+            parameters=named,
+            components=components,
+            head=self._head_weight(named, components),
+            optimizer=self._optimizer(groups, params),
+            lr_ratios=ratios,
+            losses=self.losses,
+            params=params,
+            device=self.device,
+        )
+
+    def metric(self, output: Any, targets: Batch) -> float:
+        """The metric over the given samples; NaN where the task has none."""
+        if self._metric is None:
+            return float("nan")
+        return float(self._metric(output, pick_target(targets, None)))
+
+    def batches(self, params: Params, seed: int) -> Iterator[Batch]:
+        """Training batches without end."""
+        return endless_batches(
+            self.data.train, params.batch_size, shuffle=params.shuffle, seed=seed, device=self.device
+        )
+
+    def _groups(
+        self, named: list[tuple[str, nn.Parameter]], components: Mapping[str, str], params: Params
+    ) -> tuple[list[dict[str, Any]], list[float]]:
+        """One optimizer group per learning-rate ratio that the task keeps."""
+        ratios = self.settings.lr_ratios
+        for name in ratios:
+            if name not in components.values():
+                known = set(components.values())
+                raise TaskError(f"model.lr_ratios names the component '{name}'; {alternatives(name, known)}")
+        by_ratio: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in named:
+            by_ratio.setdefault(ratios.get(components[name], 1.0), []).append(parameter)
+        groups = [{"params": items, "lr": params.lr * ratio} for ratio, items in by_ratio.items()]
+        return groups, list(by_ratio)
+
+    def _optimizer(self, groups: list[dict[str, Any]], params: Params) -> torch.optim.Optimizer:
+        spec = self.settings.optimizer
+        arguments: dict[str, Any] = {"lr": params.lr}
+        if params.weight_decay is not None:
+            arguments["weight_decay"] = params.weight_decay
+        if isinstance(spec, Mapping):
+            # Groups hold parameters, which an instantiated configuration cannot carry: build a partial first.
+            partial = make({**spec, "_partial_": True}, "model.optimizer", self._trust)
+        else:
+            partial = find(spec, "model.optimizer", self._trust)
+        try:
+            optimizer = partial(groups, **arguments)
+        except (TypeError, ValueError) as error:
+            raise TaskError(f"model.optimizer does not take {', '.join(arguments)}: {error}") from error
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise TaskError(f"model.optimizer must give a torch.optim.Optimizer, got {type(optimizer).__name__}")
+        return optimizer
+
+    def _check_components(self, components: Mapping[str, str]) -> None:
+        for name, pattern in self.settings.components.items():
+            if name not in components.values():
+                raise TaskError(
+                    f"model.components.{name}={pattern} matches no trained parameter; "
+                    f"known: {', '.join(list(components)[:12])}"
+                )
+
+    def _head_weight(self, named: list[tuple[str, nn.Parameter]], components: Mapping[str, str]) -> Tensor | None:
+        if self.head is None:
+            return None
+        matrices = [item for name, item in named if components[name] == self.head and item.ndim == 2]
+        if not matrices:
+            known = sorted(set(components.values()))
+            raise TaskError(f"model.head={self.head} is no component with a weight matrix; known: {', '.join(known)}")
+        return matrices[-1]
+
+
+class Network(nn.Module):
+    """Normalizers in front of the user's model; called with a batch."""
+
+    def __init__(self, model: nn.Module, normalizers: Mapping[str, nn.Module], inputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.inputs = inputs
+        self.normalizers = nn.ModuleList([normalizers.get(name, nn.Identity()) for name in inputs])
+
+    def forward(self, batch: Batch) -> Any:
+        """Call the model with the normalized input fields, in their order."""
+        fields = zip(self.inputs, self.normalizers, strict=True)
+        return self.model(*(normalizer(batch[name]) for name, normalizer in fields))
+
+    def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters of the user's model by their own names, then those of the normalizers."""
+        yield from self.model.named_parameters()
+        for name, normalizer in zip(self.inputs, self.normalizers, strict=True):
+            for inner, parameter in normalizer.named_parameters():
+                yield f"normalizer.{name}.{inner}", parameter
+
+
+def component_of(name: str, components: Mapping[str, str]) -> str:
+    """Component whose pattern fits first; without patterns the top-level module, and ``other`` where none fits."""
+    for component, pattern in components.items():
+        if any(fnmatchcase(name, part.strip()) for part in pattern.split("|")):
+            return component
+    return "other" if components else name.split(".")[0]
+
+
+def _function(spec: Any, key: str, trust: Trust) -> Any:
+    function = find(spec, key, trust)
+    if inspect.isclass(function):
+        function = make(spec, key, trust)
+    if not callable(function):
+        raise TaskError(f"{key} must be a function of (output, target), got {type(function).__name__}")
+    return function

@@ -1,0 +1,149 @@
+"""Records one trial on the device, and moves it to the host once per chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from preflight.telemetry.chunk import Chunk, Layout, concatenate
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """How often what is recorded: gradients and losses every step, weight deltas and head statistics more rarely."""
+
+    chunk_steps: int = 25
+    deltas_every_steps: int = 10
+
+
+class Recorder:
+    """Call :meth:`gradients` after backward and :meth:`updated` after the optimizer's step.
+
+    Nothing in a step waits for the device: a row is written into preallocated columns, and :meth:`flush` moves all
+    rows in one transfer.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[tuple[str, Tensor]],
+        components: Mapping[str, str],
+        losses: Sequence[str],
+        cadence: Cadence = Cadence(),  # noqa: B008  # frozen
+        head: Tensor | None = None,
+    ) -> None:
+        self._tensors = [tensor for _, tensor in parameters]
+        self._head = head
+        self.cadence = cadence
+        names = tuple(name for name, _ in parameters)
+        self.layout = Layout(
+            parameters=names,
+            components=tuple(components[name] for name in names),
+            sizes=tuple(tensor.numel() for tensor in self._tensors),
+            losses=tuple(losses),
+        )
+        device = self._tensors[0].device
+        rows = cadence.chunk_steps
+        self._norms = torch.full((rows, len(names)), torch.nan, device=device)
+        self._deltas = torch.full((rows, len(names)), torch.nan, device=device)
+        self._losses = torch.full((rows, len(losses) + 1), torch.nan, device=device)
+        self._heads = torch.full((rows, 4), torch.nan, device=device)
+        self._snapshot = [tensor.detach().clone() for tensor in self._tensors]
+        self._with_grad: tuple[list[int], Tensor] = ([], torch.empty(0, dtype=torch.long, device=device))
+        self._lrs: list[list[float]] = []
+        self._row = 0
+        self._step = 0
+        self._chunks: list[Chunk] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether the chunk has to be flushed before the next step."""
+        return self._row == self.cadence.chunk_steps
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are rows that were not flushed."""
+        return self._row > 0
+
+    @torch.no_grad()
+    def gradients(self, total: Tensor, components: Sequence[Tensor], lrs: Sequence[float]) -> None:
+        """Record a step after backward, before clipping: ``total[]`` and ``components[]`` are scalars on the device."""
+        self._losses[self._row] = torch.stack([total.detach(), *(item.detach() for item in components)]).float()
+        grads = [(index, tensor.grad) for index, tensor in enumerate(self._tensors) if tensor.grad is not None]
+        norms = torch.stack(_norms([grad for _, grad in grads])).float()
+        if len(grads) == len(self._tensors):
+            self._norms[self._row] = norms
+        else:
+            self._norms[self._row].index_copy_(0, self._columns([index for index, _ in grads]), norms)
+        self._lrs.append(list(lrs))
+
+    @torch.no_grad()
+    def updated(self) -> None:
+        """Record what the optimizer changed."""
+        self._row += 1
+        self._step += 1
+        if self._step % self.cadence.deltas_every_steps:
+            return
+        _subtract_(self._snapshot, self._tensors)
+        self._deltas[self._row - 1] = torch.stack(_norms(self._snapshot)).float()
+        _copy_(self._snapshot, self._tensors)
+        if self._head is not None:
+            self._heads[self._row - 1] = _head_statistics(self._head)
+
+    def flush(self) -> Chunk:
+        """Move the recorded rows to the host; the one moment that waits for the device."""
+        rows = self._row
+        columns = [self._losses, self._norms, self._deltas, self._heads]
+        host = torch.cat([column[:rows] for column in columns], dim=1).cpu().double().numpy()
+        losses, norms, deltas, heads = np.split(host, np.cumsum([c.shape[1] for c in columns])[:-1], axis=1)
+        first = self._step - rows
+        chunk = Chunk(first, losses, norms, deltas, heads, np.array(self._lrs, dtype=np.float64))
+        for column in columns:
+            column.fill_(torch.nan)
+        self._lrs, self._row = [], 0
+        self._chunks.append(chunk)
+        return chunk
+
+    def history(self) -> Chunk:
+        """Everything flushed so far, as one chunk."""
+        return concatenate(self._chunks, self.layout)
+
+    def _columns(self, used: list[int]) -> Tensor:
+        """``used`` as an index on the device, made again only when another set of parameters has a gradient."""
+        if used != self._with_grad[0]:
+            self._with_grad = (used, torch.tensor(used, device=self._norms.device))
+        return self._with_grad[1]
+
+
+# The _foreach_ functions are private, and several times faster than a loop: use them where they exist.
+def _norms(tensors: list[Tensor]) -> list[Tensor]:
+    """L2 norm of each tensor, as scalars on the device."""
+    if hasattr(torch, "_foreach_norm"):
+        return list(torch._foreach_norm(tensors))
+    return [torch.linalg.vector_norm(tensor) for tensor in tensors]
+
+
+def _subtract_(left: list[Tensor], right: list[Tensor]) -> None:
+    if hasattr(torch, "_foreach_sub_"):
+        torch._foreach_sub_(left, right)
+    else:
+        for a, b in zip(left, right, strict=True):
+            a.sub_(b)
+
+
+def _copy_(into: list[Tensor], source: list[Tensor]) -> None:
+    if hasattr(torch, "_foreach_copy_"):
+        torch._foreach_copy_(into, source)
+    else:
+        for a, b in zip(into, source, strict=True):
+            a.copy_(b)
+
+
+def _head_statistics(weight: Tensor) -> Tensor:
+    """Mean, deviation, mean row norm and deviation of row norms of ``weight[C, D]``."""
+    rows = torch.linalg.vector_norm(weight.detach().flatten(1).float(), dim=1)
+    values = weight.detach().float()
+    return torch.stack([values.mean(), values.std(), rows.mean(), rows.std(correction=0)])

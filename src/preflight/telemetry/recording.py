@@ -1,0 +1,143 @@
+"""A finished run, read: the one door between the run directory and everything that judges, writes or draws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from preflight.core.errors import InputError
+from preflight.core.params import Params
+from preflight.telemetry import store
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One training run as it was recorded; read-only."""
+
+    folder: Path
+    info: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> Recording:
+        """Open a trial's folder; raises :class:`InputError` where there is none."""
+        try:
+            return cls(folder, store.read_json(folder / store.TRIAL))
+        except (OSError, json.JSONDecodeError) as error:
+            raise InputError(f"{folder} is not a recorded trial: {error}") from error
+
+    @property
+    def purpose(self) -> str:
+        """Stage that the trial belongs to: today, range, explore, confirm, proof, verify."""
+        return str(self.info["purpose"])
+
+    @property
+    def params(self) -> Params:
+        """Settings it trained with."""
+        return Params(**self.info["params"])
+
+    @property
+    def seed(self) -> int:
+        """Seed of initialisation, data order and dropout."""
+        return int(self.info["seed"])
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps it was planned for."""
+        return int(self.info["steps"])
+
+    @property
+    def status(self) -> str:
+        """How it ended: completed, pruned, diverged, out_of_memory, crashed, interrupted."""
+        return str(self.info["outcome"]["status"])
+
+    @property
+    def reason(self) -> str:
+        """Why it did not complete, in words; empty when it did."""
+        return str(self.info["outcome"].get("reason", ""))
+
+    @property
+    def score(self) -> float:
+        """Validation score at the end, lower is better, 1.0 is the best constant predictor; NaN without one."""
+        value = self.info.get("score")
+        return float("nan") if value is None else float(value)
+
+    @property
+    def metric(self) -> float:
+        """The task's metric at the end, in its own units; NaN without one."""
+        value = self.info.get("metric")
+        return float("nan") if value is None else float(value)
+
+    @cached_property
+    def losses(self) -> pd.DataFrame:
+        """``losses.csv``."""
+        return self._table("losses.csv")
+
+    @cached_property
+    def gradient_norms(self) -> pd.DataFrame:
+        """``gradient_norms.csv``."""
+        return self._table("gradient_norms.csv")
+
+    @cached_property
+    def parameters(self) -> pd.DataFrame:
+        """``parameters.csv``."""
+        return self._table("parameters.csv")
+
+    @property
+    def max_gradient_norm(self) -> float:
+        """Largest overall gradient norm; infinite when one was not finite, NaN when nothing was recorded."""
+        values = self.gradient_norms["overall"].to_numpy(dtype=float)
+        if not len(values):
+            return float("nan")
+        return float(values.max()) if np.isfinite(values).all() else float("inf")
+
+    @property
+    def worst_parameter(self) -> str:
+        """Parameter with the largest finite gradient norm; empty when nothing was recorded."""
+        norms = self.parameters["max_gradient_norm"]
+        return "" if norms.isna().all() else str(self.parameters["name"][norms.idxmax()])
+
+    def _table(self, name: str) -> pd.DataFrame:
+        try:
+            return pd.read_csv(self.folder / name)
+        except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+            raise InputError(f"{self.folder / name} cannot be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory; read-only."""
+
+    folder: Path
+    info: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Open a run directory; raises :class:`InputError` where there is none."""
+        try:
+            return cls(folder, store.read_json(folder / store.RUN))
+        except (OSError, json.JSONDecodeError) as error:
+            raise InputError(f"{folder} is not a run directory of preflight: {error}") from error
+
+    def recordings(self, purpose: str | None = None) -> list[Recording]:
+        """Finished trials in the order they ran, of one stage or of all."""
+        folders = sorted(path.parent for path in (self.folder / store.TRIALS).glob(f"*/{store.TRIAL}"))
+        found = [Recording.open(folder) for folder in folders]
+        wanted = [item for item in found if purpose is None or item.purpose == purpose]
+        return sorted(wanted, key=lambda item: int(item.info["index"]))
+
+    def document(self, name: str) -> Any:
+        """A JSON document of the run, or None where the run ended before it was written."""
+        path = self.folder / name
+        return store.read_json(path) if path.exists() else None
+
+    def text(self, name: str) -> str | None:
+        """A text file of the run, or None."""
+        path = self.folder / name
+        return path.read_text(encoding="utf-8") if path.exists() else None

@@ -1,0 +1,99 @@
+"""The run directory, written: every file is complete or absent.
+
+runs/digits-2026-11-22_23-48-40/
+├── run.json                 what ran, where, how it ended, and where the results are
+├── settings.json            the resolved configuration, enough to repeat the run
+├── inspection.json          fields, best constant predictors, today's settings
+├── study.db                 Optuna's study of the explored trials
+├── trials/
+│   ├── range-000/           one folder per training run, named by its purpose
+│   ├── explore-000/
+│   └── confirm-000/
+│       ├── trial.json       settings, seed, outcome, score, cadence
+│       └── *.csv            the columns of schema.py
+├── recommendation.json      changes with their measured effects
+├── config_original.yaml     the file to correct as it was
+├── config_fixed.yaml        the corrected file
+├── config_fixed.diff
+└── report.html
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from preflight.core.errors import ConfigError
+
+RUN = "run.json"
+SETTINGS = "settings.json"
+INSPECTION = "inspection.json"
+STUDY = "study.db"
+TRIALS = "trials"
+TRIAL = "trial.json"
+RECOMMENDATION = "recommendation.json"
+ORIGINAL = "config_original.yaml"
+FIXED = "config_fixed.yaml"
+DIFF = "config_fixed.diff"
+REPORT = "report.html"
+
+
+def create(run_dir: Path) -> Path:
+    """Make a new run directory; raises :class:`ConfigError` if it holds a run already or cannot be written."""
+    try:
+        (run_dir / TRIALS).mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=run_dir):
+            pass
+    except OSError as error:
+        raise ConfigError(f"run_dir={run_dir} cannot be written: {error.strerror or error}") from error
+    if (run_dir / RUN).exists():
+        raise ConfigError(f"run_dir={run_dir} holds a run already; give another run_dir")
+    return run_dir
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing: a temporary file beside it, then a rename."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON that every reader takes: a non-finite number is a text, ``"nan"`` or ``"inf"``."""
+    write_text(path, json.dumps(_plain(value), indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read what :func:`write_json` wrote; ``"nan"``, ``"inf"`` and ``"-inf"`` are numbers again."""
+    return _restored(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return str(value)  # paths, and objects given from Python
+
+
+def _restored(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _restored(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    return float(value) if value in ("nan", "inf", "-inf") else value

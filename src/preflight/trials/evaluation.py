@@ -1,0 +1,74 @@
+"""Validation of a job: losses weighted by samples, the metric in its own units, and the score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from preflight.tasks.base import Job, Task
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Losses by name, unweighted; score relative to the best constant predictors; metric in its own units."""
+
+    losses: dict[str, float]
+    score: float
+    metric: float
+
+    def columns(self) -> dict[str, float]:
+        """As the ``val_`` columns of losses.csv."""
+        named = {f"val_{name}": value for name, value in self.losses.items()}
+        return {**named, "val_score": self.score, "val_metric": self.metric}
+
+
+@torch.no_grad()
+def evaluate(job: Job, task: Task, references: Mapping[str, float], samples: int) -> Evaluation:
+    """Evaluate on at most ``samples`` validation samples, spread evenly over the split."""
+    source = task.data.validation
+    indices = torch.linspace(0, len(source) - 1, min(len(source), samples)).long()
+    training = job.network.training
+    job.network.eval()
+    sums: list[Tensor] = []
+    outputs, targets = [], []
+    for part in indices.split(EVALUATION_BATCH):
+        batch = source.batch(part.to(job.device) if hasattr(source, "tensors") else part)
+        output = job.outputs(batch)
+        target = {name: batch[name] for name in task.data.roles.targets}
+        sums.append(len(part) * torch.stack([loss(output, target).detach().double() for loss in job.losses]))
+        outputs.append(output)
+        targets.append(target)
+    job.network.train(training)
+    means = (torch.stack(sums).sum(dim=0) / len(indices)).tolist()
+    losses = dict(zip((loss.name for loss in job.losses), means, strict=True))
+    metric = task.metric(_joined(outputs), {name: torch.cat([t[name] for t in targets]) for name in targets[0]})
+    return Evaluation(losses, score(losses, references), metric)
+
+
+def score(losses: Mapping[str, float], references: Mapping[str, float]) -> float:
+    """Mean over the losses of ``1 + (value - reference) / |reference|``: value / reference where that is positive.
+
+    Weights, units and batch sizes of a trial do not enter, so that any two trials of a task compare. NaN stays NaN.
+    """
+    parts = [1 + (value - references[name]) / max(abs(references[name]), 1e-12) for name, value in losses.items()]
+    return math.fsum(parts) / len(parts) if all(math.isfinite(part) for part in parts) else math.nan
+
+
+def _joined(outputs: list[Any]) -> Any:
+    first = outputs[0]
+    if isinstance(first, Tensor):
+        return torch.cat(outputs)
+    if isinstance(first, Mapping):
+        return {name: _joined([output[name] for output in outputs]) for name in first}
+    if isinstance(first, tuple | list):
+        return type(first)(_joined([output[index] for output in outputs]) for index in range(len(first)))
+    return first
+
+

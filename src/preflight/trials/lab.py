@@ -1,0 +1,132 @@
+"""Runs trial specifications: builds the job, trains it, and leaves its recording in the run directory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from preflight.core.errors import PreflightError
+from preflight.core.params import Params
+from preflight.tasks.base import Job, Task
+from preflight.tasks.seeding import seeded
+from preflight.telemetry import store
+from preflight.telemetry.recorder import Cadence, Recorder
+from preflight.telemetry.tables import Frame, write_telemetry
+from preflight.trials.evaluation import Evaluation
+from preflight.trials.loop import Hopeless, Plan, Progress, rungs, train
+from preflight.trials.outcome import CRASHED, Outcome, Result
+
+CONSTANT_LR = "constant"
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One training run to do. ``steps`` are steps at today's batch size; others see as many samples.
+
+    ``schedule`` replaces the task's; ``rungs`` is the number of evaluations.
+    """
+
+    purpose: str
+    index: int
+    params: Params
+    seed: int
+    steps: int
+    rungs: int
+    schedule: str | None = None
+
+    @property
+    def folder_name(self) -> str:
+        """Name of its folder, in the order of the trials."""
+        return f"{self.purpose}-{self.index:03d}"
+
+
+def never(_step: int, _evaluation: Evaluation) -> bool:
+    """Not hopeless: a run whose result is wanted whatever it is."""
+    return False
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A task with what all its trials share: run directory, references of the score, today's batch size."""
+
+    task: Task
+    run_dir: Path
+    references: Mapping[str, float]
+    batch_size: int
+    validation_samples: int
+    cadence: Cadence = Cadence()
+
+    def run(self, spec: TrialSpec, hopeless: Hopeless = never) -> Result:
+        """Train ``spec`` and write its folder; the same spec on the same device gives the same result."""
+        started = time.perf_counter()
+        steps = max(1, round(spec.steps * self.batch_size / spec.params.batch_size))
+        plan = Plan(
+            steps,
+            spec.schedule or self.task.schedule,
+            rungs(steps, spec.rungs),
+            self.references,
+            self.validation_samples,
+        )
+        recorder: Recorder | None = None
+        with seeded(spec.seed, self.task.device):
+            try:
+                job = self.task.job(spec.params)
+                batches = self.task.batches(spec.params, spec.seed)
+                recorder = self._recorder(job)
+            except PreflightError as error:
+                outcome, progress = Outcome(CRASHED, str(error), step=0), Progress({})
+            else:
+                outcome, progress = train(job, self.task, batches, plan, recorder, hopeless)
+        result = _result(outcome, progress, time.perf_counter() - started)
+        self._write(spec, steps, recorder, progress, result)
+        return result
+
+    def _recorder(self, job: Job) -> Recorder:
+        return Recorder(
+            job.parameters, job.components, [loss.name for loss in job.losses], self.cadence, job.head
+        )
+
+    def _write(
+        self, spec: TrialSpec, steps: int, recorder: Recorder | None, progress: Progress, result: Result
+    ) -> None:
+        folder = self.run_dir / store.TRIALS / spec.folder_name
+        folder.mkdir(exist_ok=True)
+        if recorder is not None:
+            frame = Frame(
+                steps_per_epoch=math.ceil(len(self.task.data.train) / spec.params.batch_size),
+                deltas_every_steps=self.cadence.deltas_every_steps,
+                head=self.task.head,
+                evaluations={step: item.columns() for step, item in progress.evaluations.items()},
+            )
+            write_telemetry(folder, recorder.history(), recorder.layout, frame)
+        # trial.json comes last: a folder without it is a trial that did not finish.
+        store.write_json(folder / store.TRIAL, self._info(spec, steps, result))
+
+    def _info(self, spec: TrialSpec, steps: int, result: Result) -> dict[str, object]:
+        return {
+            "purpose": spec.purpose,
+            "index": spec.index,
+            "params": asdict(spec.params),
+            "seed": spec.seed,
+            "steps": steps,
+            "steps_done": result.steps_done,
+            "schedule": spec.schedule or self.task.schedule,
+            "deltas_every_steps": self.cadence.deltas_every_steps,
+            "outcome": result.outcome.as_dict(),
+            "score": result.score,
+            "penalized_score": result.penalized,
+            "metric": result.metric,
+            "losses": result.losses,
+            "seconds": result.seconds,
+            "device": str(self.task.device),
+        }
+
+
+def _result(outcome: Outcome, progress: Progress, seconds: float) -> Result:
+    if not progress.evaluations:
+        return Result(outcome, math.nan, math.nan, {}, progress.steps_done, seconds)
+    last = progress.evaluations[max(progress.evaluations)]
+    return Result(outcome, last.score, last.metric, last.losses, progress.steps_done, seconds)

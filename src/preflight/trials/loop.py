@@ -1,0 +1,167 @@
+"""The training loop of a trial: no files, no printing, no search."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from preflight.rules.predicates import first_nonfinite
+from preflight.tasks.base import Job, Task
+from preflight.tasks.data import Batch
+from preflight.telemetry.chunk import Chunk
+from preflight.telemetry.recorder import Recorder
+from preflight.trials.evaluation import Evaluation, evaluate
+from preflight.trials.outcome import COMPLETED, CRASHED, DIVERGED, INTERRUPTED, OUT_OF_MEMORY, PRUNED, Outcome
+from preflight.trials.schedules import lr_factor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Length and measure of a trial: steps, schedule, steps after which it is evaluated, what scores relate to."""
+
+    steps: int
+    schedule: str
+    rungs: tuple[int, ...]
+    references: Mapping[str, float]
+    validation_samples: int
+
+
+@dataclass
+class Progress:
+    """What a trial has measured so far; complete up to the last flush even if the trial ends by an exception."""
+
+    evaluations: dict[int, Evaluation]
+    steps_done: int = 0
+
+
+# Asked at every rung with (steps done, evaluation): whether the trial is hopeless.
+Hopeless = Callable[[int, Evaluation], bool]
+
+
+def rungs(steps: int, count: int) -> tuple[int, ...]:
+    """``count`` evenly spaced step counts, the last one at the end."""
+    return tuple(sorted({max(1, round(steps * (index + 1) / count)) for index in range(count)}))
+
+
+def train(
+    job: Job, task: Task, batches: Iterator[Batch], plan: Plan, recorder: Recorder, hopeless: Hopeless
+) -> tuple[Outcome, Progress]:
+    """Run a trial to its end, whatever that is; the user's exceptions become outcomes."""
+    progress = Progress({})
+    try:
+        outcome = _steps(job, task, batches, plan, recorder, hopeless, progress)
+    except torch.OutOfMemoryError as error:
+        outcome = Outcome(OUT_OF_MEMORY, _memory_advice(job, error), step=progress.steps_done)
+    except KeyboardInterrupt:
+        outcome = Outcome(INTERRUPTED, "stopped by the user", step=progress.steps_done)
+    except Exception as error:  # the user's model, data, losses or metric
+        outcome = _failed(job, error, progress.steps_done)
+    if recorder.pending:
+        recorder.flush()
+    return outcome, progress
+
+
+def _steps(
+    job: Job,
+    task: Task,
+    batches: Iterator[Batch],
+    plan: Plan,
+    recorder: Recorder,
+    hopeless: Hopeless,
+    progress: Progress,
+) -> Outcome:
+    weights = [float(job.params.loss_weights.get(loss.name, 1.0)) for loss in job.losses]
+    job.network.train()
+    for step in range(plan.steps):
+        _one_step(job, task, next(batches), step, plan, weights, recorder)
+        progress.steps_done = step + 1
+        at_rung = progress.steps_done in plan.rungs
+        if recorder.full or at_rung:
+            recorder.flush()
+            diverged = find_divergence(recorder, task, job.params.batch_size)
+            if diverged is not None:
+                return diverged
+        if at_rung:
+            evaluation = evaluate(job, task, plan.references, plan.validation_samples)
+            progress.evaluations[step] = evaluation
+            if not math.isfinite(evaluation.score):
+                return Outcome(DIVERGED, "the validation loss is not finite", step=step, culprit=_worst(evaluation))
+            if progress.steps_done < plan.steps and hopeless(progress.steps_done, evaluation):
+                return Outcome(PRUNED, f"hopeless after {progress.steps_done} of {plan.steps} steps", step=step)
+    return Outcome(COMPLETED)
+
+
+def _one_step(
+    job: Job, task: Task, batch: Batch, step: int, plan: Plan, weights: list[float], recorder: Recorder
+) -> None:
+    factor = lr_factor(step, plan.steps, job.params.warmup_fraction, plan.schedule)
+    lrs = [job.params.lr * ratio * factor for ratio in job.lr_ratios]
+    for group, lr in zip(job.optimizer.param_groups, lrs, strict=True):
+        group["lr"] = lr
+    job.optimizer.zero_grad(set_to_none=True)
+    output = job.outputs(batch)
+    targets = {name: batch[name] for name in task.data.roles.targets}
+    losses = [loss(output, targets) for loss in job.losses]
+    total: Tensor = sum((w * loss for w, loss in zip(weights, losses, strict=True)), start=torch.zeros((), device=job.device))
+    total.backward()
+    recorder.gradients(total, losses, lrs)
+    if job.params.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_([item for _, item in job.parameters], job.params.clip_norm)
+    job.optimizer.step()
+    recorder.updated()
+
+
+def find_divergence(recorder: Recorder, task: Task, batch_size: int) -> Outcome | None:
+    """Whether what was recorded so far says that the run is lost, and where that began."""
+    history = recorder.history()
+    names = ("total", *recorder.layout.losses)
+    step = first_nonfinite(history.losses.sum(axis=1))
+    if step is not None:
+        order = [*range(1, len(names)), 0]
+        bad = [names[index] for index in order if not np.isfinite(history.losses[step, index])]
+        return _diverged(f"the loss '{bad[0]}' is not finite", step, task, batch_size, bad[0])
+    step, parameter = _first_nonfinite_gradient(history, recorder)
+    if step is not None:
+        return _diverged(f"the gradient of '{parameter}' is not finite", step, task, batch_size, parameter)
+    return None
+
+
+def _first_nonfinite_gradient(history: Chunk, recorder: Recorder) -> tuple[int | None, str]:
+    used = ~np.isnan(history.norms).all(axis=0)
+    norms = history.norms[:, used]
+    step = first_nonfinite(norms.sum(axis=1))
+    if step is None:
+        return None, ""
+    bad = np.flatnonzero(used)[np.flatnonzero(~np.isfinite(norms[step]))]
+    return step, recorder.layout.parameters[int(bad[-1])]  # backward reaches the last layer first
+
+
+def _diverged(reason: str, step: int, task: Task, batch_size: int, culprit: str) -> Outcome:
+    per_epoch = math.ceil(len(task.data.train) / batch_size)
+    return Outcome(DIVERGED, f"{reason} at step {step}", step=step, batch=step % per_epoch, culprit=culprit)
+
+
+def _worst(evaluation: Evaluation) -> str | None:
+    return next((name for name, value in evaluation.losses.items() if not math.isfinite(value)), None)
+
+
+def _failed(job: Job, error: Exception, step: int) -> Outcome:
+    # The CPU allocator raises a plain RuntimeError.
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return Outcome(OUT_OF_MEMORY, _memory_advice(job, error), step=step)
+    text = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    return Outcome(CRASHED, text, step=step, traceback=traceback.format_exc())
+
+
+def _memory_advice(job: Job, error: BaseException) -> str:
+    size = job.params.batch_size
+    advice = f"batch_size={size} does not fit"
+    if size > 1:
+        advice += f"; try {size // 2}"
+    return f"{advice} ({next(iter(str(error).splitlines()), 'out of memory')})"

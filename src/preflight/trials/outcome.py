@@ -1,0 +1,51 @@
+"""How a trial ended: a value with its reason, never an exception."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+COMPLETED = "completed"
+PRUNED = "pruned"
+DIVERGED = "diverged"
+OUT_OF_MEMORY = "out_of_memory"
+CRASHED = "crashed"
+INTERRUPTED = "interrupted"
+
+# A score is relative to the best constant predictor (1.0). Nothing counts as worse than this, and a run that
+# diverged counts as this, so that a sampler learns from it and no finite score is ranked below it.
+WORST_SCORE = 10.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``step``, ``batch``, ``culprit`` say where it went wrong: optimizer step, batch of its epoch, loss or parameter."""
+
+    status: str
+    reason: str = ""
+    step: int | None = None
+    batch: int | None = None
+    culprit: str | None = None
+    traceback: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fields that are set."""
+        return {key: value for key, value in asdict(self).items() if value not in (None, "")}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a trial answers: its outcome, its last validation score and metric, and the steps it spent."""
+
+    outcome: Outcome
+    score: float
+    metric: float
+    losses: dict[str, float]
+    steps_done: int
+    seconds: float
+
+    @property
+    def penalized(self) -> float:
+        """Finite score for a sampler; see :data:`WORST_SCORE`."""
+        usable = self.outcome.status in (COMPLETED, PRUNED) and self.score == self.score
+        return min(self.score, WORST_SCORE) if usable else WORST_SCORE
