@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from preflight.scenarios import icecube
@@ -182,3 +184,17 @@ def test_angle_gradient_is_finite(output: list[float]) -> None:
 def test_angle_of_a_non_finite_output_is_not_hidden() -> None:
     output = torch.tensor([[math.nan, 0.0, 1.0]])
     assert torch.isnan(icecube.angle(output, torch.tensor([[0.0, 0.0, 1.0]])))
+
+
+def test_todays_config_has_the_documented_settings() -> None:
+    config = OmegaConf.load(Path(__file__).parents[2] / "conf/model/train/icecube.yaml")
+    documented = {
+        "data.shuffle": False,
+        "model.dropout": 0.0,
+        "optim.learning_rate": 3e-4,
+        "optim.scheduler": None,
+        "trainer.batch_size": 64,
+        "trainer.grad_clip": 1.0,
+    }
+    assert {path: OmegaConf.select(config, path) for path in documented} == documented
+    assert config.trainer.epochs * config.data.n_events // config.trainer.batch_size > 300

@@ -1,0 +1,1 @@
+"""Recorded trials -> what to change and what that is worth. Reads; never trains."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from preflight.core.edit import MISSING, Value, _Missing
+from preflight.core.edit import MISSING, Scalar, Value, _Missing
 from preflight.core.errors import ConfigFileError
 from preflight.emit.path import format_path
 from preflight.emit.yaml_span import Place, find, locate
@@ -22,8 +22,8 @@ _SCALARS = (str, int, float, bool, type(None))
 def read_value(text: str, path: str, *, source: str = "the config") -> Value | _Missing:
     """The value at ``path`` with aliases, merge keys and interpolations resolved, or MISSING.
 
-    Raises ConfigFileError where the text or the path cannot be used, an interpolation does not resolve, or the
-    value is nested deeper than an Edit can hold. A mandatory ``???`` is returned as that text.
+    Raises ConfigFileError where the text or the path cannot be used, an interpolation does not resolve, or
+    the value is nested deeper than an Edit can hold. A mandatory ``???`` is returned as that text.
     """
     return value_at(parse(text, source), path)
 
@@ -45,7 +45,7 @@ def value_at(document: Document, path: str) -> Value | _Missing:
 def same_value(one: Value | _Missing, other: Value | _Missing) -> bool:
     """Equal in value and in type, all the way down; NaN is the same as NaN."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return list(one) == list(other) and all(same_value(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(same_value(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same_value, one, other))
     if isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other):
@@ -145,10 +145,10 @@ def _as_value(loaded: Any, name: str) -> Value:
     return _flat(loaded, name)
 
 
-def _flat(loaded: Any, name: str) -> Any:
+def _flat(loaded: Any, name: str) -> Scalar | list[Scalar]:
     for item in loaded if isinstance(loaded, list) else (loaded,):
         if isinstance(item, dict | list):
             raise ConfigFileError(f"{name} holds nested values; name one of the values in it instead")
         if not isinstance(item, _SCALARS):
             raise ConfigFileError(f"{name} holds a {type(item).__name__}, which preflight cannot compare")
-    return loaded
+    return cast("Scalar | list[Scalar]", loaded)

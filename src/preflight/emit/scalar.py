@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
@@ -32,11 +33,15 @@ def format_value(value: Value, old: str = "", *, flow: bool = False) -> str:
     stand inside of brackets or braces, where a comma in plain text would end it.
     """
     if isinstance(value, dict):
-        pairs = (f"{format_key(key, flow=True)}: {format_value(item, flow=True)}" for key, item in value.items())
-        return "{" + ", ".join(pairs) + "}"
+        return format_pairs([(key, format_value(item, flow=True)) for key, item in value.items()])
     if isinstance(value, list):
         return "[" + ", ".join(_format_scalar(item, "", flow=True) for item in value) + "]"
     return _format_scalar(value, old, flow=flow)
+
+
+def format_pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    """A mapping in braces, of keys and values that are already YAML."""
+    return "{" + ", ".join(f"{format_key(key, flow=True)}: {text}" for key, text in pairs) + "}"
 
 
 def format_key(key: str, *, flow: bool = False) -> str:

@@ -24,9 +24,10 @@ class Detour:
 class Place:
     """Where a path leads.
 
-    ``node`` is what stands there (possibly an alias), or None, and then ``missing`` are the segments that the
-    last of ``parents`` lacks. ``parents`` are the nodes passed, the root first, aliases followed; the last one
-    may be an empty value or an interpolation, which has no keys yet. ``keys`` are the keys and indexes found.
+    ``node`` is what stands there (possibly an alias), or None, and then ``missing`` are the segments that
+    the last of ``parents`` lacks. ``parents`` are the nodes passed, the root first, aliases followed; the
+    last one may be an empty value or an interpolation, which has no keys yet. ``keys`` are the keys and
+    indexes found, and ``entry`` holds the last of them, None in a list.
     """
 
     path: tuple[Segment, ...]
@@ -58,8 +59,8 @@ class Place:
 def locate(document: Document, path: str) -> Place:
     """Follow ``path`` as far as it goes; a missing key is a Place with ``missing`` segments.
 
-    Raises ConfigFileError where the path cannot be continued: through a scalar, past the end of a list, with a
-    word into a list, or where its key stands twice in one mapping.
+    Raises ConfigFileError where the path cannot be continued: through a scalar, past the end of a list, with
+    a word into a list, or where its key stands twice in one mapping.
     """
     return _Walk(document, parse_path(path, document.source)).go()
 
@@ -79,11 +80,13 @@ def missing_key(document: Document, place: Place) -> ConfigFileError:
     within = f" in '{above}'" if above else ""
     known = alternatives(str(place.missing[0]), _key_names(place.parents[-1]) if place.parents else ())
     wanted = format_path(place.path)
-    return ConfigFileError(f"{document.source} has no '{wanted}': '{place.missing[0]}' is not{within}; {known}")
+    return ConfigFileError(
+        f"{document.source} has no '{wanted}': no key '{place.missing[0]}'{within}; {known}"
+    )
 
 
 def _key_names(node: Node) -> Iterable[str]:
-    own = [entry.key.value for entry in node.entries if entry.key.kind == "scalar" and not entry.is_merge]
+    own = [entry.key.value for entry in node.entries if entry.name is not None and not entry.is_merge]
     return [*own, *(entry.key.value for entry in merged_entries(node))]
 
 
@@ -134,7 +137,7 @@ class _Walk:
         if isinstance(segment, int):
             known = alternatives(str(segment), _key_names(here))
             raise self._blocked(depth, f"is a mapping, not a list, so [{segment}] is not in it; {known}")
-        own = [e for e in here.entries if e.key.kind == "scalar" and e.key.value == segment and not e.is_merge]
+        own = [e for e in here.entries if e.name == segment and not e.is_merge]
         if len(own) > 1:
             lines = ", ".join(str(self._document.text.count("\n", 0, e.key.start) + 1) for e in own)
             raise self._blocked(depth + 1, f"stands more than once (lines {lines}); keep one of them")
@@ -145,7 +148,7 @@ class _Walk:
         return entry.value if entry else None
 
     def _inherited(self, here: Node, segment: str, depth: int) -> Entry | None:
-        entry = next((entry for entry in merged_entries(here) if entry.key.value == segment), None)
+        entry = next((entry for entry in merged_entries(here) if entry.name == segment), None)
         if entry is not None and self._detour is None:
             self._detour = Detour("merge", depth, "<<")
         return entry

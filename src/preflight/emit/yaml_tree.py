@@ -1,6 +1,6 @@
 """A YAML document as a tree of nodes that know their place in the text.
 
-Built from parse events and not from ``yaml.compose``, because an alias has marks of its own only in the events.
+Built from parse events and not from ``yaml.compose``, because only there an alias has marks of its own.
 """
 
 from __future__ import annotations
@@ -77,6 +77,11 @@ class Entry:
     colon: int | None
 
     @property
+    def name(self) -> str | None:
+        """The key as written, None where it is no single value."""
+        return self.key.value if self.key.kind == "scalar" else None
+
+    @property
     def is_merge(self) -> bool:
         """Whether this is ``<<: *other``."""
         return self.key.is_plain and self.key.value == "<<"
@@ -98,7 +103,7 @@ class Document:
 
 def merged_entries(node: Node) -> Iterator[Entry]:
     """Entries that ``mapping`` gets through ``<<`` and does not override, nearest source first."""
-    seen = {entry.key.value for entry in node.entries if entry.key.kind == "scalar"}
+    seen = {entry.name for entry in node.entries}
     for merge in reversed(node.entries):
         if not merge.is_merge:
             continue
@@ -107,8 +112,8 @@ def merged_entries(node: Node) -> Iterator[Entry]:
             origin = source.resolved
             own = [entry for entry in origin.entries if not entry.is_merge]
             for entry in (*own, *merged_entries(origin)):
-                if entry.key.value not in seen:
-                    seen.add(entry.key.value)
+                if entry.name not in seen:
+                    seen.add(entry.name)
                     yield entry
 
 
@@ -132,12 +137,14 @@ def parse(text: str, source: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigFileError(f"{source} is not valid YAML{where}: {error.problem or error.context}") from None
+        problem = error.problem or error.context
+        raise ConfigFileError(f"{source} is not valid YAML{where}: {problem}") from None
     except yaml.reader.ReaderError as error:
         at = error.position
         line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-        reason = f"character {text[at]!r} is not allowed"
-        raise ConfigFileError(f"{source} is not valid YAML at line {line}, column {column}: {reason}") from None
+        raise ConfigFileError(
+            f"{source} is not valid YAML at line {line}, column {column}: {text[at]!r} is not allowed"
+        ) from None
     return _document(events, text, source)
 
 
@@ -145,7 +152,7 @@ def _document(events: list[yaml.Event], text: str, source: str) -> Document:
     starts = [event for event in events if isinstance(event, yaml.DocumentStartEvent)]
     if len(starts) > 1:
         line = _mark(starts[1].start_mark).line + 1
-        raise ConfigFileError(f"{source} holds more than one YAML document (the second begins at line {line})")
+        raise ConfigFileError(f"{source} holds more than one YAML document, the second from line {line} on")
     ends = [event for event in events if isinstance(event, yaml.DocumentEndEvent) and event.explicit]
     body_end = _mark(ends[0].start_mark).index if ends else len(text)
     root = _Builder(events[2:-2], text, source).build() if starts else None
@@ -194,7 +201,8 @@ class _Builder:
         start, end = _mark(event.start_mark), _mark(event.end_mark)
         target = self._anchors.get(event.anchor or "")
         if target is None:
-            problem = "refers to what contains it" if event.anchor in self._anchors else "has no anchor before it"
+            unfinished = event.anchor in self._anchors
+            problem = "refers to what contains it" if unfinished else "has no anchor before it"
             raise ConfigFileError(f"{self._source}, line {start.line + 1}: alias *{event.anchor} {problem}")
         index = start.index
         return Node(
@@ -227,9 +235,10 @@ class _Builder:
             flow=bool(event.flow_style), anchor=event.anchor, tag=event.tag,
         )  # fmt: skip
 
-    def _end(self, start: int, event: yaml.CollectionEndEvent, last: int) -> int:
-        # Only a bracket is a true end: that of a block collection is the next token, which may be lines away.
-        return _mark(event.end_mark).index if self._text[start] in "{[" else last
+    def _end(self, node: Node, event: yaml.CollectionEndEvent, last: int) -> int:
+        # Without a bracket the parser ends a collection at the next token, which may be lines away.
+        is_bracketed = node.flow and self._text[node.start] in "{["
+        return _mark(event.end_mark).index if is_bracketed else last
 
     def _mapping(self, event: yaml.MappingStartEvent) -> Node:
         entries: list[Entry] = []
@@ -237,7 +246,7 @@ class _Builder:
             key = self._node(ahead)
             entries.append(self._entry(key, self._node(next(self._events))))
         node = self._collection(event, "mapping")
-        end = self._end(node.start, ahead, entries[-1].value.end if entries else node.start)
+        end = self._end(node, ahead, entries[-1].value.end if entries else node.start)
         column = node.column if node.flow else entries[0].key.column
         return replace(node, end=end, tail=end, column=column, entries=tuple(entries))
 
@@ -253,5 +262,5 @@ class _Builder:
         while not isinstance(ahead := next(self._events), yaml.SequenceEndEvent):
             items.append(self._node(ahead))
         node = self._collection(event, "sequence")
-        end = self._end(node.start, ahead, items[-1].end if items else node.start)
+        end = self._end(node, ahead, items[-1].end if items else node.start)
         return replace(node, end=end, tail=end, items=tuple(items))

@@ -1,7 +1,9 @@
-"""Case D in small: a transformer that finds the direction of a muon from raw pulses, and the angle as its loss.
+"""Case D in small: a transformer that finds a muon's direction from raw pulses; its loss is the angle.
 
-The documented run stayed near 1.5 rad (chance: pi/2) and its gradients spiked at ``t1.layers.0.qkv_proj.weight``:
-the features reach the first attention at their raw scale, times of 1e4 ns beside flags of 0 and 1.
+The documented run stayed near 1.5 rad (chance: pi/2), and its gradients spiked in the first attention,
+``t1.layers.0.qkv_proj.weight``: the features reach it at their raw scale, times of 1e4 ns beside flags of 0
+and 1. Attention scores are then of the order 1e6: the softmax picks one pulse and passes no gradient on,
+except where two pulses nearly tie, and there it passes a very large one.
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ ANGLE_EPS: Final = 1e-6
 
 
 def angle(output: Tensor, target: Tensor) -> Tensor:
-    """Mean opening angle in radians between ``output[B, 3]`` and unit vectors ``target[B, 3]``; chance is pi/2.
+    """Mean angle in radians between ``output[B, 3]`` and the unit vectors ``target[B, 3]``; chance is pi/2.
 
     The derivative of acos is singular at parallel and opposite vectors, so the cosine is clamped to
     ``1 - ANGLE_EPS``; and an output near zero has no direction: the gradient grows as ``1 / |output|``.
@@ -98,5 +100,5 @@ def angle(output: Tensor, target: Tensor) -> Tensor:
 
 
 def angle_degrees(output: Tensor, target: Tensor) -> Tensor:
-    """Mean opening angle in degrees between ``output[B, 3]`` and unit vectors ``target[B, 3]``; chance is 90."""
+    """Mean angle in degrees between ``output[B, 3]`` and the unit vectors ``target[B, 3]``; chance is 90."""
     return torch.rad2deg(angle(output, target))

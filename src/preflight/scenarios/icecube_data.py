@@ -1,8 +1,8 @@
 """The events of case D in small: muon tracks in a hexagonal array of light sensors.
 
-The detector is 86 vertical strings of 60 modules. A muon crosses it in a straight line and lights the modules near
-its path one after the other; noise pulses are mixed in. Each pulse is (time, charge, sensor_id, auxiliary), with the
-documented range and mean of each feature, in raw units.
+The detector is 86 vertical strings of 60 modules. A muon crosses it in a straight line and lights the modules
+near its path one after the other; noise pulses are mixed in. Each pulse is (time, charge, sensor_id,
+auxiliary), with the documented range and mean of each feature, in raw units.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ MODULES_PER_STRING: Final = 60
 STRING_SPACING_M: Final = 125.0
 MODULE_SPACING_M: Final = 17.0
 DETECTOR_RADIUS_M: Final = 550.0
-IMPACT_M: Final = 150.0  # spread of a track's distance from the centre, per axis
+IMPACT_M: Final = 100.0  # spread of a track's distance from the centre, per axis
 LIGHT_REACH_M: Final = 40.0  # spread of the lit modules around the track, per axis
 
 C_M_PER_NS: Final = 0.2998
 C_ICE_M_PER_NS: Final = C_M_PER_NS / 1.33
 SCATTER_NS: Final = 80.0  # mean delay of a photon scattered in the ice
-TRIGGER_NS: Final = 10_300.0  # when a track passes the centre
+TRIGGER_NS: Final = 11_800.0  # when a track passes the centre
 TRIGGER_JITTER_NS: Final = 100.0
 
 TIME_RANGE_NS: Final = (5_714.0, 77_785.0)  # the readout window
-NOISE_TIME_SCALE_NS: Final = 14_000.0  # noise times fall off exponentially over the window
+NOISE_TIME_SCALE_NS: Final = 10_000.0  # noise times fall off exponentially over the window
 CHARGE_RANGE: Final = (0.025, 2_762.0)  # photo-electrons: the digitiser's step and its saturation
 NOISE_SHARE: Final = 0.29
 AUXILIARY_IF_NOISE: Final = 0.90  # the flag is set by a local-coincidence trigger, which errs both ways
 AUXILIARY_IF_SIGNAL: Final = 0.025
-LIGHT_LENGTH_M: Final = 60.0
-MEDIAN_LOSS: Final = 2.2
-LOSS_SIGMA: Final = 1.0
-LOSS_POWER: Final = 1.4
-MIN_PULSES: Final = 12
+LIGHT_YIELD: Final = 2.2  # photo-electrons beside the track
+LIGHT_LENGTH_M: Final = 60.0  # over which it falls by a factor e
+LOSS_SIGMA: Final = 1.0  # of the logarithm of a muon's losses
+LOSS_POWER: Final = 1.4  # exponent of their tail
+MIN_PULSES: Final = 16
 
 
 def load_data(
@@ -53,9 +53,9 @@ def load_data(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Simulate the training and the validation split; the global random state is neither read nor changed.
 
-    Each split holds ``pulses[N, L, 4]`` (float32: time in ns, charge in photo-electrons, sensor_id, auxiliary 0/1;
-    in order of time, zeros after the last pulse of an event), ``valid[N, L]`` (bool) and ``direction[N, 3]``
-    (float32 unit vectors, uniform on the sphere), with ``L = pulses``.
+    Each split holds ``pulses[N, L, 4]`` (float32: time in ns, charge in photo-electrons, sensor_id, auxiliary
+    0/1; in order of time, zeros after the last pulse of an event), ``valid[N, L]`` (bool) and
+    ``direction[N, 3]`` (float32 unit vectors, uniform on the sphere), with ``L = pulses``.
 
     Raises ValueError if a split is empty or ``pulses`` is below ``MIN_PULSES``.
     """
@@ -87,7 +87,7 @@ def sensor_positions() -> Floats:
 def _simulate(rng: np.random.Generator, events: int, pulses: int) -> dict[str, Tensor]:
     positions = sensor_positions()
     direction = _unit(rng.normal(size=(events, 3)))
-    centre = _across(IMPACT_M * rng.normal(size=(events, 3)), direction)  # where a track is nearest the centre
+    centre = _across(IMPACT_M * rng.normal(size=(events, 3)), direction)  # of the track
     noise = rng.random((events, pulses)) < NOISE_SHARE
     sensor = np.where(
         noise,
@@ -126,7 +126,8 @@ def _lit_sensors(
     string_xy = positions[::MODULES_PER_STRING, :2]
     squared = (string_xy**2).sum(axis=-1) - 2 * source[..., :2] @ string_xy.T  # less |source|^2: same argmin
     depth = np.rint((positions[0, 2] - source[..., 2]) / MODULE_SPACING_M).astype(np.int64)
-    return squared.argmin(axis=-1) * MODULES_PER_STRING + depth.clip(0, MODULES_PER_STRING - 1)
+    module = depth.clip(0, MODULES_PER_STRING - 1)
+    return cast(Ints, squared.argmin(axis=-1) * MODULES_PER_STRING + module)
 
 
 def _signal_times(rng: np.random.Generator, along_m: Floats, distance_m: Floats) -> Floats:
@@ -136,17 +137,18 @@ def _signal_times(rng: np.random.Generator, along_m: Floats, distance_m: Floats)
 
 
 def _noise_times(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Exponential fall-off cut at the end of the readout window, by the inverse of its distribution function."""
+    """An exponential fall-off over the readout window, by the inverse of its distribution function."""
     start, end = TIME_RANGE_NS
     inside = -math.expm1(-(end - start) / NOISE_TIME_SCALE_NS)
     return start - NOISE_TIME_SCALE_NS * np.log1p(-inside * rng.random(shape))
 
 
 def _signal_charges(rng: np.random.Generator, distance_m: Floats) -> Floats:
-    """Light falls with the distance from the track; the energy a muon loses at a point has a power-law tail."""
+    """Light falls with the distance; the energy that a muon loses at one point has a power-law tail."""
     nearness = np.exp(-distance_m / LIGHT_LENGTH_M)
-    losses = rng.lognormal(0.0, LOSS_SIGMA, size=distance_m.shape) * (1 + rng.pareto(LOSS_POWER, distance_m.shape))
-    return _digitised(MEDIAN_LOSS * nearness * losses)
+    spread = rng.lognormal(0.0, LOSS_SIGMA, size=distance_m.shape)
+    burst = 1 + rng.pareto(LOSS_POWER, size=distance_m.shape)
+    return _digitised(LIGHT_YIELD * nearness * spread * burst)
 
 
 def _noise_charges(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:

@@ -1,0 +1,1 @@
+"""Optuna's side: the space as distributions, and ask -> run -> tell."""

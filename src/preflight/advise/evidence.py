@@ -1,0 +1,57 @@
+"""Paired comparison of two settings over the same seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+CONFIDENCE = 0.95
+# A gain below this share of the score is not worth a changed line, however certain it is.
+MIN_GAIN = 0.02
+FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What going from one setting to another does to the score: a gain of 0.3 is a score lower by 30%.
+
+    ``low`` and ``high`` bound the gain at :data:`CONFIDENCE`, by a t-interval on the log ratio of paired scores.
+    """
+
+    gain: float
+    low: float
+    high: float
+    seeds: int
+
+    @property
+    def is_better(self) -> bool:
+        """A gain that is worth having and lies beyond the seeds' noise."""
+        return self.low > 0 and self.gain >= MIN_GAIN
+
+    @property
+    def is_worse(self) -> bool:
+        """A loss beyond the seeds' noise."""
+        return self.high < 0
+
+    def __str__(self) -> str:
+        return f"{self.gain:+.0%} ({self.low:+.0%} to {self.high:+.0%}, {self.seeds} seeds)"
+
+
+def effect(before: Mapping[int, float], after: Mapping[int, float], comparisons: int = 1) -> Effect:
+    """Effect on a score by seed, lower is better; only seeds that both have count.
+
+    ``comparisons`` widens the interval for having looked at several (Bonferroni). With fewer than two common seeds
+    the noise is unknown and the interval is everything.
+    """
+    seeds = sorted(set(before) & set(after))
+    logs = np.array([math.log(max(after[s], FLOOR) / max(before[s], FLOOR)) for s in seeds])
+    if len(logs) < 2:
+        gain = 1 - math.exp(float(logs[0])) if len(logs) else math.nan
+        return Effect(gain, -math.inf, 1.0, len(logs))
+    mean, error = float(logs.mean()), float(logs.std(ddof=1)) / math.sqrt(len(logs))
+    t = float(stdtrit(len(logs) - 1, 1 - (1 - CONFIDENCE) / (2 * comparisons)))
+    return Effect(1 - math.exp(mean), 1 - math.exp(mean + t * error), 1 - math.exp(mean - t * error), len(logs))

@@ -1,0 +1,104 @@
+"""The table of learning rates: several seeds on every rung, and a verdict that no single run can overturn."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from preflight.rules.predicates import (
+    EXPLODED_RATIO,
+    UNSTEADY_RATIO,
+    growth_of_gradient,
+    has_run_away,
+    is_decreasing,
+)
+from preflight.telemetry.recording import Recording
+
+EXPLODES, TOO_SLOW, UNSTEADY, STABLE, BEST = "explodes", "too slow", "unsteady", "stable", "best"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What runs of one constant learning rate did. Norms are of the whole gradient, before clipping."""
+
+    lr: float
+    normalization: str
+    seeds: int
+    median_max_norm: float
+    worst_max_norm: float
+    decreasing: int
+    exploded: int
+    exploded_at: str
+    final_loss: float
+    verdict: str
+
+
+def read_ladder(recordings: Sequence[Recording]) -> list[Rung]:
+    """Rungs in rising order of learning rate, from recordings of one normalization."""
+    by_lr: dict[float, list[Recording]] = {}
+    for recording in recordings:
+        by_lr.setdefault(recording.params.lr, []).append(recording)
+    rungs = [_rung(lr, by_lr[lr]) for lr in sorted(by_lr)]
+    learning = [rung for rung in rungs if rung.verdict in (STABLE, UNSTEADY)]
+    if not learning:
+        return rungs
+    best = min(learning, key=lambda rung: rung.final_loss)
+    return [replace(rung, verdict=BEST) if rung is best else rung for rung in rungs]
+
+
+def lr_bounds(rungs: Sequence[Rung]) -> tuple[float, float]:
+    """Range worth searching: half a decade around the rates at which most seeds learn.
+
+    The whole ladder where none does, since a short run may be too short to show anything.
+    """
+    rates = [rung.lr for rung in rungs]
+    learning = [rung.lr for rung in rungs if rung.verdict in (STABLE, UNSTEADY, BEST)]
+    if not learning:
+        return min(rates), max(rates)
+    margin = math.sqrt(10)
+    return min(learning) / margin, max(learning) * margin
+
+
+def _rung(lr: float, recordings: Sequence[Recording]) -> Rung:
+    peaks = np.array([recording.max_gradient_norm for recording in recordings])
+    losses = [recording.losses["total"].to_numpy(dtype=float) for recording in recordings]
+    exploded = [_exploded(recording, loss) for recording, loss in zip(recordings, losses, strict=True)]
+    decreasing = sum(is_decreasing(loss) for loss in losses)
+    places = Counter(r.worst_parameter for r, is_bad in zip(recordings, exploded, strict=True) if is_bad)
+    growth = float(np.median([_growth(recording) for recording in recordings]))
+    return Rung(
+        lr=lr,
+        normalization=", ".join(f"{name}: {value}" for name, value in recordings[0].params.normalization.items()),
+        seeds=len(recordings),
+        median_max_norm=float(np.median(peaks)),
+        worst_max_norm=float(peaks.max()),
+        decreasing=decreasing,
+        exploded=sum(exploded),
+        exploded_at=places.most_common(1)[0][0] if places else "",
+        final_loss=float(np.median([_final(loss) for loss in losses])),
+        verdict=_verdict(len(recordings), sum(exploded), decreasing, growth),
+    )
+
+
+def _verdict(seeds: int, exploded: int, decreasing: int, growth: float) -> str:
+    if 2 * exploded >= seeds:
+        return EXPLODES
+    if 2 * decreasing <= seeds:
+        return TOO_SLOW
+    return UNSTEADY if growth > UNSTEADY_RATIO or exploded else STABLE
+
+
+def _exploded(recording: Recording, losses: np.ndarray) -> bool:
+    return _growth(recording) > EXPLODED_RATIO or not np.isfinite(losses).all() or has_run_away(losses)
+
+
+def _growth(recording: Recording) -> float:
+    return growth_of_gradient(recording.gradient_norms["overall"].to_numpy(dtype=float))
+
+
+def _final(losses: np.ndarray) -> float:
+    return float(np.median(losses[-max(1, len(losses) // 4) :])) if len(losses) else math.nan

@@ -1,0 +1,80 @@
+"""The answer of a run: change these settings, keep what you have, or cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from preflight.advise.evidence import Effect
+from preflight.core.params import Params, ParamValue
+
+CHANGE, KEEP, CANNOT_TELL = "change", "keep", "cannot_tell"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting that is changed.
+
+    ``alone`` is the effect of this change by itself on today's settings, ``needed`` that of making it last, when all
+    the others are made already.
+    """
+
+    name: str
+    old: ParamValue
+    new: ParamValue
+    alone: Effect
+    needed: Effect
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores and metrics by seed."""
+
+    scores: Mapping[int, float]
+    metrics: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """``gain`` is measured on fresh seeds that took no part in choosing; None where nothing was left to compare."""
+
+    decision: str
+    reason: str
+    today: Params
+    recommended: Params
+    changes: tuple[Change, ...] = ()
+    gain: Effect | None = None
+    before: Measured | None = None
+    after: Measured | None = None
+    steps: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recommendation:
+        """Inverse of :meth:`as_dict`."""
+        changes = tuple(
+            Change(c["name"], c["old"], c["new"], Effect(**c["alone"]), Effect(**c["needed"]))
+            for c in values["changes"]
+        )
+        return cls(
+            decision=values["decision"],
+            reason=values["reason"],
+            today=Params(**values["today"]),
+            recommended=Params(**values["recommended"]),
+            changes=changes,
+            gain=None if values["gain"] is None else Effect(**values["gain"]),
+            before=_measured(values["before"]),
+            after=_measured(values["after"]),
+            steps=int(values["steps"]),
+        )
+
+
+def _measured(values: Mapping[str, Any] | None) -> Measured | None:
+    if values is None:
+        return None
+    by_seed = ({int(seed): float(v) for seed, v in values[key].items()} for key in ("scores", "metrics"))
+    return Measured(*by_seed)

@@ -1,0 +1,113 @@
+"""Stage 4: today's settings and the candidates on the same seeds, then every single change, then fresh seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from preflight.advise import choose
+from preflight.advise.evidence import effect
+from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Measured, Recommendation
+from preflight.core.params import Params
+from preflight.core.search_settings import BudgetSettings
+from preflight.pipeline.audience import Audience
+from preflight.trials.lab import Lab, TrialSpec
+from preflight.trials.outcome import INTERRUPTED
+
+# Seeds of the stages do not overlap: what chose a setting must not be what proves it.
+CONFIRM_SEEDS, PROOF_SEEDS = 1000, 2000
+
+
+class Bench:
+    """Trains settings on a fixed set of seeds, each of them once."""
+
+    def __init__(
+        self, lab: Lab, budget: BudgetSettings, seeds: Sequence[int], steps: int, purpose: str, audience: Audience
+    ) -> None:
+        self._lab, self._budget, self._audience = lab, budget, audience
+        self.seeds, self.steps, self.purpose = tuple(seeds), steps, purpose
+        self._known: dict[object, Measured] = {}
+        self._index = 0
+
+    def measure(self, params: Params) -> dict[int, float]:
+        """Score by seed."""
+        return dict(self.measured(params).scores)
+
+    def measured(self, params: Params) -> Measured:
+        """Scores and metrics by seed; a run that diverged has the worst score and no metric."""
+        key = params.key()
+        if key not in self._known:
+            self._known[key] = self._train(params)
+        return self._known[key]
+
+    def _train(self, params: Params) -> Measured:
+        scores, metrics = {}, {}
+        for seed in self.seeds:
+            spec = TrialSpec(self.purpose, self._index, params, seed, self.steps, self._budget.rungs)
+            result = self._lab.run(spec)
+            if result.outcome.status == INTERRUPTED:
+                raise KeyboardInterrupt
+            self._index += 1
+            scores[seed], metrics[seed] = result.penalized, result.metric
+            self._audience.advance()
+        return Measured(scores, metrics)
+
+
+def confirm(
+    lab: Lab,
+    today: Params,
+    candidates: Sequence[Params],
+    budget: BudgetSettings,
+    seed: int,
+    horizon_steps: int,
+    goal: str | None,
+    audience: Audience,
+) -> Recommendation:
+    """Choose on one set of seeds and prove on another; the answer may be to keep today's settings."""
+    steps = min(budget.confirm_steps, horizon_steps)
+    seeds = [seed + CONFIRM_SEEDS + offset for offset in range(budget.seeds)]
+    bench = Bench(lab, budget, seeds, steps, "confirm", audience)
+    if not candidates:
+        return Recommendation(KEEP, "no other settings finished a trial", today, today, steps=steps)
+    audience.begin("confirm", budget.seeds * (1 + len(candidates)))
+    best, gain = choose.best_candidate(today, candidates, bench.measure)
+    audience.end()
+    if not gain.is_better:
+        reason = f"the best candidate changes the score by {gain}: nothing beyond the seeds' noise"
+        return Recommendation(KEEP, reason, today, today, gain=gain, before=bench.measured(today), steps=steps)
+    audience.begin("single changes", budget.seeds * 2 * len(best.changes_from(today)))
+    chosen, needed = choose.minimal(today, best, bench.measure)
+    changes = choose.changes(today, chosen, needed, bench.measure)
+    audience.end()
+    if not changes:
+        return Recommendation(KEEP, "no single change earned its place", today, today, steps=steps)
+    return _proved(lab, today, chosen, changes, budget, seed, steps, goal, audience)
+
+
+def _proved(
+    lab: Lab,
+    today: Params,
+    chosen: Params,
+    changes: tuple[choose.Change, ...],
+    budget: BudgetSettings,
+    seed: int,
+    steps: int,
+    goal: str | None,
+    audience: Audience,
+) -> Recommendation:
+    seeds = [seed + PROOF_SEEDS + offset for offset in range(budget.seeds)]
+    bench = Bench(lab, budget, seeds, steps, "proof", audience)
+    audience.begin("fresh seeds", 2 * budget.seeds)
+    before, after = bench.measured(today), bench.measured(chosen)
+    audience.end()
+    gain = effect(before.scores, after.scores)
+    decision, reason = CHANGE, f"the score changes by a gain of {gain} on fresh seeds"
+    if not gain.is_better:
+        decision, reason = KEEP, f"the gain did not repeat on fresh seeds: {gain}"
+    elif not choose.beats_constant(after.scores):
+        decision = CANNOT_TELL
+        reason = "the best settings found are better than today's, but no better than predicting a constant"
+    elif goal is not None and choose.metric_is_worse(before, after, goal):
+        decision, reason = CANNOT_TELL, "the losses improve and the metric gets worse: decide which of them you want"
+    recommended = chosen if decision == CHANGE else today
+    kept = changes if decision == CHANGE else ()
+    return Recommendation(decision, reason, today, recommended, kept, gain, before, after, steps)

@@ -1,0 +1,201 @@
+"""Today's settings: what the user's file and the configuration say together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from preflight.core.errors import ConfigError, ConfigFileError, TaskError, alternatives
+from preflight.core.model_settings import OWN_SETTINGS, ModelSettings
+from preflight.core.params import Params, ParamValue
+from preflight.core.section import check_integer, check_number
+from preflight.core.units import UNITS, RunLength, split_unit
+from preflight.pipeline.user_file import UserFile
+from preflight.tasks.pytorch import PyTorchTask
+
+TODAY = "today"
+"""Option of a normalization whose statistics the user's file holds already."""
+DEFAULT_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Today:
+    """Settings of the user's next long run, its length, and where both were read."""
+
+    params: Params
+    length: RunLength
+    file: UserFile | None
+    sources: Mapping[str, str]
+
+
+def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None) -> Today:
+    """Merge the file's values with ``model.baseline``; a setting that both give differently is an error.
+
+    Registers the file's own normalizations with the task. Raises :class:`ConfigError` naming the setting.
+    """
+    given = _Given(model, file)
+    batch_size = _batch_size(given, task)
+    length = _length(given, model, batch_size, len(task.data.train))
+    params = Params(
+        lr=_positive(given, "lr"),
+        batch_size=batch_size,
+        warmup_fraction=_warmup(given, length),
+        shuffle=_boolean(given, "shuffle", True),
+        weight_decay=_optional(given, "weight_decay"),
+        clip_norm=_optional(given, "clip_norm", positive=True),
+        loss_weights={name: _number(given, f"loss_weights.{name}", 1.0) for name in model.losses},
+        normalization={name: _normalization(given, name, task) for name in task.data.roles.inputs},
+        extras=_extras(given, task),
+    )
+    given.check_all_used()
+    return Today(params, length, file, given.sources)
+
+
+class _Given:
+    """Values by setting, from the file first, and which of them were asked for."""
+
+    def __init__(self, model: ModelSettings, file: UserFile | None) -> None:
+        self.values: dict[str, Any] = {}
+        self.sources: dict[str, str] = {}
+        self.used: set[str] = set()
+        for name, value in model.baseline.items():
+            self._add(name, value, f"model.baseline.{name}")
+        if file is not None:
+            for name, value in file.values.items():
+                self._add(name, value, f"{file.mapping[name]} in {file.path.name}")
+        self.mapped = tuple(model.mapping)
+
+    def _add(self, name: str, value: Any, source: str) -> None:
+        if name in self.values and self.values[name] != value:
+            raise ConfigError(
+                f"{name} is {self.values[name]!r} by {self.sources[name]} and {value!r} by {source}; remove one"
+            )
+        self.values[name], self.sources[name] = value, source
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.used.add(name)
+        value = self.values.get(name)
+        return default if value is None else value
+
+    def where(self, name: str) -> str:
+        return self.sources.get(name, name)
+
+    def in_units(self, stem: str) -> tuple[str, str, Any] | None:
+        """``(name, unit, value)`` of a length, whichever unit it is given in."""
+        for unit in UNITS:
+            name = f"{stem}_{unit}"
+            value = self.get(name)
+            if value is not None:
+                return name, unit, value
+        return None
+
+    def check_all_used(self) -> None:
+        self.used.update(name for name in self.mapped if split_unit(name))
+        for name in self.values:
+            if name not in self.used:
+                known = (*OWN_SETTINGS, "warmup_steps", "horizon_steps", "normalization.FIELD", "loss_weights.NAME")
+                raise ConfigError(f"'{name}' ({self.where(name)}) is not a setting; {alternatives(name, known)}")
+
+
+def _positive(given: _Given, name: str) -> float:
+    value = given.get(name)
+    if value is None:
+        raise ConfigError(f"today's {name} is not known: map it (model.mapping.{name}) or give model.baseline.{name}")
+    return _checked(value, given.where(name), name, positive=True)
+
+
+def _checked(value: Any, where: str, name: str, *, positive: bool = False) -> float:
+    number = check_number(value, where)
+    if positive and number <= 0:
+        raise ConfigError(f"{name} must be positive, got {name}={value} in {where}")
+    return number
+
+
+def _number(given: _Given, name: str, default: float) -> float:
+    return _checked(given.get(name, default), given.where(name), name)
+
+
+def _optional(given: _Given, name: str, *, positive: bool = False) -> float | None:
+    value = given.get(name)
+    return None if value is None else _checked(value, given.where(name), name, positive=positive)
+
+
+def _boolean(given: _Given, name: str, default: bool) -> bool:
+    value = given.get(name, default)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be true or false, got {value!r} in {given.where(name)}")
+    return value
+
+
+def _batch_size(given: _Given, task: PyTorchTask) -> int:
+    value = given.get("batch_size", task.data.batch_size or DEFAULT_BATCH_SIZE)
+    size = check_integer(value, given.where("batch_size"))
+    if size > len(task.data.train):
+        raise TaskError(
+            f"batch_size={size} ({given.where('batch_size')}) is larger than the {len(task.data.train)} training samples"
+        )
+    return size
+
+
+def _length(given: _Given, model: ModelSettings, batch_size: int, train_size: int) -> RunLength:
+    found = given.in_units("horizon")
+    if found is None:
+        if model.horizon_steps is None:
+            raise ConfigError(
+                "the length of the long run is not known: give model.horizon_steps, or map horizon_epochs or "
+                "horizon_steps to a key of the file to correct"
+            )
+        return RunLength(model.horizon_steps, batch_size, train_size)
+    name, unit, value = found
+    if model.horizon_steps is not None:
+        raise ConfigError(f"the length of the long run is given twice: model.horizon_steps and {given.where(name)}")
+    amount = _checked(value, given.where(name), name, positive=True)
+    one = RunLength(1, batch_size, train_size)
+    per_unit = {"steps": 1.0, "epochs": float(one.steps_per_epoch), "samples": 1 / batch_size}
+    if unit not in per_unit:
+        raise ConfigError(f"{name} cannot give the length of a run; use one of: {', '.join(per_unit)}")
+    return RunLength(max(1, round(amount * per_unit[unit])), batch_size, train_size)
+
+
+def _warmup(given: _Given, length: RunLength) -> float:
+    found = given.in_units("warmup")
+    if found is None:
+        return 0.0
+    name, unit, value = found
+    amount = _checked(value, given.where(name), name)
+    if amount < 0:
+        raise ConfigError(f"{name} must not be negative, got {name}={value} in {given.where(name)}")
+    return length.to_fraction(amount, unit)
+
+
+def _normalization(given: _Given, field: str, task: PyTorchTask) -> str:
+    """``none``, or :data:`TODAY` where the file holds a normalizer."""
+    name = f"normalization.{field}"
+    value = given.get(name)
+    if value is None or value == "none":
+        return "none"
+    if not isinstance(value, Mapping) or value.get("kind") == "none":
+        if isinstance(value, Mapping):
+            return "none"
+        raise ConfigFileError(
+            f"{name}={value!r} in {given.where(name)} holds no statistics; expected nothing, none, or a mapping as "
+            "preflight writes it: {kind: standardize, center: [...], scale: [...]}"
+        )
+    task.normalizers[(field, TODAY)] = value
+    return TODAY
+
+
+def _extras(given: _Given, task: PyTorchTask) -> dict[str, ParamValue]:
+    """Every other plain name is a parameter of the model factory; raises ConfigError if it has no such parameter."""
+    own = {*OWN_SETTINGS, *(f"{stem}_{unit}" for stem in ("warmup", "horizon") for unit in UNITS)}
+    names = [name for name in given.values if name not in own and "." not in name]
+    parameters = task.factory_parameters()
+    for name in names:
+        if parameters is not None and name not in parameters:
+            known = (*OWN_SETTINGS, "warmup_steps", "warmup_epochs", *parameters)
+            raise ConfigError(
+                f"'{name}' ({given.where(name)}) is neither a setting nor a parameter of model.factory; "
+                f"{alternatives(name, known)}"
+            )
+    return {name: given.get(name) for name in names}

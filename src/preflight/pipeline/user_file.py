@@ -1,0 +1,73 @@
+"""The file to correct, and where each setting lives in it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from preflight.core.edit import MISSING, Value
+from preflight.core.errors import ConfigFileError
+from preflight.core.units import split_unit
+from preflight.emit.files import read_text
+from preflight.emit.read import value_at
+from preflight.emit.yaml_span import find, locate
+from preflight.emit.yaml_tree import Document, parse
+
+# A key that a file need not have: without it, training does without it.
+OPTIONAL = ("warmup", "normalization", "loss_weights", "weight_decay", "clip_norm", "shuffle")
+# A missing key this close to one that is there is a slip of the pen, not a key to insert.
+SAME_WORD = 0.85
+
+
+@dataclass(frozen=True)
+class UserFile:
+    """Text of the file and the key of every mapped setting, ``lr`` -> ``optimizer.learning_rate``."""
+
+    path: Path
+    text: str
+    mapping: Mapping[str, str]
+
+    @classmethod
+    def open(cls, path: Path, mapping: Mapping[str, str]) -> UserFile:
+        """Read the file; raises :class:`ConfigFileError` if it cannot be, or if a mapping does not fit it."""
+        file = cls(path, read_text(path), mapping)
+        file.values  # noqa: B018  # every mapping is tried before anything is trained
+        return file
+
+    @cached_property
+    def document(self) -> Document:
+        """The parsed text."""
+        return parse(self.text, str(self.path))
+
+    @cached_property
+    def values(self) -> dict[str, Value]:
+        """Value of every mapped setting that the file has, in the file's own units.
+
+        Raises :class:`ConfigFileError` for a key that should be there, naming its neighbours.
+        """
+        found: dict[str, Value] = {}
+        for name, key in self.mapping.items():
+            try:
+                value = value_at(self.document, key)
+                if value is MISSING:
+                    self._check_missing(name, key)
+                else:
+                    found[name] = value  # type: ignore[assignment]  # not MISSING
+            except ConfigFileError as error:
+                raise ConfigFileError(f"model.mapping.{name}={key}: {error}") from error
+        return found
+
+    def _check_missing(self, name: str, key: str) -> None:
+        """A missing key may be inserted if training can do without it and its section is there."""
+        place = locate(self.document, key)
+        stem = (split_unit(name) or (name.split(".")[0],))[0]
+        siblings = [str(entry.key.value) for entry in place.parents[-1].entries] if place.parents else []
+        if stem not in OPTIONAL or len(place.missing) > 1:
+            find(self.document, key)
+        wanted = str(place.missing[0])
+        close = difflib.get_close_matches(wanted, siblings, n=1, cutoff=SAME_WORD)
+        if close:
+            raise ConfigFileError(f"there is no key '{wanted}', did you mean '{close[0]}'?")

@@ -1,0 +1,74 @@
+"""Stage 5: the corrected config and its diff, beside the original and in the run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from preflight.advise.recommendation import Change, Recommendation
+from preflight.core.compose import packaged_conf
+from preflight.core.errors import ConfigFileError
+from preflight.core.settings import Settings
+from preflight.emit.files import write_atomic
+from preflight.emit.patch import apply, diff
+from preflight.pipeline.today import Today
+from preflight.pipeline.written import edits, unmapped
+from preflight.telemetry import store
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where the corrected config was written, and which changed settings have no key in the file."""
+
+    paths: tuple[Path, ...]
+    diff: str
+    unmapped: tuple[str, ...]
+
+
+def output_path(settings: Settings, file: Path | None) -> Path | None:
+    """Where the corrected file goes besides the run directory; None for a config that ships with preflight.
+
+    Raises :class:`ConfigFileError` if something is there already, unless ``overwrite``.
+    """
+    path = settings.output
+    if path is None and (file is None or file.is_relative_to(packaged_conf().resolve())):
+        return None
+    path = (path or file.parent / store.FIXED).absolute()  # type: ignore[union-attr]  # one of the two is there
+    if file is not None and path.exists() and path.samefile(file):
+        raise ConfigFileError(f"output={path} is the original, which preflight never writes to")
+    if path.exists() and not settings.overwrite:
+        raise ConfigFileError(f"{path} exists already; say overwrite=true to replace it, or output=PATH")
+    if not path.parent.is_dir():
+        raise ConfigFileError(f"output={path}: there is no folder {path.parent}")
+    return path
+
+
+def write_config(
+    settings: Settings,
+    today: Today,
+    recommendation: Recommendation,
+    normalizers: Mapping[tuple[str, str], Mapping[str, Any]],
+    run_dir: Path,
+) -> Written:
+    """Apply the recommended changes to a copy of the user's file."""
+    left = tuple(unmapped(recommendation.recommended, today))
+    if today.file is None:
+        return Written((), "", left)
+    why = {change.name: _why(change) for change in recommendation.changes}
+    found = edits(recommendation.recommended, today, normalizers, why)
+    text = apply(today.file.text, found, source=str(today.file.path))
+    difference = diff(today.file.text, text, old_name=today.file.path.name, new_name=store.FIXED)
+    paths = [run_dir / store.FIXED]
+    beside = output_path(settings, today.file.path)
+    if beside is not None:
+        paths.append(beside)
+    for path in paths:
+        write_atomic(path, text, overwrite=settings.overwrite, forbid=today.file.path)
+    store.write_text(run_dir / store.DIFF, difference)
+    return Written(tuple(paths), difference, left)
+
+
+def _why(change: Change) -> str:
+    return f"lowers the validation score by {change.needed.gain:.0%} (alone: {change.alone.gain:.0%})"

@@ -1,0 +1,102 @@
+"""Settings as they can be written: rounded before they are confirmed, and turned into edits of the user's file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from preflight.core.edit import MISSING, Edit, Value
+from preflight.core.params import Params, ParamValue
+from preflight.core.units import RunLength, split_unit
+from preflight.pipeline.today import Today
+
+DIGITS = 2
+
+
+def rounded(params: Params, today: Today) -> Params:
+    """``params`` as a file would hold them: two digits, and a warmup in whole units of the file.
+
+    What is confirmed is what is written, so rounding comes before and never after.
+    """
+    changes = params.changes_from(today.params)
+    values: dict[str, ParamValue] = {}
+    for name, value in changes.items():
+        if isinstance(value, float) and name != "warmup_fraction":
+            values[name] = float(f"{value:.{DIGITS}g}")
+    if "warmup_fraction" in changes:
+        values["warmup_fraction"] = _rounded_warmup(params.warmup_fraction, params.batch_size, today)
+    return params.with_values(values)
+
+
+def _rounded_warmup(fraction: float, batch_size: int, today: Today) -> float:
+    unit, whole = _warmup_unit(today)
+    length = today.length.at_batch_size(batch_size)
+    return length.to_fraction(_in_file(fraction, unit, whole, length), unit)
+
+
+def _warmup_unit(today: Today) -> tuple[str, bool]:
+    """Unit of the file's warmup, and whether it stands there as a whole number and so should stay one."""
+    if today.file is not None:
+        for name in today.file.mapping:
+            if (split_unit(name) or ("",))[0] == "warmup":
+                return name.split("_")[1], _is_whole(name, today)
+    return "steps", True
+
+
+def _is_whole(name: str, today: Today) -> bool:
+    return today.file is not None and isinstance(today.file.values.get(name), int)
+
+
+def _in_file(fraction: float, unit: str, whole: bool, length: RunLength) -> int | float:
+    value = length.from_fraction(fraction, unit)
+    if whole and unit != "fraction":
+        return max(1, round(value)) if fraction > 0 else 0
+    return value
+
+
+def edits(
+    params: Params, today: Today, normalizers: Mapping[tuple[str, str], Mapping[str, Any]], why: Mapping[str, str]
+) -> list[Edit]:
+    """Edits of the user's file that turn today's settings into ``params``; ``why`` is by flat setting name.
+
+    A changed setting that is not mapped gives no edit: see :func:`unmapped`.
+    """
+    assert today.file is not None
+    found = []
+    for name, value in _file_values(params, today, normalizers).items():
+        setting = "warmup_fraction" if name.startswith("warmup_") else name
+        reason = why.get(setting, "a run of as many samples at the new batch_size")
+        found.append(Edit(today.file.mapping[name], today.file.values.get(name, MISSING), value, reason))
+    return found
+
+
+def unmapped(params: Params, today: Today) -> list[str]:
+    """Changed settings that have no key in the user's file."""
+    mapping = today.file.mapping if today.file is not None else {}
+    stems = {"warmup_fraction" if name.startswith("warmup_") else name for name in mapping}
+    return [name for name in params.changes_from(today.params) if name not in stems]
+
+
+def _file_values(
+    params: Params, today: Today, normalizers: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> dict[str, Value]:
+    assert today.file is not None
+    changes = params.changes_from(today.params)
+    length = today.length.at_batch_size(params.batch_size)
+    values: dict[str, Value] = {}
+    for name in today.file.mapping:
+        stem, unit = split_unit(name) or (name, "")
+        if stem == "warmup":
+            written = _in_file(params.warmup_fraction, unit, _is_whole(name, today), length)
+            if "warmup_fraction" in changes or (unit == "steps" and "batch_size" in changes and written):
+                values[name] = written
+        elif stem == "horizon":
+            if unit == "steps" and "batch_size" in changes:
+                values[name] = length.horizon_steps
+        elif name.startswith("normalization.") and name in changes:
+            option = str(changes[name])
+            config = normalizers.get((name.split(".", 1)[1], option))
+            values[name] = "none" if config is None else dict(config)
+        elif name in changes:
+            values[name] = changes[name]
+    return values

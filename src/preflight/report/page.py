@@ -1,0 +1,3 @@
+"""stub"""
+from pathlib import Path
+def write_report(run_dir: Path) -> None: ...

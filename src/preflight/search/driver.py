@@ -1,0 +1,95 @@
+"""Ask -> run -> tell: Optuna proposes, a trial trains, its outcome teaches the sampler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from preflight.core.params import Params, ParamValue
+from preflight.core.search_settings import BudgetSettings
+from preflight.trials.evaluation import Evaluation
+from preflight.trials.lab import Lab, TrialSpec
+from preflight.trials.outcome import INTERRUPTED, PRUNED, WORST_SCORE, Result
+
+
+@dataclass(frozen=True)
+class Explored:
+    """One explored trial."""
+
+    spec: TrialSpec
+    result: Result
+
+
+Watcher = Callable[[Explored], None]
+Finish = Callable[[Params], Params]
+
+
+def explore(
+    study: Study,
+    lab: Lab,
+    today: Params,
+    space: Mapping[str, BaseDistribution],
+    budget: BudgetSettings,
+    seed: int,
+    finish: Finish,
+    watch: Watcher,
+) -> list[Explored]:
+    """Train ``budget.trials`` settings, today's first; ``finish`` rounds a proposal to what can be written.
+
+    A trial that diverges, runs out of memory or crashes is told with the worst score and its reason: Optuna's FAIL
+    would teach its samplers nothing. Raises KeyboardInterrupt when the user stops it; what was told stays.
+    """
+    flat = today.flat()
+    study.enqueue_trial({name: flat[name] for name in space if _is_inside(flat.get(name), space[name])})
+    done: list[Explored] = []
+    started = time.monotonic()
+    for index in range(budget.trials):
+        if budget.timeout_s is not None and time.monotonic() - started > budget.timeout_s:
+            break
+        trial = study.ask(dict(space))
+        params = today if index == 0 else finish(today.with_values(trial.params))
+        spec = TrialSpec("explore", index, params, seed, budget.trial_steps, budget.rungs)
+        result = lab.run(spec, _Rungs(trial, lab.batch_size, params.batch_size))
+        _tell(study, trial, spec, result)
+        if result.outcome.status == INTERRUPTED:
+            raise KeyboardInterrupt
+        done.append(Explored(spec, result))
+        watch(done[-1])
+    return done
+
+
+def _is_inside(value: ParamValue, distribution: BaseDistribution) -> bool:
+    return value is not None or isinstance(distribution, CategoricalDistribution)
+
+
+class _Rungs:
+    """Reports a trial's rungs to Optuna, in steps at today's batch size, and asks whether it is hopeless."""
+
+    def __init__(self, trial: Trial, reference_batch_size: int, batch_size: int) -> None:
+        self._trial = trial
+        self._scale = batch_size / reference_batch_size
+
+    def __call__(self, steps_done: int, evaluation: Evaluation) -> bool:
+        self._trial.report(min(evaluation.score, WORST_SCORE), round(steps_done * self._scale))
+        return self._trial.should_prune()
+
+
+def _tell(study: Study, trial: Trial, spec: TrialSpec, result: Result) -> None:
+    outcome = result.outcome
+    trial.set_user_attr("outcome", outcome.status)
+    if outcome.reason:
+        trial.set_user_attr("reason", outcome.reason)
+    trial.set_user_attr("recording", f"trials/{spec.folder_name}")
+    if result.metric == result.metric:
+        trial.set_user_attr("metric", result.metric)
+    if outcome.status == INTERRUPTED:
+        study.tell(trial, state=TrialState.FAIL)
+    elif outcome.status == PRUNED:
+        study.tell(trial, state=TrialState.PRUNED)
+    else:
+        study.tell(trial, result.penalized)

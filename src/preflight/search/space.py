@@ -1,0 +1,84 @@
+"""The search space as Optuna distributions, today's settings always inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from preflight.core.errors import ConfigError, alternatives
+from preflight.core.params import Params, ParamValue
+from preflight.core.search_settings import PLAIN, Axis, SpaceSettings
+
+# `loss_weights: auto` of every loss after the first, relative to today's weight.
+AUTO_WEIGHT_LOW, AUTO_WEIGHT_HIGH = 1e-3, 1e2
+
+
+def distributions(
+    space: SpaceSettings,
+    today: Params,
+    lr_bounds: tuple[float, float],
+    options: Mapping[str, tuple[str, ...]],
+    factory_parameters: tuple[str, ...] | None,
+) -> dict[str, BaseDistribution]:
+    """Distribution per flat setting name.
+
+    ``lr_bounds`` fill in what the space leaves to the range stage; ``options`` are the normalizations that make
+    sense per field. Raises :class:`ConfigError` for an extra that the factory does not take or a field that is not
+    there.
+    """
+    axes: dict[str, Axis] = {}
+    if space.lr is not None:
+        low, high = lr_bounds
+        axes["lr"] = (
+            space.lr
+            if space.lr.choices
+            else Axis(low=space.lr.low or low, high=space.lr.high or high, log=space.lr.log)
+        )
+    axes |= space.plain
+    axes |= {f"normalization.{name}": axis for name, axis in _normalizations(space, options).items()}
+    axes |= {f"loss_weights.{name}": axis for name, axis in _weights(space, today).items()}
+    _check_extras(space, factory_parameters)
+    flat = today.flat()
+    return {name: _distribution(name, axis, flat.get(name)) for name, axis in axes.items()}
+
+
+def _normalizations(space: SpaceSettings, options: Mapping[str, tuple[str, ...]]) -> dict[str, Axis]:
+    if space.normalization is None:
+        return {name: Axis(choices=choices) for name, choices in options.items() if len(choices) > 1}
+    for name in space.normalization:
+        if name not in options:
+            raise ConfigError(f"space.normalization names the field '{name}'; {alternatives(name, options)}")
+    return dict(space.normalization)
+
+
+def _weights(space: SpaceSettings, today: Params) -> dict[str, Axis]:
+    if space.loss_weights is not None:
+        return dict(space.loss_weights)
+    names = list(today.loss_weights)[1:]  # only their ratios matter to the direction of a step
+    return {
+        name: Axis(low=today.loss_weights[name] * AUTO_WEIGHT_LOW, high=today.loss_weights[name] * AUTO_WEIGHT_HIGH, log=True)
+        for name in names
+        if today.loss_weights[name] > 0
+    }
+
+
+def _check_extras(space: SpaceSettings, factory_parameters: tuple[str, ...] | None) -> None:
+    for name in space.plain:
+        if name not in PLAIN and factory_parameters is not None and name not in factory_parameters:
+            raise ConfigError(
+                f"space.extras names '{name}', which model.factory does not take; "
+                f"{alternatives(name, factory_parameters)}"
+            )
+
+
+def _distribution(name: str, axis: Axis, today: ParamValue) -> BaseDistribution:
+    if axis.choices:
+        return CategoricalDistribution(axis.choices if today in axis.choices else (today, *axis.choices))
+    assert axis.low is not None and axis.high is not None
+    low, high = axis.low, axis.high
+    if isinstance(today, int | float) and not isinstance(today, bool) and (today > 0 or not axis.log):
+        low, high = min(low, today), max(high, today)
+    if axis.integer or name == "batch_size":
+        return IntDistribution(round(low), round(high), log=axis.log)
+    return FloatDistribution(low, high, log=axis.log)
