@@ -28,7 +28,7 @@ from preflight.emit.read import read_value, require_value, same_value
         ('"true"', "true"),
         ("!!float 3", 3.0),
         ("!!str 3", "3"),
-        ("! 3", "3"),
+        ("! 3", 3),
         ("???", "???"),
         ("one\n  two", "one two"),
         ("one\n\n  2", "one\n2"),
@@ -75,7 +75,11 @@ def test_references_are_resolved(text: str, path: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "path", "reason"),
     [
-        ("a: ${b.c}\n", "a", "x.yaml: cannot read 'a': 'a' is ${b.c}, which does not resolve within this file: "),
+        (
+            "a: ${b.c}\n",
+            "a",
+            "x.yaml: cannot read 'a': 'a' is ${b.c}, which does not resolve within this file: ",
+        ),
         ("a: ${b}\nb: ${a}\n", "a", "Recursive interpolation"),
         ("a: ${no_such_resolver:1}\n", "a", "Unsupported interpolation type no_such_resolver"),
         ("a: ${\n", "a", "cannot read 'a': 'a' is ${, which does not resolve"),

@@ -1,6 +1,9 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from preflight.core.errors import ConfigFileError
+from preflight.emit.read import value_at
 from preflight.emit.yaml_span import find, locate
 from preflight.emit.yaml_tree import parse
 
@@ -43,12 +46,16 @@ def test_span_of_a_value(text: str, path: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a: 1\n  b: 2\n", "x.yaml is not valid YAML at line 2, column 4: mapping values are not allowed here"),
+        (
+            "a: 1\n  b: 2\n",
+            "x.yaml is not valid YAML at line 2, column 4: mapping values are not allowed here",
+        ),
         ("a: [1\n", "x.yaml is not valid YAML at line 2, column 1: expected ',' or ']'"),
         ("a: 1\nb: \x07\n", r"x.yaml is not valid YAML at line 2, column 4: '\x07' is not allowed"),
         ("a: 1\n---\nb: 1\n", "x.yaml holds more than one YAML document, the second from line 2 on"),
         ("- 1\n", "x.yaml must hold keys and values at its top level, got a sequence"),
         ("word\n", "x.yaml must hold keys and values at its top level, got a scalar"),
+        ("a: " + "[" * 3000 + "]" * 3000, "x.yaml is nested too deeply"),
         ("a: 1\nb: *x\n", "x.yaml, line 2: alias *x has no anchor before it"),
         ("a: &x\n  b: *x\n", "x.yaml, line 2: alias *x refers to what contains it"),
     ],
@@ -90,6 +97,20 @@ def test_paths_that_lead_nowhere(text: str, path: str, reason: str) -> None:
 
 def test_duplicate_keys_elsewhere_do_not_matter() -> None:
     assert content("a: 1\nb: 2\nb: 3\n", "a") == "1"
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([*"\n\n  abx:-?&*!|>[]{},#'\"%~", ": ", "- ", "? ", "<<: ", "*a", "&a ", "!!int "])
+    )
+)
+def test_any_text_is_read_or_refused(parts: list[str]) -> None:
+    try:
+        document = parse("".join(parts), "x.yaml")
+        value_at(document, "a.b")
+    except ConfigFileError as error:
+        assert "x.yaml" in str(error)
 
 
 def test_a_value_behind_an_alias_or_merge_key_says_so() -> None:

@@ -13,8 +13,8 @@ from preflight.advise.recommendation import Change, Measured
 from preflight.core.params import Params
 
 Scores = Mapping[int, float]
-Measure = Callable[[Params], Scores]
-"""Scores by seed of settings; trains what was not trained yet."""
+Measure = Callable[[Sequence[Params]], list[Scores]]
+"""Scores by seed of several settings; trains what was not trained yet, side by side where it can."""
 
 # A network that died and predicts a constant can halve the score of a bad start, and is no fix.
 CONSTANT_PREDICTOR = 1.0
@@ -31,9 +31,9 @@ def leaders(explored: Sequence[tuple[Params, float]], today: Params, count: int)
 
 def best_candidate(today: Params, candidates: Sequence[Params], measure: Measure) -> tuple[Params, Effect]:
     """The candidate with the largest mean effect, its interval widened for the number that was looked at."""
-    before = measure(today)
-    effects = [(candidate, effect(before, measure(candidate), len(candidates))) for candidate in candidates]
-    return max(effects, key=lambda item: item[1].gain)
+    before, *after = measure([today, *candidates])
+    effects = [effect(before, scores, len(candidates)) for scores in after]
+    return max(zip(candidates, effects, strict=True), key=lambda item: item[1].gain)
 
 
 def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict[str, Effect]]:
@@ -45,7 +45,8 @@ def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict
     while True:
         changes = current.changes_from(today)
         without = {name: current.with_values({name: today.flat().get(name)}) for name in changes}
-        needed = {name: effect(measure(params), measure(current)) for name, params in without.items()}
+        now, *others = measure([current, *without.values()])
+        needed = {name: effect(scores, now) for name, scores in zip(without, others, strict=True)}
         idle = [name for name, gain in needed.items() if not gain.is_better]
         if not idle:
             return current, needed
@@ -54,10 +55,11 @@ def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict
 
 def changes(today: Params, chosen: Params, needed: Mapping[str, Effect], measure: Measure) -> tuple[Change, ...]:
     """The changed settings, each with its effect alone."""
-    before, flat = measure(today), today.flat()
+    flat, changed = today.flat(), chosen.changes_from(today)
+    before, *after = measure([today, *(today.with_values({name: new}) for name, new in changed.items())])
     return tuple(
-        Change(name, flat.get(name), new, effect(before, measure(today.with_values({name: new}))), needed[name])
-        for name, new in chosen.changes_from(today).items()
+        Change(name, flat.get(name), new, effect(before, scores), needed[name])
+        for (name, new), scores in zip(changed.items(), after, strict=True)
     )
 
 

@@ -18,7 +18,9 @@ from preflight.rules.predicates import (
 )
 from preflight.telemetry.recording import Recording
 
-EXPLODES, TOO_SLOW, UNSTEADY, STABLE, BEST = "explodes", "too slow", "unsteady", "stable", "best"
+EXPLODES, UNSTEADY, STABLE, BEST = "explodes", "unsteady", "stable", "best"
+# What does not learn is below or above what does; where nothing learns there is no telling.
+NO_PROGRESS, TOO_SLOW, TOO_HIGH = "no progress", "too slow", "too high"
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,18 @@ class Rung:
 
 
 def read_ladder(recordings: Sequence[Recording]) -> list[Rung]:
-    """Rungs in rising order of learning rate, from recordings of one normalization."""
+    """Rungs in rising order of learning rate, from recordings of one normalization; crashed runs are left out."""
     by_lr: dict[float, list[Recording]] = {}
     for recording in recordings:
+        if not recording.was_recorded:
+            continue
         by_lr.setdefault(recording.params.lr, []).append(recording)
     rungs = [_rung(lr, by_lr[lr]) for lr in sorted(by_lr)]
     learning = [rung for rung in rungs if rung.verdict in (STABLE, UNSTEADY)]
     if not learning:
         return rungs
     best = min(learning, key=lambda rung: rung.final_loss)
-    return [replace(rung, verdict=BEST) if rung is best else rung for rung in rungs]
+    return [replace(rung, verdict=_beside(rung, best)) for rung in rungs]
 
 
 def lr_bounds(rungs: Sequence[Rung]) -> tuple[float, float]:
@@ -55,10 +59,9 @@ def lr_bounds(rungs: Sequence[Rung]) -> tuple[float, float]:
 
     The whole ladder where none does, since a short run may be too short to show anything.
     """
-    rates = [rung.lr for rung in rungs]
     learning = [rung.lr for rung in rungs if rung.verdict in (STABLE, UNSTEADY, BEST)]
     if not learning:
-        return min(rates), max(rates)
+        return rungs[0].lr, rungs[-1].lr
     margin = math.sqrt(10)
     return min(learning) / margin, max(learning) * margin
 
@@ -84,11 +87,19 @@ def _rung(lr: float, recordings: Sequence[Recording]) -> Rung:
     )
 
 
+def _beside(rung: Rung, best: Rung) -> str:
+    if rung is best:
+        return BEST
+    if rung.verdict != NO_PROGRESS:
+        return rung.verdict
+    return TOO_SLOW if rung.lr < best.lr else TOO_HIGH
+
+
 def _verdict(seeds: int, exploded: int, decreasing: int, growth: float) -> str:
     if 2 * exploded >= seeds:
         return EXPLODES
     if 2 * decreasing <= seeds:
-        return TOO_SLOW
+        return NO_PROGRESS
     return UNSTEADY if growth > UNSTEADY_RATIO or exploded else STABLE
 
 

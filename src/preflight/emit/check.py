@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from preflight.core.edit import Edit
 from preflight.core.errors import ConfigFileError
 from preflight.emit.path import Segment, format_path, parse_path
 from preflight.emit.read import same_value, value_at
-from preflight.emit.yaml_tree import Document, Entry, Node, merged_entries, parse
+from preflight.emit.yaml_tree import Document, Entry, Node, merged_entries, parse, walk
+
+_SHARED: Final = (
+    ", by an anchor or '<<' that shares the value; "
+    "map the setting to a key that nothing shares, or write the value out there"
+)
 
 _Path: TypeAlias = tuple[Segment, ...]
 _Raw: TypeAlias = tuple[str, ...]
@@ -57,10 +62,8 @@ def _refuse_side_effects(old: Document, new: Document, edits: Sequence[Edit], fa
     ]
     if touched:
         others = ", ".join(f"'{format_path(path)}'" for path in touched[:5])
-        raise ConfigFileError(
-            f"{failure}: {others} would change too, by an anchor or '<<' that shares the value; "
-            "map the setting to a key that nothing shares, or write the value out there"
-        )
+        shares = old.root is not None and any(node.kind == "alias" for node in walk(old.root))
+        raise ConfigFileError(f"{failure}: {others} would change too{_SHARED if shares else ''}")
 
 
 def _names(path: _Path) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -46,7 +47,8 @@ def write_atomic(path: Path, text: str, *, overwrite: bool, forbid: Path | None 
     except OSError as error:
         raise ConfigFileError(f"cannot write {path}: {error.strerror}; set output=PATH") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

@@ -10,6 +10,7 @@ from preflight.core.edit import Value
 from preflight.core.errors import ConfigFileError
 from preflight.emit.lines import BOM, BREAKS, Splice, line_end, newline, next_line, splice
 from preflight.emit.path import format_path
+from preflight.emit.replacement import fill
 from preflight.emit.scalar import format_key, format_pairs, format_value
 from preflight.emit.yaml_span import Place
 from preflight.emit.yaml_tree import Document, Node, walk
@@ -123,8 +124,7 @@ def _into_null(document: Document, place: Place, null: Node, keys: list[str], va
     """Turn an empty value into a mapping: beneath its key, or in braces where no line can follow."""
     text, entry = document.text, place.entry
     if entry is None or entry.colon is None or place.in_flow or line_end(text, entry.colon) < null.start:
-        gap = " " if null.start == null.end and text[null.start - 1] not in " \t" else ""
-        return splice(text, [Splice(null.start, null.end, f"{gap}{{{_flow_pair(keys, value)}}}")])
+        return splice(text, [fill(text, null, f"{{{_flow_pair(keys, value)}}}")])
     head = null.start if null.start == null.end else len(text[: null.start].rstrip(" \t"))
     text = splice(text, [Splice(head, null.end, "")])
     step = _indent_step(document)

@@ -81,6 +81,7 @@ def _finish(
     for edit in absent:
         step = reparse(text, document, edits)
         text = insertion(step, locate(step, edit.path), edit.new)
+    verify(document, text, edits)
     text = annotate(reparse(text, document, edits), notes)
     verify(document, text, edits)
     return text
@@ -103,8 +104,8 @@ def _refuse_outdated(document: Document, edit: Edit) -> None:
     may_be_unknown = isinstance(edit.old, _Missing) and locate(document, edit.path).is_inherited
     if not may_be_unknown and not _same_or_equal(current, edit.old):
         raise ConfigFileError(
-            f"{document.source}: '{edit.path}' is {_shown(current)}, not {_shown(edit.old)} as the edit "
-            "expects; the file has changed meanwhile"
+            f"{document.source}: '{edit.path}' is {_shown(current)}, but the edit was made for "
+            f"{_shown(edit.old)}: the file has changed meanwhile"
         )
 
 
@@ -114,7 +115,7 @@ def _same_or_equal(one: Value | _Missing, other: Value | _Missing) -> bool:
 
 
 def _shown(value: Value | _Missing) -> str:
-    return "not in the file" if isinstance(value, _Missing) else format_value(value)
+    return "a key that is not there" if isinstance(value, _Missing) else format_value(value)
 
 
 def _refuse_overlaps(edits: Sequence[Edit], source: str) -> None:

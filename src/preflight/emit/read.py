@@ -88,7 +88,7 @@ def _construct_scalar(document: Document, node: Node) -> Any:
         return node.value
     try:
         return _load_scalar(node.value, tag)
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, OverflowError) as error:
+    except Exception as error:  # PyYAML lets out whatever its constructors trip over
         line = document.text.count("\n", 0, node.start) + 1
         written = document.text[node.outer : node.end]
         raise ConfigFileError(

@@ -12,6 +12,7 @@ from preflight.emit.scalar import format_value
 from preflight.emit.yaml_span import Place
 from preflight.emit.yaml_tree import Document, Node
 
+_FREE_BLANK = re.compile(r" (?![ \t]*#)")
 _BLOCK_HEADER = re.compile(r"[|>][-+0-9]*")
 
 
@@ -28,7 +29,8 @@ def replacement(document: Document, place: Place, new: Value) -> list[Splice]:
         return _replace_block_scalar(document.text, node, written)
     if node.kind in ("mapping", "sequence") and not node.flow:
         return _replace_block(document.text, place, node, written)
-    return [Splice(node.start, node.end, _spaced(document, place, node, written))]
+    _refuse_bare_key(document, place)
+    return [fill(document.text, node, written)]
 
 
 def _style_source(document: Document, node: Node) -> str:
@@ -53,16 +55,21 @@ def _refuse_shared(document: Document, place: Place) -> None:
     )
 
 
-def _spaced(document: Document, place: Place, node: Node, written: str) -> str:
-    """``written``, with a blank before it where an empty value follows its colon directly."""
-    if node.start != node.end:
-        return written
+def fill(text: str, node: Node, written: str) -> Splice:
+    """Put ``written`` over a node; where that is empty, a blank must part it from its colon or dash."""
+    if node.start != node.end or text[node.start - 1] in " \t":
+        return Splice(node.start, node.end, written)
+    if _FREE_BLANK.match(text, node.start):
+        return Splice(node.start + 1, node.start + 1, written)
+    return Splice(node.start, node.start, f" {written}")
+
+
+def _refuse_bare_key(document: Document, place: Place) -> None:
     if place.entry is not None and place.entry.colon is None:
         path = format_path(place.path)
         raise ConfigFileError(
             f"cannot change '{path}' in {document.source}: the key has no ':'; write '{path}: null' there"
         )
-    return written if document.text[node.start - 1] in " \t" else f" {written}"
 
 
 def _replace_block_scalar(text: str, node: Node, written: str) -> list[Splice]:

@@ -80,15 +80,13 @@ def _scientific(value: float) -> str:
 
 def _format_str(text: str, quote: str, template: str, expected: object) -> str:
     single = "'" + text.replace("'", "''") + "'"
-    candidates = {"'": (single,), '"': ()}.get(quote, (text, single))
+    double = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    candidates = {"'": (single,), '"': (double,)}.get(quote, (text, single))
     if not any(character in text for character in BREAKS):
         for candidate in candidates:
             if _both_read(template % candidate, repr(expected)):
                 return candidate
-    return _double_quoted(text)
-
-
-def _double_quoted(text: str) -> str:
+    # With every special character escaped; this never fails, but it escapes emoji too.
     return yaml.safe_dump(text, default_style='"', width=2**31, allow_unicode=True).rstrip("\n")
 
 

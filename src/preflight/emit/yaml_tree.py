@@ -145,7 +145,10 @@ def parse(text: str, source: str) -> Document:
         raise ConfigFileError(
             f"{source} is not valid YAML at line {line}, column {column}: {text[at]!r} is not allowed"
         ) from None
-    return _document(events, text, source)
+    try:
+        return _document(events, text, source)
+    except RecursionError:
+        raise ConfigFileError(f"{source} is nested too deeply to be a config") from None
 
 
 def _document(events: list[yaml.Event], text: str, source: str) -> Document:
@@ -247,7 +250,7 @@ class _Builder:
             entries.append(self._entry(key, self._node(next(self._events))))
         node = self._collection(event, "mapping")
         end = self._end(node, ahead, entries[-1].value.end if entries else node.start)
-        column = node.column if node.flow else entries[0].key.column
+        column = node.column if node.outer == node.start else entries[0].key.column
         return replace(node, end=end, tail=end, column=column, entries=tuple(entries))
 
     def _entry(self, key: Node, value: Node) -> Entry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from preflight.advise import choose
 from preflight.advise.evidence import effect
@@ -10,8 +10,8 @@ from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Measured,
 from preflight.core.params import Params
 from preflight.core.search_settings import BudgetSettings
 from preflight.pipeline.audience import Audience
-from preflight.trials.lab import Lab, TrialSpec
-from preflight.trials.outcome import INTERRUPTED
+from preflight.search.engines.base import Engine
+from preflight.trials.lab import TrialSpec
 
 # Seeds of the stages do not overlap: what chose a setting must not be what proves it.
 CONFIRM_SEEDS, PROOF_SEEDS = 1000, 2000
@@ -21,39 +21,39 @@ class Bench:
     """Trains settings on a fixed set of seeds, each of them once."""
 
     def __init__(
-        self, lab: Lab, budget: BudgetSettings, seeds: Sequence[int], steps: int, purpose: str, audience: Audience
+        self, engine: Engine, budget: BudgetSettings, seeds: Sequence[int], steps: int, purpose: str, audience: Audience
     ) -> None:
-        self._lab, self._budget, self._audience = lab, budget, audience
+        self._engine, self._budget, self._audience = engine, budget, audience
         self.seeds, self.steps, self.purpose = tuple(seeds), steps, purpose
         self._known: dict[object, Measured] = {}
         self._index = 0
 
-    def measure(self, params: Params) -> dict[int, float]:
-        """Score by seed."""
-        return dict(self.measured(params).scores)
+    def scores(self, settings: Sequence[Params]) -> list[Mapping[int, float]]:
+        """Scores by seed of each of the settings."""
+        return [measured.scores for measured in self.measure(settings)]
 
-    def measured(self, params: Params) -> Measured:
+    def measure(self, settings: Sequence[Params]) -> list[Measured]:
         """Scores and metrics by seed; a run that diverged has the worst score and no metric."""
-        key = params.key()
-        if key not in self._known:
-            self._known[key] = self._train(params)
-        return self._known[key]
-
-    def _train(self, params: Params) -> Measured:
-        scores, metrics = {}, {}
-        for seed in self.seeds:
-            spec = TrialSpec(self.purpose, self._index, params, seed, self.steps, self._budget.rungs)
-            result = self._lab.run(spec)
-            if result.outcome.status == INTERRUPTED:
-                raise KeyboardInterrupt
-            self._index += 1
-            scores[seed], metrics[seed] = result.penalized, result.metric
+        new = {params.key(): params for params in settings if params.key() not in self._known}
+        specs = [self._spec(params, seed) for params in new.values() for seed in self.seeds]
+        results = []
+        for result in self._engine.run(specs):
+            results.append(result)
             self._audience.advance()
-        return Measured(scores, metrics)
+        for index, key in enumerate(new):
+            own = results[index * len(self.seeds) : (index + 1) * len(self.seeds)]
+            scores = {seed: result.penalized for seed, result in zip(self.seeds, own, strict=True)}
+            metrics = {seed: result.metric for seed, result in zip(self.seeds, own, strict=True)}
+            self._known[key] = Measured(scores, metrics)
+        return [self._known[params.key()] for params in settings]
+
+    def _spec(self, params: Params, seed: int) -> TrialSpec:
+        self._index += 1
+        return TrialSpec(self.purpose, self._index - 1, params, seed, self.steps, self._budget.rungs)
 
 
 def confirm(
-    lab: Lab,
+    engine: Engine,
     today: Params,
     candidates: Sequence[Params],
     budget: BudgetSettings,
@@ -65,26 +65,26 @@ def confirm(
     """Choose on one set of seeds and prove on another; the answer may be to keep today's settings."""
     steps = min(budget.confirm_steps, horizon_steps)
     seeds = [seed + CONFIRM_SEEDS + offset for offset in range(budget.seeds)]
-    bench = Bench(lab, budget, seeds, steps, "confirm", audience)
+    bench = Bench(engine, budget, seeds, steps, "confirm", audience)
     if not candidates:
         return Recommendation(KEEP, "no other settings finished a trial", today, today, steps=steps)
     audience.begin("confirm", budget.seeds * (1 + len(candidates)))
-    best, gain = choose.best_candidate(today, candidates, bench.measure)
+    best, gain = choose.best_candidate(today, candidates, bench.scores)
     audience.end()
     if not gain.is_better:
         reason = f"the best candidate changes the score by {gain}: nothing beyond the seeds' noise"
-        return Recommendation(KEEP, reason, today, today, gain=gain, before=bench.measured(today), steps=steps)
+        return Recommendation(KEEP, reason, today, today, gain=gain, before=bench.measure([today])[0], steps=steps)
     audience.begin("single changes", budget.seeds * 2 * len(best.changes_from(today)))
-    chosen, needed = choose.minimal(today, best, bench.measure)
-    changes = choose.changes(today, chosen, needed, bench.measure)
+    chosen, needed = choose.minimal(today, best, bench.scores)
+    changes = choose.changes(today, chosen, needed, bench.scores)
     audience.end()
     if not changes:
         return Recommendation(KEEP, "no single change earned its place", today, today, steps=steps)
-    return _proved(lab, today, chosen, changes, budget, seed, steps, goal, audience)
+    return _proved(engine, today, chosen, changes, budget, seed, steps, goal, audience)
 
 
 def _proved(
-    lab: Lab,
+    engine: Engine,
     today: Params,
     chosen: Params,
     changes: tuple[choose.Change, ...],
@@ -95,9 +95,9 @@ def _proved(
     audience: Audience,
 ) -> Recommendation:
     seeds = [seed + PROOF_SEEDS + offset for offset in range(budget.seeds)]
-    bench = Bench(lab, budget, seeds, steps, "proof", audience)
+    bench = Bench(engine, budget, seeds, steps, "proof", audience)
     audience.begin("fresh seeds", 2 * budget.seeds)
-    before, after = bench.measured(today), bench.measured(chosen)
+    before, after = bench.measure([today, chosen])
     audience.end()
     gain = effect(before.scores, after.scores)
     decision, reason = CHANGE, f"the score changes by a gain of {gain} on fresh seeds"

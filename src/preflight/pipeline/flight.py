@@ -22,10 +22,12 @@ from preflight.core.settings import Settings
 from preflight.pipeline.audience import Audience
 from preflight.pipeline.confirmation import confirm
 from preflight.pipeline.inspection import Inspection, inspect_task, normalization_that_fits, open_file, open_task
-from preflight.pipeline.ladder import climb
+from preflight.pipeline.ladder import climb, reasons
 from preflight.pipeline.writing import Written, output_path, write_config
 from preflight.pipeline.written import rounded
 from preflight.report.page import write_report
+from preflight.search.engines.base import Engine, Recipe
+from preflight.search.engines.local import choose_engine
 from preflight.search.driver import Explored, explore
 from preflight.search.space import distributions
 from preflight.search.study import create_study
@@ -46,6 +48,7 @@ class Flight:
     inspection: Inspection
     run_dir: Path
     lab: Lab
+    engine: Engine
     audience: Audience
     status: str = "running"
     ladders: dict[str, list[Rung]] = field(default_factory=dict)
@@ -75,6 +78,7 @@ def fly(settings: Settings, audience: Audience) -> Flight:
         ) from None
     finally:
         audience.end()
+        flight.engine.close()
         _close(flight)
     return flight
 
@@ -94,7 +98,9 @@ def prepare(settings: Settings, audience: Audience) -> Flight:
         inspection.today.params.batch_size,
         settings.budget.validation_samples,
     )
-    flight = Flight(settings, task, inspection, run_dir, lab, audience)
+    recipe = Recipe(settings, str(task.device), task.normalizers, inspection.references, run_dir, lab.batch_size)
+    engine = choose_engine(recipe, lab, settings.workers)
+    flight = Flight(settings, task, inspection, run_dir, lab, engine, audience)
     store.write_json(run_dir / store.SETTINGS, _repeatable(settings))
     store.write_json(run_dir / store.INSPECTION, inspection.as_dict())
     if file is not None:
@@ -109,11 +115,10 @@ def _stages(flight: Flight) -> None:
     explored = _explore(flight, bounds)
     finished = [(item.spec.params, item.result.score) for item in explored if item.result.outcome.status == COMPLETED]
     if not finished:
-        reasons = {item.result.outcome.reason for item in explored}
-        raise NothingTrainedError(f"no trial ended with a score: {'; '.join(sorted(reasons))}")
+        raise NothingTrainedError(f"no trial ended with a score: {reasons(item.result for item in explored)}")
     metric = settings.model.metric
     flight.recommendation = confirm(
-        flight.lab,
+        flight.engine,
         flight.today,
         leaders(finished, flight.today, settings.budget.candidates),
         settings.budget,
@@ -147,7 +152,13 @@ def _ladder(flight: Flight, params: Params) -> list[Rung]:
     if label not in flight.ladders:
         params = flight.today.with_values({f"normalization.{k}": v for k, v in normalization.items()})
         flight.ladders[label] = climb(
-            flight.lab, params, flight.settings.budget, flight.settings.seed, flight.audience, label
+            flight.engine,
+            flight.run_dir,
+            params,
+            flight.settings.budget,
+            flight.settings.seed,
+            flight.audience,
+            label,
         )
     return flight.ladders[label]
 

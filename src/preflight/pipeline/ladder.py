@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from pathlib import Path
 
 from preflight.advise.ladder import Rung, read_ladder
+from preflight.core.errors import NothingTrainedError
 from preflight.core.params import Params
 from preflight.core.search_settings import BudgetSettings
 from preflight.pipeline.audience import Audience
+from preflight.search.engines.base import Engine
 from preflight.telemetry.recording import Run
-from preflight.telemetry import store
-from preflight.trials.lab import CONSTANT_LR, Lab, TrialSpec
-from preflight.trials.outcome import DIVERGED, INTERRUPTED
+from preflight.trials.lab import CONSTANT_LR, TrialSpec
+from preflight.trials.outcome import Result
 
 LOWEST, HIGHEST = 1e-5, 1.0
-# Higher up the ladder it only gets worse.
-EXPLODED_RUNGS = 2
 
 
 def learning_rates(today: float) -> list[float]:
@@ -27,26 +28,29 @@ def learning_rates(today: float) -> list[float]:
 
 
 def climb(
-    lab: Lab, params: Params, budget: BudgetSettings, seed: int, audience: Audience, label: str
+    engine: Engine, run_dir: Path, params: Params, budget: BudgetSettings, seed: int, audience: Audience, label: str
 ) -> list[Rung]:
-    """Train every rung at a constant rate without warmup; stops above two rungs on which every seed diverged."""
+    """Train every rung at a constant rate, without warmup."""
     rates = learning_rates(params.lr)
-    audience.begin(f"learning rates, {label}", len(rates) * budget.range_seeds)
-    first = len(Run(lab.run_dir, {}).recordings("range"))
-    index, lost = first, 0
+    first = len(Run(run_dir, {}).recordings("range"))
+    specs = []
     for lr in rates:
-        diverged = 0
+        settings = params.with_values({"lr": lr, "warmup_fraction": 0.0})
         for offset in range(budget.range_seeds):
-            settings = params.with_values({"lr": lr, "warmup_fraction": 0.0})
-            spec = TrialSpec("range", index, settings, seed + offset, budget.range_steps, 0, CONSTANT_LR)
-            result = lab.run(spec)
-            if result.outcome.status == INTERRUPTED:
-                raise KeyboardInterrupt
-            diverged += result.outcome.status == DIVERGED
-            audience.advance()
-            index += 1
-        lost = lost + 1 if diverged == budget.range_seeds else 0
-        if lost == EXPLODED_RUNGS and lr >= params.lr:
-            break
+            index = first + len(specs)
+            specs.append(TrialSpec("range", index, settings, seed + offset, budget.range_steps, 0, CONSTANT_LR))
+    audience.begin(f"learning rates, {label}", len(specs))
+    results = []
+    for result in engine.run(specs):
+        results.append(result)
+        audience.advance()
     audience.end()
-    return read_ladder(Run(lab.run_dir, {}).recordings("range")[first:])
+    rungs = read_ladder(Run(run_dir, {}).recordings("range")[first:])
+    if not rungs:
+        raise NothingTrainedError(f"none of {len(specs)} short runs made a step: {reasons(results)}")
+    return rungs
+
+
+def reasons(results: Iterable[Result]) -> str:
+    """Why trials ended, each reason once."""
+    return "; ".join(dict.fromkeys(result.outcome.reason for result in results if result.outcome.reason))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 # What is written to a config is what is trained with: statistics are cut to so many digits before the first trial.
 DIGITS = 6
-LOG_KINDS = ("heavy_tailed", "count")
+LOG_KINDS = ("heavy_tailed",)
 SCALED_KINDS = ("identifier", "tokens")
 
 

@@ -74,6 +74,11 @@ class Recording:
         value = self.info.get("metric")
         return float("nan") if value is None else float(value)
 
+    @property
+    def was_recorded(self) -> bool:
+        """Whether there is telemetry: a trial that crashed before its first step, or whose process died, has none."""
+        return (self.folder / "losses.csv").exists()
+
     @cached_property
     def losses(self) -> pd.DataFrame:
         """``losses.csv``."""

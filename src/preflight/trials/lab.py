@@ -84,6 +84,12 @@ class Lab:
         self._write(spec, steps, recorder, progress, result)
         return result
 
+    def record_loss(self, spec: TrialSpec, outcome: Outcome) -> Result:
+        """Record a trial whose process did not live to tell."""
+        result = _result(outcome, Progress({}), 0.0)
+        self._write(spec, spec.steps, None, Progress({}), result)
+        return result
+
     def _recorder(self, job: Job) -> Recorder:
         return Recorder(
             job.parameters, job.components, [loss.name for loss in job.losses], self.cadence, job.head

@@ -1,0 +1,67 @@
+"""Everything that the report reads of a run, opened once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from preflight.advise.recommendation import Recommendation
+from preflight.core.errors import InputError
+from preflight.core.params import Params
+from preflight.telemetry import store
+from preflight.telemetry.recording import Recording, Run
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A run's documents and finished trials; ``recommendation`` is None where the run ended before it."""
+
+    run: Run
+    inspection: Mapping[str, Any]
+    today: Params
+    recommendation: Recommendation | None
+    recordings: tuple[Recording, ...]
+
+    @classmethod
+    def read(cls, run_dir: Path) -> Sources:
+        """Open a run directory; raises :class:`InputError` where there is none."""
+        run = Run.open(run_dir)
+        inspection = run.document(store.INSPECTION)
+        if inspection is None:
+            raise InputError(f"{run_dir} has no {store.INSPECTION}: there is nothing to report")
+        answer = run.document(store.RECOMMENDATION)
+        return cls(
+            run=run,
+            inspection=inspection,
+            today=Params(**inspection["today"]),
+            recommendation=None if answer is None else Recommendation.from_dict(answer),
+            recordings=tuple(run.recordings()),
+        )
+
+    @property
+    def decision(self) -> str:
+        """``change``, ``keep`` or ``cannot_tell``; empty without a recommendation."""
+        return "" if self.recommendation is None else self.recommendation.decision
+
+    @property
+    def metric_name(self) -> str:
+        """Name of the task's metric; empty where it has none."""
+        metric = self.run.info.get("metric")
+        return "" if metric is None else str(metric["name"])
+
+    def of(self, purpose: str) -> tuple[Recording, ...]:
+        """Finished trials of one stage in the order they ran."""
+        return tuple(recording for recording in self.recordings if recording.purpose == purpose)
+
+
+def normalization_label(params: Params) -> str:
+    """``input: none, meta: standardize``, as run.json names its ladders."""
+    return ", ".join(f"{name}: {option}" for name, option in params.normalization.items())
+
+
+def penalized_score(recording: Recording) -> float:
+    """Score that the choice was made by: finite, and the worst one for a run that did not end with a score."""
+    value = recording.info.get("penalized_score")
+    return float("inf") if value is None else float(value)

@@ -1,0 +1,96 @@
+"""Worker processes on this machine, one trial each at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from preflight.search.engines.base import Engine, Recipe
+from preflight.search.engines.inline import Inline
+from preflight.trials.lab import Lab, TrialSpec
+from preflight.trials.outcome import CRASHED, Outcome, Result
+
+_lab: Lab | None = None  # a worker's own; a process pool has no other place for it
+
+
+def choose_engine(recipe: Recipe, lab: Lab, workers: int | None) -> Engine:
+    """``workers`` processes, or one per core on the CPU; in this process for one, or for what cannot be sent."""
+    count = workers or (_cores() if lab.task.device.type == "cpu" else 1)
+    return Inline(lab) if count == 1 or not _can_be_sent(recipe) else Local(recipe, lab, count)
+
+
+class Local:
+    """See :class:`preflight.search.engines.base.Engine`. A worker that dies costs the trial it was running."""
+
+    def __init__(self, recipe: Recipe, lab: Lab, workers: int) -> None:
+        self._recipe, self._lab, self._workers = recipe, lab, workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, specs: Sequence[TrialSpec]) -> Iterator[Result]:
+        """Results of ``specs``, trained side by side."""
+        futures: list[Future[Result]] = []
+        try:
+            self._pool = self._pool or self._open(self._workers)
+            futures = [self._pool.submit(_run, spec) for spec in specs]
+            for spec, future in zip(specs, futures, strict=True):
+                yield self._result(spec, future)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Drop what waits and end the workers."""
+        if self._pool is None:
+            return
+        for process in list((self._pool._processes or {}).values()):
+            process.terminate()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = None
+
+    def _result(self, spec: TrialSpec, future: Future[Result]) -> Result:
+        """A broken pool fails every trial that was waiting: each is tried again in a worker of its own."""
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            self.close()
+        with self._open(1) as alone:
+            try:
+                return alone.submit(_run, spec).result()
+            except BrokenProcessPool:
+                outcome = Outcome(CRASHED, "the worker process died: killed, or a crash in native code")
+                return self._lab.record_loss(spec, outcome)
+
+    def _open(self, workers: int) -> ProcessPoolExecutor:
+        # A forkserver has torch imported once; a plain fork of this process would inherit its threads' locks.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        return ProcessPoolExecutor(workers, context, _start, (self._recipe,))
+
+
+def _start(recipe: Recipe) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+    global _lab  # noqa: PLW0603
+    _lab = recipe.make()
+
+
+def _run(spec: TrialSpec) -> Result:
+    assert _lab is not None
+    return _lab.run(spec)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _can_be_sent(recipe: Recipe) -> bool:
+    """Functions defined in a script or a notebook cell, given from Python, cannot."""
+    try:
+        pickle.dumps(recipe)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
