@@ -38,7 +38,7 @@ class Effect:
         return self.high < 0
 
     def __str__(self) -> str:
-        return f"{self.gain:+.0%} ({self.low:+.0%} to {self.high:+.0%}, {self.seeds} seeds)"
+        return f"{self.gain:.0%} ({self.low:.0%} to {self.high:.0%}, {self.seeds} seeds)"
 
 
 def effect(before: Mapping[int, float], after: Mapping[int, float], comparisons: int = 1) -> Effect:

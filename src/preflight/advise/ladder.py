@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +37,12 @@ class Rung:
     exploded_at: str
     final_loss: float
     verdict: str
+
+
+def ladder_label(normalization: Mapping[str, str]) -> str:
+    """Name of the ladder that was climbed with these normalizations; fields that have none are left out."""
+    used = [f"{name}: {option}" for name, option in normalization.items() if option != "none"]
+    return ", ".join(used) or "inputs as they are"
 
 
 def read_ladder(recordings: Sequence[Recording]) -> list[Rung]:
@@ -75,7 +81,7 @@ def _rung(lr: float, recordings: Sequence[Recording]) -> Rung:
     growth = float(np.median([_growth(recording) for recording in recordings]))
     return Rung(
         lr=lr,
-        normalization=", ".join(f"{name}: {value}" for name, value in recordings[0].params.normalization.items()),
+        normalization=ladder_label(recordings[0].params.normalization),
         seeds=len(recordings),
         median_max_norm=float(np.median(peaks)),
         worst_max_norm=float(peaks.max()),

@@ -15,6 +15,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from preflight.core.catalog import models_in, packaged_conf
 from preflight.core.errors import ConfigError, alternatives
 
 
@@ -25,24 +26,6 @@ class Composed:
     values: dict[str, Any]
     model: str
     folder: Path
-
-
-def packaged_conf() -> Path:
-    """Folder of the configuration that preflight ships, in a checkout or in an installed wheel."""
-    import preflight.conf  # noqa: PLC0415  # found through the package: a checkout keeps it outside src
-
-    return Path(next(iter(preflight.conf.__path__)))
-
-
-def models_in(folders: Sequence[Path]) -> dict[str, Path]:
-    """Every `+model=NAME` there is, with the folder of its file; earlier folders win."""
-    found: dict[str, Path] = {}
-    for folder in folders:
-        for path in sorted((folder / "model").rglob("*.yaml")):
-            name = path.relative_to(folder / "model").with_suffix("").as_posix()
-            if not name.startswith("train/"):
-                found.setdefault(name, path.parent)
-    return found
 
 
 def compose_run(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> Composed:
@@ -57,6 +40,11 @@ def compose_run(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> C
     model = _selected_model(overrides, models)
     values = _compose([_with_plus(override) for override in overrides], config_dirs)
     return Composed(values, model, models[model])
+
+
+def compose_sweeps(overrides: Sequence[str]) -> dict[str, Any]:
+    """Compose everything but the model, which a caller from Python brings along."""
+    return _compose(list(overrides), ())
 
 
 def _with_plus(override: str) -> str:

@@ -52,7 +52,7 @@ class NotReproducedError(PreflightError):
     exit_code = 4
 
 
-class Interrupted(PreflightError):
+class Interrupted(PreflightError):  # noqa: N818  # the user meant it
     """The user stopped the run."""
 
     exit_code = 130

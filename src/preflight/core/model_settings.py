@@ -23,7 +23,7 @@ OWN_SETTINGS = tuple(item.name for item in fields(Params) if item.name not in (*
 
 @dataclass(frozen=True)
 class LossSettings:
-    """A named loss ``function(output, target)``; ``output`` and ``target`` pick entries where the model gives several."""
+    """A named loss ``function(output, target)``; the names pick entries where there are several."""
 
     function: Spec
     output: str | None = None

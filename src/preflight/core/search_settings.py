@@ -77,9 +77,7 @@ def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tup
                 raise ConfigError(f"space.loss_weights names '{name}'; {alternatives(str(name), losses)}")
     return SpaceSettings(
         lr=_axis(section.get("lr"), "space.lr", default_log=True),
-        plain={
-            name: axis for name, value in plain.items() if (axis := _axis(value, f"space.{name}")) is not None
-        },
+        plain={name: axis for name, value in plain.items() if (axis := _axis(value, f"space.{name}")) is not None},
         normalization=_group(section.get("normalization", "keep"), "space.normalization", default_log=False),
         loss_weights=_group(weights, "space.loss_weights", default_log=True),
     )

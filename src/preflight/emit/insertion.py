@@ -17,9 +17,7 @@ from preflight.emit.yaml_tree import Document, Node, walk
 
 DEFAULT_INDENT: Final = 2
 
-_COMMENT_LINE = re.compile(
-    rf"(?:[ \t]*(?:\r\n|[{BREAKS}]))*(?P<indent> *)#[^{BREAKS}]*(?:\r\n|[{BREAKS}]|\Z)"
-)
+_COMMENT_LINE = re.compile(rf"(?:[ \t]*(?:\r\n|[{BREAKS}]))*(?P<indent> *)#[^{BREAKS}]*(?:\r\n|[{BREAKS}]|\Z)")
 
 
 def insertion(document: Document, place: Place, new: Value) -> str:

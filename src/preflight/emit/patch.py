@@ -74,9 +74,7 @@ def _lines(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def _finish(
-    document: Document, text: str, absent: list[Edit], notes: list[Note], edits: Sequence[Edit]
-) -> str:
+def _finish(document: Document, text: str, absent: list[Edit], notes: list[Note], edits: Sequence[Edit]) -> str:
     """Insert what is absent, write the notes, and check the outcome against ``document``."""
     for edit in absent:
         step = reparse(text, document, edits)

@@ -91,9 +91,7 @@ def _construct_scalar(document: Document, node: Node) -> Any:
     except Exception as error:  # PyYAML lets out whatever its constructors trip over
         line = document.text.count("\n", 0, node.start) + 1
         written = document.text[node.outer : node.end]
-        raise ConfigFileError(
-            f"{document.source}, line {line}: cannot read {written}: {_first_line(error)}"
-        ) from None
+        raise ConfigFileError(f"{document.source}, line {line}: cannot read {written}: {_first_line(error)}") from None
 
 
 @lru_cache(maxsize=4096)

@@ -80,9 +80,7 @@ def missing_key(document: Document, place: Place) -> ConfigFileError:
     within = f" in '{above}'" if above else ""
     known = alternatives(str(place.missing[0]), _key_names(place.parents[-1]) if place.parents else ())
     wanted = format_path(place.path)
-    return ConfigFileError(
-        f"{document.source} has no '{wanted}': no key '{place.missing[0]}'{within}; {known}"
-    )
+    return ConfigFileError(f"{document.source} has no '{wanted}': no key '{place.missing[0]}'{within}; {known}")
 
 
 def _key_names(node: Node) -> Iterable[str]:
@@ -114,9 +112,7 @@ class _Walk:
         return self._place(node, ())
 
     def _place(self, node: Node | None, missing: tuple[Segment, ...]) -> Place:
-        return Place(
-            self._path, tuple(self._parents), tuple(self._keys), node, self._entry, missing, self._detour
-        )
+        return Place(self._path, tuple(self._parents), tuple(self._keys), node, self._entry, missing, self._detour)
 
     def _enter(self, node: Node, depth: int) -> Node:
         if node.kind == "alias" and self._detour is None:

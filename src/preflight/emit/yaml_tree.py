@@ -208,9 +208,7 @@ class _Builder:
             problem = "refers to what contains it" if unfinished else "has no anchor before it"
             raise ConfigFileError(f"{self._source}, line {start.line + 1}: alias *{event.anchor} {problem}")
         index = start.index
-        return Node(
-            "alias", index, index, end.index, end.index, start.column, anchor=event.anchor, target=target
-        )
+        return Node("alias", index, index, end.index, end.index, start.column, anchor=event.anchor, target=target)
 
     def _content_start(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> int:
         at = _mark(event.start_mark).index

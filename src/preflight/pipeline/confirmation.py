@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from preflight.advise import choose
 from preflight.advise.evidence import effect
-from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Measured, Recommendation
+from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Change, Measured, Recommendation
 from preflight.core.params import Params
 from preflight.core.search_settings import BudgetSettings
 from preflight.pipeline.audience import Audience
@@ -21,7 +21,13 @@ class Bench:
     """Trains settings on a fixed set of seeds, each of them once."""
 
     def __init__(
-        self, engine: Engine, budget: BudgetSettings, seeds: Sequence[int], steps: int, purpose: str, audience: Audience
+        self,
+        engine: Engine,
+        budget: BudgetSettings,
+        seeds: Sequence[int],
+        steps: int,
+        purpose: str,
+        audience: Audience,
     ) -> None:
         self._engine, self._budget, self._audience = engine, budget, audience
         self.seeds, self.steps, self.purpose = tuple(seeds), steps, purpose
@@ -72,7 +78,7 @@ def confirm(
     best, gain = choose.best_candidate(today, candidates, bench.scores)
     audience.end()
     if not gain.is_better:
-        reason = f"the best candidate changes the score by {gain}: nothing beyond the seeds' noise"
+        reason = f"the best candidate takes {gain} off the validation score, which is within the noise of the seeds"
         return Recommendation(KEEP, reason, today, today, gain=gain, before=bench.measure([today])[0], steps=steps)
     audience.begin("single changes", budget.seeds * 2 * len(best.changes_from(today)))
     chosen, needed = choose.minimal(today, best, bench.scores)
@@ -87,7 +93,7 @@ def _proved(
     engine: Engine,
     today: Params,
     chosen: Params,
-    changes: tuple[choose.Change, ...],
+    changes: tuple[Change, ...],
     budget: BudgetSettings,
     seed: int,
     steps: int,
@@ -100,14 +106,17 @@ def _proved(
     before, after = bench.measure([today, chosen])
     audience.end()
     gain = effect(before.scores, after.scores)
-    decision, reason = CHANGE, f"the score changes by a gain of {gain} on fresh seeds"
+    decision, reason = CHANGE, f"on fresh seeds it takes {gain} off the validation score"
     if not gain.is_better:
-        decision, reason = KEEP, f"the gain did not repeat on fresh seeds: {gain}"
+        decision, reason = KEEP, f"the gain did not repeat on fresh seeds, where it was {gain}"
     elif not choose.beats_constant(after.scores):
         decision = CANNOT_TELL
         reason = "the best settings found are better than today's, but no better than predicting a constant"
     elif goal is not None and choose.metric_is_worse(before, after, goal):
-        decision, reason = CANNOT_TELL, "the losses improve and the metric gets worse: decide which of them you want"
+        decision, reason = (
+            CANNOT_TELL,
+            "the losses improve and the metric gets worse: decide which of them you want",
+        )
     recommended = chosen if decision == CHANGE else today
     kept = changes if decision == CHANGE else ()
     return Recommendation(decision, reason, today, recommended, kept, gain, before, after, steps)

@@ -14,21 +14,27 @@ import torch
 
 from preflight import __version__
 from preflight.advise.choose import leaders
-from preflight.advise.ladder import Rung, lr_bounds
+from preflight.advise.ladder import Rung, ladder_label, lr_bounds
 from preflight.advise.recommendation import CHANGE, Recommendation
 from preflight.core.errors import Interrupted, NothingTrainedError
 from preflight.core.params import Params
 from preflight.core.settings import Settings
 from preflight.pipeline.audience import Audience
 from preflight.pipeline.confirmation import confirm
-from preflight.pipeline.inspection import Inspection, inspect_task, normalization_that_fits, open_file, open_task
+from preflight.pipeline.inspection import (
+    Inspection,
+    inspect_task,
+    normalization_that_fits,
+    open_file,
+    open_task,
+)
 from preflight.pipeline.ladder import climb, reasons
 from preflight.pipeline.writing import Written, output_path, write_config
 from preflight.pipeline.written import rounded
 from preflight.report.page import write_report
+from preflight.search.driver import Explored, explore
 from preflight.search.engines.base import Engine, Recipe
 from preflight.search.engines.local import choose_engine
-from preflight.search.driver import Explored, explore
 from preflight.search.space import distributions
 from preflight.search.study import create_study
 from preflight.tasks.pytorch import PyTorchTask
@@ -61,13 +67,12 @@ class Flight:
         return self.inspection.today.params
 
 
-def fly(settings: Settings, audience: Audience) -> Flight:
-    """Run all stages; the run directory is complete up to wherever this ends.
+def fly(flight: Flight) -> Flight:
+    """Run all stages of a prepared flight; the run directory is complete up to wherever this ends.
 
     Raises :class:`PreflightError` and its kind for everything that a user can mend, :class:`Interrupted` after
     Ctrl-C, when finished trials and a partial report are there already.
     """
-    flight = prepare(settings, audience)
     try:
         _stages(flight)
         flight.status = DONE
@@ -77,7 +82,7 @@ def fly(settings: Settings, audience: Audience) -> Flight:
             f"stopped; {_finished(flight)} finished trials and a partial report are in {flight.run_dir}"
         ) from None
     finally:
-        audience.end()
+        flight.audience.end()
         flight.engine.close()
         _close(flight)
     return flight
@@ -148,7 +153,7 @@ def _range(flight: Flight) -> tuple[float, float]:
 def _ladder(flight: Flight, params: Params) -> list[Rung]:
     """The ladder of a normalization with today's other settings, trained once."""
     normalization = dict(params.normalization)
-    label = ", ".join(f"{name}: {option}" for name, option in normalization.items())
+    label = ladder_label(normalization)
     if label not in flight.ladders:
         params = flight.today.with_values({f"normalization.{k}": v for k, v in normalization.items()})
         flight.ladders[label] = climb(
@@ -188,9 +193,7 @@ def _explore(flight: Flight, bounds: tuple[float, float]) -> list[Explored]:
 
 
 def _space(settings: Settings, inspection: Inspection, task: PyTorchTask, bounds: tuple[float, float]) -> Any:
-    return distributions(
-        settings.space, inspection.today.params, bounds, inspection.options, task.factory_parameters()
-    )
+    return distributions(settings.space, inspection.today.params, bounds, inspection.options, task.factory_parameters())
 
 
 def _close(flight: Flight) -> None:
@@ -217,7 +220,17 @@ def _repeatable(settings: Settings) -> dict[str, object]:
         "name": settings.model.name,
         "folder": settings.model.folder,
         "trust": asdict(settings.trust),
+        "repeatable": _is_plain(settings.source),
     }
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a configuration holds only what a file can hold, and no objects given from Python."""
+    if isinstance(value, Mapping):
+        return all(_is_plain(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, str | int | float | bool)
 
 
 def _write_run(flight: Flight) -> None:

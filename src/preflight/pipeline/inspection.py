@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from preflight.core.errors import TaskError, alternatives
+from preflight.core.model_settings import FieldSettings
 from preflight.core.settings import Settings, find_config
 from preflight.pipeline.today import Today, read_today
 from preflight.pipeline.user_file import UserFile
@@ -17,7 +18,6 @@ from preflight.probes.fields import FieldReport, inspect_field, normalizer_confi
 from preflight.probes.fit import check_fit
 from preflight.tasks.data import Batch, Source
 from preflight.tasks.pytorch import PyTorchTask
-from preflight.core.model_settings import FieldSettings
 from preflight.tasks.seeding import seeded
 from preflight.trials.evaluation import evaluate
 
@@ -138,5 +138,3 @@ def normalization_that_fits(inspection: Inspection) -> dict[str, str]:
         raw = current == "none" and not all(feature.normalized for feature in report.features)
         chosen[report.name] = (per_kind or fitting[0]) if raw and fitting else current
     return chosen
-
-

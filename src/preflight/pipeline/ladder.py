@@ -28,12 +28,18 @@ def learning_rates(today: float) -> list[float]:
 
 
 def climb(
-    engine: Engine, run_dir: Path, params: Params, budget: BudgetSettings, seed: int, audience: Audience, label: str
+    engine: Engine,
+    run_dir: Path,
+    params: Params,
+    budget: BudgetSettings,
+    seed: int,
+    audience: Audience,
+    label: str,
 ) -> list[Rung]:
     """Train every rung at a constant rate, without warmup."""
     rates = learning_rates(params.lr)
     first = len(Run(run_dir, {}).recordings("range"))
-    specs = []
+    specs: list[TrialSpec] = []
     for lr in rates:
         settings = params.with_values({"lr": lr, "warmup_fraction": 0.0})
         for offset in range(budget.range_seeds):

@@ -94,7 +94,13 @@ class _Given:
         self.used.update(name for name in self.mapped if split_unit(name))
         for name in self.values:
             if name not in self.used:
-                known = (*OWN_SETTINGS, "warmup_steps", "horizon_steps", "normalization.FIELD", "loss_weights.NAME")
+                known = (
+                    *OWN_SETTINGS,
+                    "warmup_steps",
+                    "horizon_steps",
+                    "normalization.FIELD",
+                    "loss_weights.NAME",
+                )
                 raise ConfigError(f"'{name}' ({self.where(name)}) is not a setting; {alternatives(name, known)}")
 
 
@@ -133,7 +139,8 @@ def _batch_size(given: _Given, task: PyTorchTask) -> int:
     size = check_integer(value, given.where("batch_size"))
     if size > len(task.data.train):
         raise TaskError(
-            f"batch_size={size} ({given.where('batch_size')}) is larger than the {len(task.data.train)} training samples"
+            f"batch_size={size} ({given.where('batch_size')}) is larger than "
+            f"the {len(task.data.train)} training samples"
         )
     return size
 

@@ -63,7 +63,7 @@ class UserFile:
     def _check_missing(self, name: str, key: str) -> None:
         """A missing key may be inserted if training can do without it and its section is there."""
         place = locate(self.document, key)
-        stem = (split_unit(name) or (name.split(".")[0],))[0]
+        stem = (split_unit(name) or (name.split(".", maxsplit=1)[0],))[0]
         siblings = [str(entry.key.value) for entry in place.parents[-1].entries] if place.parents else []
         if stem not in OPTIONAL or len(place.missing) > 1:
             find(self.document, key)

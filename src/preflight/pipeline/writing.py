@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from preflight.advise.recommendation import Change, Recommendation
-from preflight.core.compose import packaged_conf
+from preflight.core.catalog import packaged_conf
 from preflight.core.errors import ConfigFileError
 from preflight.core.settings import Settings
 from preflight.emit.files import write_atomic

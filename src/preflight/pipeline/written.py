@@ -55,7 +55,10 @@ def _in_file(fraction: float, unit: str, whole: bool, length: RunLength) -> int 
 
 
 def edits(
-    params: Params, today: Today, normalizers: Mapping[tuple[str, str], Mapping[str, Any]], why: Mapping[str, str]
+    params: Params,
+    today: Today,
+    normalizers: Mapping[tuple[str, str], Mapping[str, Any]],
+    why: Mapping[str, str],
 ) -> list[Edit]:
     """Edits of the user's file that turn today's settings into ``params``; ``why`` is by flat setting name.
 

@@ -89,7 +89,7 @@ def _fit(objective: Objective, start: Constant) -> Constant:
 
     try:
         with torch.enable_grad():
-            optimizer.step(closure)  # type: ignore[no-untyped-call]
+            optimizer.step(closure)
     except (RuntimeError, IndexError, ValueError):
         return start
     return {name: value.detach() for name, value in leaves.items()}

@@ -92,7 +92,11 @@ def inspect_field(name: str, source: Source, settings: FieldSettings) -> tuple[F
         for index, (feature, kind) in enumerate(zip(names, kinds, strict=True))
     )
     report = FieldReport(
-        name, tuple(tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."), features, _options(tensor, kinds)
+        name,
+        tuple(tensor.shape[1:]),
+        str(tensor.dtype).removeprefix("torch."),
+        features,
+        _options(tensor, kinds),
     )
     return report, values
 
@@ -182,7 +186,7 @@ def _options(tensor: Tensor, kinds: tuple[str, ...]) -> tuple[str, ...]:
         return ("none",)
     fitting = [option for kind in dict.fromkeys(kinds) for option in OPTIONS[kind]]
     if len(set(kinds)) > 1 and fitting:
-        return ("none", "standardize", "per_kind")
+        return ("none", "per_kind")  # one option for all would z-score an identifier
     return ("none", *dict.fromkeys(fitting))
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
@@ -33,7 +33,7 @@ COLORS = {
     "grid": "#d9dce1",
 }
 WIDTH_IN = 10.0
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "preflight",
     "text.parse_math": False,
@@ -93,7 +93,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> Markup:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
-    return Markup(_in_page(text[text.index("<svg") :].strip(), name, alt))  # noqa: S704  # matplotlib's own output
+    return Markup(_in_page(text[text.index("<svg") :].strip(), name, alt))  # matplotlib's own output
 
 
 def _in_page(svg: str, name: str, alt: str) -> str:

@@ -131,9 +131,7 @@ def _curves(axes: Axes, curves: Sequence[Curve], kind: str, title: str, marker: 
         color = COLORS[curve.role]
         for line in curve.lines if curve.runs > 1 else ():
             axes.plot(line.x, line.y, color=color, linewidth=_THIN, alpha=0.45)
-        axes.plot(
-            curve.median.x, curve.median.y, color=color, linewidth=_BOLD, marker=marker, markersize=4, zorder=3
-        )
+        axes.plot(curve.median.x, curve.median.y, color=color, linewidth=_BOLD, marker=marker, markersize=4, zorder=3)
         for line in (line for line in curve.lines if line.diverged and len(line)):
             axes.plot(line.x[-1], line.y[-1], "x", color=color, markersize=7, markeredgewidth=2, zorder=4)
     _finish(axes, curves, kind)

@@ -49,9 +49,7 @@ def ladders(sources: Sources) -> list[Ladder]:
         label = normalization_label(recording.params)
         if label not in known and recording.status != "interrupted":
             pending.setdefault(label, []).append(recording)
-    return found + [
-        Ladder(label, rungs, finished=False) for label, items in pending.items() if (rungs := _read(items))
-    ]
+    return found + [Ladder(label, rungs, finished=False) for label, items in pending.items() if (rungs := _read(items))]
 
 
 def _read(recordings: Sequence[Recording]) -> tuple[Rung, ...]:

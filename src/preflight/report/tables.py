@@ -132,19 +132,21 @@ def seed_rows(sources: Sources) -> tuple[SeedRow, ...]:
     answer = sources.recommendation
     if answer is None or answer.before is None or answer.after is None:
         return ()
-    before, after = answer.before, answer.after
-    with_metric = bool(sources.metric_name)
+    sides, with_metric = (answer.before, answer.after), bool(sources.metric_name)
 
     def row(name: str, scores: Sequence[float], metrics: Sequence[float]) -> SeedRow:
         return SeedRow(name, tuple(fmt.number(value) for value in (*scores, *(metrics if with_metric else ()))))
 
-    sides = (before, after)
-    rows = [
-        row(str(seed), [side.scores.get(seed, math.nan) for side in sides], [side.metrics.get(seed, math.nan) for side in sides])
-        for seed in sorted({*before.scores, *after.scores})
-    ]  # fmt: skip
-    means = row("mean", [typical_score(s.scores) for s in sides], [typical_metric(s.metrics) for s in sides])
-    return (*rows, means)
+    def of_seed(seed: int) -> SeedRow:
+        scores = [side.scores.get(seed, math.nan) for side in sides]
+        return row(str(seed), scores, [side.metrics.get(seed, math.nan) for side in sides])
+
+    means = row(
+        "mean",
+        [typical_score(side.scores) for side in sides],
+        [typical_metric(side.metrics) for side in sides],
+    )
+    return (*(of_seed(seed) for seed in sorted({*answer.before.scores, *answer.after.scores})), means)
 
 
 def ladder_table(ladder: Ladder, sources: Sources) -> LadderTable:

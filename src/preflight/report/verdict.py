@@ -32,9 +32,7 @@ def verdict(sources: Sources) -> Verdict:
         return Verdict(UNFINISHED, "No answer", "The run ended before it could recommend anything.", alert, ())
     sentence = _change(answer, sources) if answer.decision == CHANGE else _no_change(answer, sources)
     notes = (extrapolation(sources), _unmapped(sources))
-    return Verdict(
-        answer.decision, TITLES[answer.decision], sentence, alert, tuple(note for note in notes if note)
-    )
+    return Verdict(answer.decision, TITLES[answer.decision], sentence, alert, tuple(note for note in notes if note))
 
 
 def extrapolation(sources: Sources) -> str:
@@ -42,9 +40,7 @@ def extrapolation(sources: Sources) -> str:
     answer, horizon = sources.recommendation, int(sources.inspection["length"]["horizon_steps"])
     if answer is None or not 0 < answer.steps < horizon:
         return ""
-    return (
-        f"Measured over {fmt.whole(answer.steps)} of {fmt.whole(horizon)} steps; the rest is extrapolated."
-    )
+    return f"Measured over {fmt.whole(answer.steps)} of {fmt.whole(horizon)} steps; the rest is extrapolated."
 
 
 def typical_score(scores: Mapping[int, float]) -> float:

@@ -29,7 +29,12 @@ class DigitsNet(nn.Module):
     def __init__(self, hidden: int = 128, dropout: float = 0.0) -> None:
         super().__init__()
         self.backbone = nn.Sequential(
-            nn.Flatten(), nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout)
+            nn.Flatten(),
+            nn.Linear(64, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
         )
         self.head = nn.Linear(hidden, 10)
 

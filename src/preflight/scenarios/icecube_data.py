@@ -115,9 +115,7 @@ def _pulse_tensor(features: Floats, valid: Bools) -> Tensor:
     return torch.from_numpy((ordered * valid[..., None]).astype(np.float32))
 
 
-def _lit_sensors(
-    rng: np.random.Generator, centre: Floats, direction: Floats, pulses: int, positions: Floats
-) -> Ints:
+def _lit_sensors(rng: np.random.Generator, centre: Floats, direction: Floats, pulses: int, positions: Floats) -> Ints:
     """The sensors nearest to ``pulses`` light sources around each track: ``[N, L]``."""
     half_chord = np.sqrt(np.maximum(DETECTOR_RADIUS_M**2 - (centre**2).sum(axis=-1), 100.0**2))
     along = half_chord[:, None] * rng.uniform(-1, 1, size=(len(centre), pulses))

@@ -57,7 +57,11 @@ def _weights(space: SpaceSettings, today: Params) -> dict[str, Axis]:
         return dict(space.loss_weights)
     names = list(today.loss_weights)[1:]  # only their ratios matter to the direction of a step
     return {
-        name: Axis(low=today.loss_weights[name] * AUTO_WEIGHT_LOW, high=today.loss_weights[name] * AUTO_WEIGHT_HIGH, log=True)
+        name: Axis(
+            low=today.loss_weights[name] * AUTO_WEIGHT_LOW,
+            high=today.loss_weights[name] * AUTO_WEIGHT_HIGH,
+            log=True,
+        )
         for name in names
         if today.loss_weights[name] > 0
     }

@@ -58,9 +58,9 @@ def find(spec: Spec, key: str, trust: Trust) -> Any:
 def check_target(target: str, key: str, trust: Trust) -> None:
     """Refuse a dotted name that is outside the allowed prefixes and the user's own folders."""
     prefixes = (*ALLOWED, *(f"{prefix}." for prefix in trust.allow))
-    if target.startswith(prefixes) or _is_users_own(target.split(".")[0], trust):
+    if target.startswith(prefixes) or _is_users_own(target.split(".", maxsplit=1)[0], trust):
         return
-    top = target.split(".")[0]
+    top = target.split(".", maxsplit=1)[0]
     exists = _origin(top) is not None
     if not exists:
         places = ", ".join(str(folder) for folder in trust.folders) or "none"

@@ -26,7 +26,11 @@ class InputNormalizer(nn.Module):
     log: Tensor
 
     def __init__(
-        self, center: Sequence[float], scale: Sequence[float], log: Sequence[bool] | bool = False, axis: int = -1
+        self,
+        center: Sequence[float],
+        scale: Sequence[float],
+        log: Sequence[bool] | bool = False,
+        axis: int = -1,
     ) -> None:
         super().__init__()
         if len(center) != len(scale):
@@ -66,7 +70,7 @@ class InputNormalizer(nn.Module):
         return cls(center, scale, config.get("log", False), axis)
 
     def forward(self, values: Tensor) -> Tensor:
-        """``values[B, ..., F, ...]`` -> the same shape in float32, with F on ``axis``; ``values[B]`` has one feature."""
+        """``values[B, ..., F, ...]`` -> the same in float32, F being on ``axis``; ``values[B]`` has one feature."""
         values = values.to(self.center.dtype)
         shape = [1] * values.ndim
         if values.ndim > 1:

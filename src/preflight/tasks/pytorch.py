@@ -1,4 +1,4 @@
-"""A task in plain PyTorch: a model factory, data, losses and a metric, named in a configuration or given from Python."""
+"""A task in plain PyTorch: model factory, data, losses and metric, named in a configuration or given from Python."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def component_of(name: str, components: Mapping[str, str]) -> str:
     for component, pattern in components.items():
         if any(fnmatchcase(name, part.strip()) for part in pattern.split("|")):
             return component
-    return "other" if components else name.split(".")[0]
+    return "other" if components else name.split(".", maxsplit=1)[0]
 
 
 def _function(spec: Any, key: str, trust: Trust) -> Any:

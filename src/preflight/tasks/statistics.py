@@ -75,8 +75,9 @@ def _center_and_scale(option: str, values: Tensor, kinds: tuple[str, ...]) -> tu
             if kind == "binary":
                 center[index], scale[index] = 0.0, 1.0
             elif kind in SCALED_KINDS:
+                # To -1..1: a stopgap, an identifier wants an embedding.
                 low, high = values[:, index].min(), values[:, index].max()
-                center[index], scale[index] = low, high - low
+                center[index], scale[index] = (low + high) / 2, (high - low) / 2
     return center, scale
 
 

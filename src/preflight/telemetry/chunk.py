@@ -58,7 +58,8 @@ def combine(norms: Array) -> Array:
     if norms.shape[1] == 0 or missing.all():
         return np.full(len(norms), np.nan)
     # float32 columns squared in float64: 1e38 squared still fits.
-    return np.sqrt(np.square(norms[:, ~missing]).sum(axis=1))
+    squares: Array = np.square(norms[:, ~missing]).sum(axis=1)
+    return np.sqrt(squares)
 
 
 def concatenate(chunks: Sequence[Chunk], layout: Layout) -> Chunk:

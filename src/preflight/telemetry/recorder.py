@@ -32,7 +32,7 @@ class Recorder:
         parameters: Sequence[tuple[str, Tensor]],
         components: Mapping[str, str],
         losses: Sequence[str],
-        cadence: Cadence = Cadence(),  # noqa: B008  # frozen
+        cadence: Cadence = Cadence(),  # frozen
         head: Tensor | None = None,
     ) -> None:
         self._tensors = [tensor for _, tensor in parameters]

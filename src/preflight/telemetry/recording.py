@@ -106,7 +106,7 @@ class Recording:
     def worst_parameter(self) -> str:
         """Parameter with the largest finite gradient norm; empty when nothing was recorded."""
         norms = self.parameters["max_gradient_norm"]
-        return "" if norms.isna().all() else str(self.parameters["name"][norms.idxmax()])
+        return "" if norms.isna().all() else str(self.parameters["name"].iloc[int(norms.argmax())])
 
     def _table(self, name: str) -> pd.DataFrame:
         try:

@@ -86,7 +86,12 @@ PARAMETERS = Table(
         Column("values", "int64", "1", "number of its values"),
         Column("max_gradient_norm", "float64", "1", "largest finite L2 norm of its gradient"),
         Column("max_step", "int64", "steps", "step of that norm"),
-        Column("first_nonfinite_step", "int64", "steps", "first step with a NaN or infinite gradient, -1 for none"),
+        Column(
+            "first_nonfinite_step",
+            "int64",
+            "steps",
+            "first step with a NaN or infinite gradient, -1 for none",
+        ),
     ),
 )
 TABLES = (GRADIENT_NORMS, WEIGHT_DELTAS, LEARNING_RATES, HEAD_STATS, LOSSES, PARAMETERS)

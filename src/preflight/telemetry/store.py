@@ -11,6 +11,7 @@ runs/digits-2026-11-22_23-48-40/
 │   └── confirm-000/
 │       ├── trial.json       settings, seed, outcome, score, cadence
 │       └── *.csv            the columns of schema.py
+├── verify/                  the same for the last `preflight verify`
 ├── recommendation.json      changes with their measured effects
 ├── config_original.yaml     the file to correct as it was
 ├── config_fixed.yaml        the corrected file
@@ -45,15 +46,25 @@ REPORT = "report.html"
 
 def create(run_dir: Path) -> Path:
     """Make a new run directory; raises :class:`ConfigError` if it holds a run already or cannot be written."""
-    try:
-        (run_dir / TRIALS).mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=run_dir):
-            pass
-    except OSError as error:
-        raise ConfigError(f"run_dir={run_dir} cannot be written: {error.strerror or error}") from error
     if (run_dir / RUN).exists():
         raise ConfigError(f"run_dir={run_dir} holds a run already; give another run_dir")
-    return run_dir
+    return create_folder(run_dir)
+
+
+def scratch(run_dir: Path) -> Path:
+    """A folder inside the run directory for trials that are not part of the run's own evidence."""
+    return create_folder(run_dir / "verify")
+
+
+def create_folder(folder: Path) -> Path:
+    """Make ``folder`` with room for trials; raises :class:`ConfigError` where it cannot be written."""
+    try:
+        (folder / TRIALS).mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"run_dir={folder} cannot be written: {error.strerror or error}") from error
+    return folder
 
 
 def write_text(path: Path, text: str) -> None:

@@ -37,7 +37,9 @@ def write_telemetry(folder: Path, history: Chunk, layout: Layout, run: Frame) ->
     deltas = layout.by_component(history.deltas[sampled])
     _write_csv(folder / "gradient_norms.csv", epochs, norms)
     _write_csv(
-        folder / "weight_deltas.csv", epochs[sampled], {f"{name}_delta": item for name, item in deltas.items()}
+        folder / "weight_deltas.csv",
+        epochs[sampled],
+        {f"{name}_delta": item for name, item in deltas.items()},
     )
     lrs = {f"lr_group{index}": history.lrs[:, index] for index in range(history.lrs.shape[1])}
     _write_csv(folder / "learning_rates.csv", epochs, lrs)
@@ -50,7 +52,11 @@ def write_telemetry(folder: Path, history: Chunk, layout: Layout, run: Frame) ->
 
 
 def _write_losses(
-    path: Path, history: Chunk, epochs: Integers, layout: Layout, evaluations: Mapping[int, Mapping[str, float]]
+    path: Path,
+    history: Chunk,
+    epochs: Integers,
+    layout: Layout,
+    evaluations: Mapping[int, Mapping[str, float]],
 ) -> None:
     steps = history.first_step + np.arange(len(history))
     names = ("total", *layout.losses)
@@ -64,14 +70,14 @@ def _write_losses(
 
 def _write_parameters(path: Path, history: Chunk, layout: Layout) -> None:
     finite = np.where(np.isfinite(history.norms), history.norms, -np.inf)
-    missing = np.isnan(history.norms).all(axis=0)
+    missing = np.flatnonzero(np.isnan(history.norms).all(axis=0))
     rows: list[Sequence[object]] = [tuple(column.name for column in PARAMETERS.columns)]
     for index, name in enumerate(layout.parameters):
         bad = np.flatnonzero(~np.isfinite(history.norms[:, index]))
         peak = int(np.argmax(finite[:, index])) if len(finite) else 0
         top = finite[peak, index] if len(finite) else -np.inf
         norm = _number(top if np.isfinite(top) else np.nan)
-        first = -1 if missing[index] or not len(bad) else history.first_step + int(bad[0])
+        first = -1 if index in missing or not len(bad) else history.first_step + int(bad[0])
         step = history.first_step + peak
         rows.append((name, layout.components[index], layout.sizes[index], norm, step, first))
     _write_rows(path, rows)

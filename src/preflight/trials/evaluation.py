@@ -70,5 +70,3 @@ def _joined(outputs: list[Any]) -> Any:
     if isinstance(first, tuple | list):
         return type(first)(_joined([output[index] for output in outputs]) for index in range(len(first)))
     return first
-
-

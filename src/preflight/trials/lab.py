@@ -20,6 +20,7 @@ from preflight.trials.loop import Hopeless, Plan, Progress, rungs, train
 from preflight.trials.outcome import CRASHED, Outcome, Result
 
 CONSTANT_LR = "constant"
+DEFAULT_CADENCE = Cadence()
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Lab:
     references: Mapping[str, float]
     batch_size: int
     validation_samples: int
-    cadence: Cadence = Cadence()
+    cadence: Cadence = DEFAULT_CADENCE
 
     def run(self, spec: TrialSpec, hopeless: Hopeless = never) -> Result:
         """Train ``spec`` and write its folder; the same spec on the same device gives the same result."""
@@ -91,9 +92,7 @@ class Lab:
         return result
 
     def _recorder(self, job: Job) -> Recorder:
-        return Recorder(
-            job.parameters, job.components, [loss.name for loss in job.losses], self.cadence, job.head
-        )
+        return Recorder(job.parameters, job.components, [loss.name for loss in job.losses], self.cadence, job.head)
 
     def _write(
         self, spec: TrialSpec, steps: int, recorder: Recorder | None, progress: Progress, result: Result

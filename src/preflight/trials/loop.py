@@ -108,7 +108,9 @@ def _one_step(
     output = job.outputs(batch)
     targets = {name: batch[name] for name in task.data.roles.targets}
     losses = [loss(output, targets) for loss in job.losses]
-    total: Tensor = sum((w * loss for w, loss in zip(weights, losses, strict=True)), start=torch.zeros((), device=job.device))
+    total: Tensor = sum(
+        (w * loss for w, loss in zip(weights, losses, strict=True)), start=torch.zeros((), device=job.device)
+    )
     total.backward()
     recorder.gradients(total, losses, lrs)
     if job.params.clip_norm is not None:

@@ -19,7 +19,7 @@ WORST_SCORE = 10.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """``step``, ``batch``, ``culprit`` say where it went wrong: optimizer step, batch of its epoch, loss or parameter."""
+    """``step``, ``batch``, ``culprit`` say where it went wrong: step, batch of its epoch, loss or parameter."""
 
     status: str
     reason: str = ""

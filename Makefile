@@ -1,0 +1,38 @@
+# preflight: `make preflight` installs and runs the main job, `make test` checks everything.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?= +model=digits
+
+.PHONY: preflight test test-all lint dashboard clean help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "preflight needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+preflight: $(STAMP) ## install, then tune the digits (ARGS="+model=icecube budget=standard" for others)
+	$(BIN)/preflight $(ARGS)
+
+lint: $(STAMP) ## ruff, mypy, import-linter
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: lint ## lint, and every test but the slow ones
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: lint ## the slow tests too
+	$(BIN)/python -m pytest
+
+dashboard: $(STAMP) ## show the newest run in Optuna Dashboard
+	$(BIN)/optuna-dashboard sqlite:///$$(ls -t runs/*/study.db | head -n 1)
+
+clean: ## remove the environment and what tools left behind
+	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,47 @@
+"""`preflight`: picks the command, and turns every foreseen error into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from preflight import __version__
+from preflight.core.errors import Interrupted, PreflightError
+
+COMMANDS = ("report", "tune", "verify")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code. Hydra refuses bare words, so commands are split off before it."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in ("--version", "-V"):
+        print(f"preflight {__version__}")
+        return 0
+    name = given.pop(0) if given and given[0] in COMMANDS else "tune"
+    try:
+        return _command(name)(given)
+    except PreflightError as error:
+        print(f"preflight: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("preflight: stopped before anything was trained", file=sys.stderr)
+        return Interrupted.exit_code
+
+
+def _command(name: str) -> Callable[[list[str]], int]:
+    """Import only what the command needs: help must not wait for torch."""
+    if name == "report":
+        from preflight.cli.report import report  # noqa: PLC0415
+
+        return report
+    if name == "verify":
+        from preflight.cli.verify import verify  # noqa: PLC0415
+
+        return verify
+    from preflight.cli.tune import tune  # noqa: PLC0415
+
+    return tune
+
+
+if __name__ == "__main__":
+    sys.exit(main())

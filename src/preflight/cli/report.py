@@ -1,0 +1,23 @@
+"""`preflight report RUN_DIR`: make the report again, from the files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from preflight.cli.arguments import Parser
+
+
+def report(arguments: list[str]) -> int:
+    """Write ``report.html`` into a run directory and show the run's tables."""
+    parser = Parser(prog="preflight report", description="Make report.html from a run directory; trains nothing.")
+    parser.add_argument("run_dir", type=Path)
+    options = parser.parse_args(arguments)
+    from preflight.cli.tables import show_result  # noqa: PLC0415
+    from preflight.cli.terminal import make_console  # noqa: PLC0415
+    from preflight.report.page import write_report  # noqa: PLC0415
+    from preflight.telemetry.recording import Run  # noqa: PLC0415
+
+    run = Run.open(options.run_dir)
+    write_report(options.run_dir)
+    show_result(make_console(), run)
+    return 0

@@ -1,0 +1,70 @@
+"""What a run says on the terminal: a progress bar where there is one, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+PLAIN_WIDTH = 120
+
+
+def make_console() -> Console:
+    """Standard output; wide enough for the tables where it is not a terminal."""
+    console = Console(highlight=False, soft_wrap=False)
+    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH, no_color=True)
+
+
+class Terminal:
+    """See :class:`preflight.pipeline.audience.Audience`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._stage = ""
+        self._count = 0
+        self._best: float | None = None
+        self._started = 0.0
+
+    def say(self, text: str) -> None:
+        """A sentence that stays."""
+        self._console.print(text, markup=False)
+
+    def begin(self, stage: str, total: int) -> None:
+        """Show a bar for the stage."""
+        self._stage, self._count, self._best, self._started = stage, 0, None, time.monotonic()
+        if not self._console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn("{task.description:<34}", markup=False),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[best]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(stage, total=total, best="")
+        self._bar.start()
+
+    def advance(self, best: float | None = None) -> None:
+        """One more training run."""
+        self._count += 1
+        self._best = best
+        if self._bar is not None and self._task is not None:
+            text = "" if best is None else f"best score {best:.3g}"
+            self._bar.update(self._task, advance=1, best=text)
+
+    def end(self) -> None:
+        """Replace the bar by a line; nothing where no stage is open."""
+        if not self._stage:
+            return
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        best = "" if self._best is None else f", best score {self._best:.3g}"
+        seconds = time.monotonic() - self._started
+        self.say(f"{self._stage}: {self._count} runs in {seconds:.0f} s{best}")
+        self._stage = ""

@@ -1,0 +1,39 @@
+"""`preflight +model=NAME`: a whole run."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from preflight.cli.arguments import tune_parser
+from preflight.core.errors import ConfigError, PreflightError
+
+
+def tune(arguments: list[str]) -> int:
+    """Run all stages and show the result; returns the exit code."""
+    options = tune_parser().parse_intermixed_args(arguments)
+    for override in options.overrides:
+        if "=" not in override and not override.startswith("~"):
+            raise ConfigError(f"'{override}' is not of the form key=value; see preflight --help")
+    # Deterministic matrix products on CUDA need this before the library is loaded.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from preflight.cli.tables import show_inspection, show_result  # noqa: PLC0415
+    from preflight.cli.terminal import Terminal, make_console  # noqa: PLC0415
+    from preflight.core.settings import load  # noqa: PLC0415
+
+    settings = load(options.overrides, options.config_dir, options.allow)
+    from preflight.pipeline.flight import fly, prepare  # noqa: PLC0415
+    from preflight.telemetry.recording import Run  # noqa: PLC0415
+
+    console = make_console()
+    terminal = Terminal(console)
+    flight = prepare(settings, terminal)
+    console.print(f"preflight {settings.model.name} on {flight.task.device}: {flight.run_dir}", markup=False)
+    show_inspection(console, flight.inspection.as_dict())
+    try:
+        fly(flight)
+    except PreflightError:
+        print(f"preflight: the run ended early; see {flight.run_dir}", file=sys.stderr)
+        raise
+    show_result(console, Run.open(flight.run_dir))
+    return 0

@@ -1,0 +1,187 @@
+"""What the page says: a run -> texts, rows and numbers that are texts already. Nothing is drawn here."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+
+from preflight.advise.recommendation import CHANGE
+from preflight.report import format as fmt
+from preflight.report.comparison import CONFIRM, EXPLORE, PROOF, Comparison, Side
+from preflight.report.fields import FieldTable, LossRow, field_tables, length_text, loss_rows
+from preflight.report.rates import Ladder
+from preflight.report.sources import Sources
+from preflight.report.tables import (
+    ChangeRow,
+    LadderTable,
+    SeedRow,
+    SettingRow,
+    TrialRow,
+    change_rows,
+    ladder_table,
+    seed_rows,
+    setting_rows,
+    trial_rows,
+)
+from preflight.report.verdict import Verdict, extrapolation, verdict
+from preflight.telemetry import store
+
+MAX_ENDS = 5
+_STAGES = {PROOF: "runs on fresh seeds", CONFIRM: "confirming runs", EXPLORE: "explored trials"}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A line of the header."""
+
+    name: str
+    value: str
+    is_code: bool = False
+
+
+@dataclass(frozen=True)
+class DiffLine:
+    """``kind`` is add, remove, hunk, file or same."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Which runs the trajectories show, and how those ended that did not complete."""
+
+    caption: str
+    ends: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on the page but its figures."""
+
+    model: str
+    verdict: Verdict
+    facts: tuple[Fact, ...]
+    metric: str
+    changes: tuple[ChangeRow, ...]
+    other_label: str
+    seeds: tuple[SeedRow, ...]
+    diff: tuple[DiffLine, ...]
+    ladders: tuple[LadderTable, ...]
+    trajectories: Trajectories | None
+    trials: tuple[TrialRow, ...]
+    more_trials: str
+    fields: tuple[FieldTable, ...]
+    losses: tuple[LossRow, ...]
+    settings: tuple[SettingRow, ...]
+    length: str
+    reading: tuple[str, ...]
+
+
+def page_content(sources: Sources, found: list[Ladder], comparison: Comparison | None) -> Page:
+    """The whole page of a run, whichever way it ended."""
+    return Page(
+        model=str(sources.run.info["model"]),
+        verdict=verdict(sources),
+        facts=_facts(sources),
+        metric=sources.metric_name,
+        changes=change_rows(sources),
+        other_label="recommended" if sources.decision == CHANGE else "best candidate",
+        seeds=seed_rows(sources),
+        diff=diff_lines(sources.run.text(store.DIFF) or ""),
+        ladders=tuple(ladder_table(ladder, sources) for ladder in found),
+        trajectories=None if comparison is None else _trajectories(comparison, sources.today.batch_size),
+        trials=trial_rows(sources),
+        more_trials=_more_trials(sources),
+        fields=field_tables(sources),
+        losses=loss_rows(sources),
+        settings=setting_rows(sources),
+        length=length_text(sources),
+        reading=_reading(sources),
+    )
+
+
+def diff_lines(text: str) -> tuple[DiffLine, ...]:
+    """A unified diff, line by line; its first two lines name the files."""
+    kinds = {"+": "add", "-": "remove", "@": "hunk"}
+    return tuple(
+        DiffLine("file" if index < 2 else kinds.get(line[:1], "same"), line)
+        for index, line in enumerate(text.splitlines())
+    )
+
+
+def _facts(sources: Sources) -> tuple[Fact, ...]:
+    info, folder = sources.run.info, sources.run.folder
+    ended = datetime.fromtimestamp((folder / store.RUN).stat().st_mtime)
+    spent = sum(float(recording.info.get("seconds", 0)) for recording in sources.recordings)
+    runs = fmt.count(len(sources.recordings), "run")
+    facts = (
+        *(Fact("Corrected file", str(path), True) for path in info.get("config_fixed", [])),
+        Fact("File to correct", sources.inspection.get("config") or "", True),
+        Fact("Command", shlex.join(["preflight", *info.get("command", [])]), True),
+        Fact("Run directory", str(folder), True),
+        Fact("Status", f"{info.get('status', 'unknown')}, {ended:%Y-%m-%d %H:%M}"),
+        Fact("Trained", f"{runs} in {fmt.seconds(spent)}, on {info.get('device', 'an unknown device')}"),
+        Fact("Seed", str(info.get("seed", ""))),
+        Fact("Versions", _versions(sources)),
+    )
+    return tuple(fact for fact in facts if fact.value)
+
+
+def _versions(sources: Sources) -> str:
+    names = (("preflight", "preflight"), ("torch", "torch"), ("python", "Python"))
+    info = sources.run.info
+    return ", ".join(f"{label} {info[name]}" for name, label in names if name in info)
+
+
+def _trajectories(comparison: Comparison, batch_size: int) -> Trajectories:
+    seeds = max(len(side.recordings) for side in comparison.sides)
+    runs = {PROOF: f"{fmt.count(seeds, 'fresh seed')}", CONFIRM: fmt.count(seeds, "seed")}.get(comparison.stage, "")
+    sides = " and ".join(side.label for side in comparison.sides)
+    caption = f"{sides[0].upper()}{sides[1:]}: {_STAGES[comparison.stage]}{f' ({runs})' if runs else ''}."
+    if seeds > 1:
+        caption += " Bold: median over seeds, smoothed; thin: single runs, five at most."
+    if any(side.params.batch_size != batch_size for side in comparison.sides):
+        caption += f" Steps are counted at today's batch size, {batch_size}."
+    return Trajectories(caption, tuple(text for side in comparison.sides for text in _ends(side)))
+
+
+def _ends(side: Side) -> list[str]:
+    """How the runs of a side ended that did not complete, and which have no recording."""
+    bad = [recording for recording in side.recordings if recording.status != "completed"]
+    texts = [
+        f"{side.label}, seed {recording.seed}: {recording.status.replace('_', ' ')}"
+        f"{f' ({recording.reason})' if recording.reason else ''}"
+        for recording in bad[:MAX_ENDS]
+    ]
+    if len(bad) > MAX_ENDS:
+        texts.append(f"{side.label}: {fmt.count(len(bad) - MAX_ENDS, 'more run')} did not complete")
+    lost = sum(not (recording.folder / "losses.csv").exists() for recording in side.recordings)
+    if lost:
+        texts.append(f"{side.label}: {fmt.count(lost, 'run')} not recorded")
+    return texts
+
+
+def _more_trials(sources: Sources) -> str:
+    hidden = len(sources.of("explore")) - len(trial_rows(sources))
+    return f"{fmt.count(hidden, 'more trial')} with worse scores: see study.db and trials/." if hidden > 0 else ""
+
+
+def _reading(sources: Sources) -> tuple[str, ...]:
+    texts = [
+        "The validation score is the mean over the losses of value / best constant predictor, unweighted: lower is "
+        "better, 1 is no better than always predicting the same, and a run that diverged counts as 10.",
+        f"A gain of 30% is a score lower by 30%. Settings are compared on the same seeds; intervals hold with "
+        f"{fmt.confidence()} confidence over seeds. The final gain is measured on fresh seeds that took no part in "
+        "choosing.",
+        "Learning-rate tables are short runs at a constant rate without warmup: they say what a rate does to the "
+        "gradient, not which rate ends best.",
+    ]
+    missing = extrapolation(sources)
+    if missing:
+        texts.append(
+            f"{missing} The runs compared have the whole schedule inside their own, shorter length; that the order "
+            "stays the same in the long run is likely, and not measured."
+        )
+    return tuple(texts)
