@@ -37,9 +37,11 @@ def best_candidate(today: Params, candidates: Sequence[Params], measure: Measure
 
 
 def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict[str, Effect]]:
-    """Leave out, one by one, the changes that earn nothing; what each remaining one adds to all the others.
+    """Leave out the changes that earn nothing; what each remaining one adds to all the others.
 
-    A change earns its place if the score is better with it than without it, the others being made.
+    A change earns its place if the score is better with it than without it, the others being made. Of several that
+    do not, all are left out at once if the score stays as good; otherwise, since they may stand in for each other,
+    only the one that adds least, and the rest is asked again.
     """
     current = best
     while True:
@@ -50,7 +52,14 @@ def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict
         idle = [name for name, gain in needed.items() if not gain.is_better]
         if not idle:
             return current, needed
-        current = without[min(idle, key=lambda name: needed[name].gain)]
+        least = without[min(idle, key=lambda name: needed[name].gain)]
+        stripped = current.with_values({name: today.flat().get(name) for name in idle})
+        current = stripped if _as_good(stripped, current, measure) else least
+
+
+def _as_good(fewer: Params, more: Params, measure: Measure) -> bool:
+    without, with_them = measure([fewer, more])
+    return not effect(without, with_them).is_better
 
 
 def changes(today: Params, chosen: Params, needed: Mapping[str, Effect], measure: Measure) -> tuple[Change, ...]:

@@ -16,6 +16,8 @@ from preflight.core.units import UNITS, split_unit
 Spec: TypeAlias = str | Mapping[str, Any] | Callable[..., Any] | tuple[Any, ...]
 
 SCHEDULES = ("constant", "cosine", "linear")
+# One kernel for all parameters: on small models a third of the step otherwise.
+DEFAULT_OPTIMIZER = {"_target_": "torch.optim.AdamW", "fused": True}
 GOALS = ("minimize", "maximize")
 FIELD_KINDS = ("continuous", "heavy_tailed", "count", "binary", "identifier", "image", "tokens", "constant")
 OWN_SETTINGS = tuple(item.name for item in fields(Params) if item.name not in (*NESTED, "warmup_fraction"))
@@ -101,7 +103,7 @@ def parse_model(values: Mapping[str, Any], *, name: str, folder: Path | None) ->
         fields={key: _field(value, f"model.fields.{key}") for key, value in section.mapping("fields").items()},
         components={key: str(value) for key, value in section.mapping("components").items()},
         head=section.text("head"),
-        optimizer=section.get("optimizer", {"_target_": "torch.optim.AdamW"}),
+        optimizer=section.get("optimizer", DEFAULT_OPTIMIZER),
         lr_ratios={
             key: check_number(value, f"model.lr_ratios.{key}", positive=True)
             for key, value in section.mapping("lr_ratios").items()

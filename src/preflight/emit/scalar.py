@@ -18,7 +18,7 @@ from preflight.emit.lines import BREAKS
 
 # Between these, a number without an exponent is the easier one to read.
 DECIMAL_MIN: Final = 1e-3
-DECIMAL_MAX: Final = 1e4
+DECIMAL_MAX: Final = 1e6
 
 _WITH_EXPONENT = re.compile(r"[-+]?[\d_]*\.?[\d_]*[eE][-+]?\d+")
 _BOOL_PAIRS = [(yes, no) for a, b in (("true", "false"), ("yes", "no"), ("on", "off"))

@@ -84,7 +84,8 @@ def group_roles(found: Sequence[Point], sources: Sources) -> dict[str, str]:
     groups = list(dict.fromkeys(point.group for point in found))
     if all(point.group == point.status for point in found):
         return {group: COLORS[index % len(COLORS)] for index, group in enumerate(groups)}
-    return {**roles([group for group in groups if group != OTHERS], sources), OTHERS: REST_COLOR}
+    own = roles([group for group in groups if group != OTHERS], sources)
+    return {group: own.get(group, REST_COLOR) for group in groups}
 
 
 def points(sources: Sources) -> list[Point]:
