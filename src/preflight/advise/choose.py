@@ -13,9 +13,11 @@ from preflight.advise.recommendation import Change, Measured
 from preflight.core.params import Params
 
 Scores = Mapping[int, float]
-Measure = Callable[[Sequence[Params]], list[Scores]]
-"""Scores by seed of several settings; trains what was not trained yet, side by side where it can."""
+Measure = Callable[[Sequence[Params], int], list[Scores]]
+"""Scores by seed of several settings over so many rounds of seeds; trains what was not trained yet."""
 
+# An answer that one round of seeds leaves open gets up to so many.
+MAX_ROUNDS = 3
 # A network that died and predicts a constant can halve the score of a bad start, and is no fix.
 CONSTANT_PREDICTOR = 1.0
 
@@ -29,11 +31,22 @@ def leaders(explored: Sequence[tuple[Params, float]], today: Params, count: int)
     return list(found.values())[:count]
 
 
+def compare(before: Params, after: Params, measure: Measure, comparisons: int = 1) -> Effect:
+    """Effect of going from one to the other, over more rounds of seeds for as long as it is undecided."""
+    for rounds in range(1, MAX_ROUNDS + 1):
+        scores_before, scores_after = measure([before, after], rounds)
+        found = effect(scores_before, scores_after, comparisons)
+        if not found.is_undecided:
+            break
+    return found
+
+
 def best_candidate(today: Params, candidates: Sequence[Params], measure: Measure) -> tuple[Params, Effect]:
     """The candidate with the largest mean effect, its interval widened for the number that was looked at."""
-    before, *after = measure([today, *candidates])
-    effects = [effect(before, scores, len(candidates)) for scores in after]
-    return max(zip(candidates, effects, strict=True), key=lambda item: item[1].gain)
+    before, *after = measure([today, *candidates], 1)
+    gains = [effect(before, scores).gain for scores in after]
+    best = candidates[max(range(len(gains)), key=gains.__getitem__)]
+    return best, compare(today, best, measure, len(candidates))
 
 
 def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict[str, Effect]]:
@@ -45,27 +58,27 @@ def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict
     """
     current = best
     while True:
-        changes = current.changes_from(today)
-        without = {name: current.with_values({name: today.flat().get(name)}) for name in changes}
-        now, *others = measure([current, *without.values()])
-        needed = {name: effect(scores, now) for name, scores in zip(without, others, strict=True)}
+        without = {name: _undone(current, [name], today) for name in current.changes_from(today)}
+        measure([current, *without.values()], 1)  # all at once: they can be trained side by side
+        needed = {name: compare(params, current, measure) for name, params in without.items()}
         idle = [name for name, gain in needed.items() if not gain.is_better]
         if not idle:
             return current, needed
-        least = without[min(idle, key=lambda name: needed[name].gain)]
-        stripped = current.with_values({name: today.flat().get(name) for name in idle})
-        current = stripped if _as_good(stripped, current, measure) else least
+        stripped = _undone(current, idle, today)
+        if compare(stripped, current, measure).is_better:
+            stripped = without[min(idle, key=lambda name: needed[name].gain)]
+        current = stripped
 
 
-def _as_good(fewer: Params, more: Params, measure: Measure) -> bool:
-    without, with_them = measure([fewer, more])
-    return not effect(without, with_them).is_better
+def _undone(params: Params, names: Sequence[str], today: Params) -> Params:
+    flat = today.flat()
+    return params.with_values({name: flat.get(name) for name in names})
 
 
 def changes(today: Params, chosen: Params, needed: Mapping[str, Effect], measure: Measure) -> tuple[Change, ...]:
     """The changed settings, each with its effect alone."""
     flat, changed = today.flat(), chosen.changes_from(today)
-    before, *after = measure([today, *(today.with_values({name: new}) for name, new in changed.items())])
+    before, *after = measure([today, *(today.with_values({name: new}) for name, new in changed.items())], 1)
     return tuple(
         Change(name, flat.get(name), new, effect(before, scores), needed[name])
         for (name, new), scores in zip(changed.items(), after, strict=True)

@@ -33,6 +33,11 @@ class Effect:
         return self.low > 0 and self.gain >= MIN_GAIN
 
     @property
+    def is_undecided(self) -> bool:
+        """A gain that would be worth having, if more seeds show that it is one."""
+        return self.gain >= MIN_GAIN and self.low <= 0
+
+    @property
     def is_worse(self) -> bool:
         """A loss beyond the seeds' noise."""
         return self.high < 0

@@ -25,6 +25,8 @@ def show_inspection(console: Console, document: Mapping[str, Any]) -> None:
     for field in document["fields"]:
         shape = "x".join(str(size) for size in field["shape"]) or "scalar"
         console.print(f"input {field['name']}: {field['dtype']} {shape}", markup=False)
+        if field["dtype"] == "bool":
+            continue
         for feature in field["features"][:8]:
             label = "" if feature["name"] == field["name"] else f"{feature['name']}: "
             console.print(
@@ -38,7 +40,9 @@ def show_inspection(console: Console, document: Mapping[str, Any]) -> None:
     for name, value in document["constants"].items():
         known = "no constant prediction found" if value is None else f"best constant prediction {value:.4g}"
         console.print(f"loss {name}: {document['initial'][name]:.4g} at initialisation, {known}", markup=False)
-    settings = ", ".join(f"{name}={value}" for name, value in flat(document["today"]).items() if value is not None)
+    single = [f"loss_weights.{name}" for name in document["constants"]] if len(document["constants"]) == 1 else []
+    today = {name: value for name, value in flat(document["today"]).items() if value is not None and name not in single}
+    settings = ", ".join(f"{name}={value}" for name, value in today.items())
     console.print(f"today: {settings}; {document['length']['horizon_steps']} steps", markup=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from preflight.core.catalog import models_in, packaged_conf
 from preflight.core.errors import ConfigError, alternatives
+
+
+ASSIGNMENT = re.compile(r"(?P<plus>\+{0,2})(?P<key>[A-Za-z_][\w.]*)=(?P<value>.*)", re.DOTALL)
+# Config groups by the prefix Hydra wants: there is no default model to override.
+GROUPS = {"model": "+", "space": "", "budget": ""}
 
 
 @dataclass(frozen=True)
@@ -38,18 +44,37 @@ def compose_run(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> C
             raise ConfigError(f"--config-dir {folder} is not a folder")
     models = models_in([*config_dirs, packaged_conf()])
     model = _selected_model(overrides, models)
-    values = _compose([_with_plus(override) for override in overrides], config_dirs)
+    _refuse_two(model, models[model], config_dirs)
+    values = _compose(overrides, config_dirs)
     return Composed(values, model, models[model])
 
 
 def compose_sweeps(overrides: Sequence[str]) -> dict[str, Any]:
     """Compose everything but the model, which a caller from Python brings along."""
-    return _compose(list(overrides), ())
+    return _compose(overrides, ())
 
 
-def _with_plus(override: str) -> str:
-    """`model=digits` means `+model=digits`: there is no default model to override."""
-    return f"+{override}" if override.startswith("model=") else override
+def _as_hydra_takes_it(override: str) -> list[str]:
+    """`model=digits` means `+model=digits`, and a key may be new: settings.py refuses it with its alternatives.
+
+    An axis of the space is replaced as a whole, where Hydra would merge, and fail to turn a range into a list.
+    """
+    found = ASSIGNMENT.fullmatch(override)
+    if found is None or found["key"].startswith("hydra"):
+        return [override]
+    key, value = found["key"], found["value"]
+    if key in GROUPS:
+        return [f"{GROUPS[key]}{key}={value}"]
+    if found["plus"] == "+" and "." not in key:  # perhaps a group of the user's own
+        return [override]
+    is_axis = key.startswith("space.") and value.startswith(("[", "{"))
+    return [*([f"++{key}=null"] if is_axis else []), f"++{key}={value}"]
+
+
+def _refuse_two(model: str, folder: Path, config_dirs: Sequence[Path]) -> None:
+    """Hydra would take preflight's own model and say nothing."""
+    if model in models_in([packaged_conf()]) and model in models_in(config_dirs):
+        raise ConfigError(f"model={model} in {folder} has the name of a model of preflight's own; rename it")
 
 
 def _selected_model(overrides: Sequence[str], models: dict[str, Path]) -> str:
@@ -61,13 +86,15 @@ def _selected_model(overrides: Sequence[str], models: dict[str, Path]) -> str:
     return chosen[-1]
 
 
-def _compose(overrides: list[str], config_dirs: Sequence[Path]) -> dict[str, Any]:
-    paths = ",".join(["pkg://preflight.sweeps", *(f"file://{folder.resolve()}" for folder in config_dirs)])
+def _compose(overrides: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, Any]:
+    paths = ["pkg://preflight.sweeps", *(_quoted(f"file://{folder.resolve()}") for folder in config_dirs)]
+    prepared = [text for override in overrides for text in _as_hydra_takes_it(override)]
     logging.getLogger("hydra").setLevel(logging.ERROR)
+    running = GlobalHydra.instance().hydra  # of a program that calls preflight
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("preflight.conf", version_base="1.3"):
-            config = compose("config", overrides=[*overrides, f"hydra.searchpath=[{paths}]"])
+            config = compose("config", overrides=[*prepared, f"hydra.searchpath=[{','.join(paths)}]"])
         values = OmegaConf.to_container(config, resolve=True)
     except MissingConfigException as error:
         raise ConfigError(_missing(error)) from error
@@ -75,10 +102,18 @@ def _compose(overrides: list[str], config_dirs: Sequence[Path]) -> dict[str, Any
         raise ConfigError(f"a configuration file does not parse: {_one_line(error)}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_line(error)) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{' '.join(overrides)} does not compose: {_one_line(error)}") from error
     finally:
-        GlobalHydra.instance().clear()
+        GlobalHydra.instance().hydra = running
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items() if key != "hydra"}
+
+
+def _quoted(text: str) -> str:
+    """Text in Hydra's grammar for overrides, in which a folder's name may hold anything."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return f"'{escaped}'"
 
 
 def _missing(error: MissingConfigException) -> str:

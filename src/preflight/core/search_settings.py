@@ -60,16 +60,22 @@ class BudgetSettings:
 
 
 PLAIN = ("warmup_fraction", "batch_size", "shuffle", "weight_decay", "clip_norm")
-POSITIVE = ("lr", "batch_size", "clip_norm")
+OWN = ("lr", *PLAIN)
+POSITIVE = ("lr", "clip_norm")
 FROM_ZERO = ("warmup_fraction", "weight_decay")
+NULLABLE = ("weight_decay", "clip_norm")
 
 
 def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tuple[str, ...]) -> SpaceSettings:
     """Check the `space` group; ``extra`` is the model's own ``space`` and wins where both name an axis."""
-    merged = {**values, **extra}
-    merged["extras"] = {**(values.get("extras") or {}), **(extra.get("extras") or {})}
-    section = Section(merged, "space", ("lr", *PLAIN, "normalization", "loss_weights", "extras"))
-    plain = {name: section.get(name) for name in PLAIN} | section.mapping("extras")
+    known = (*OWN, "normalization", "loss_weights", "extras")
+    section = Section({**values, **extra}, "space", known)
+    extras = Section(values, "space", known).mapping("extras") | Section(extra, "model.space", known).mapping("extras")
+    for name in extras:
+        if name in OWN:
+            raise ConfigError(f"space.extras.{name} is no parameter of a model factory; write space.{name}")
+    plain = {name: (section.get(name), f"space.{name}") for name in PLAIN}
+    plain |= {name: (value, f"space.extras.{name}") for name, value in extras.items()}
     weights = section.get("loss_weights", "keep")
     if isinstance(weights, Mapping):
         for name in weights:
@@ -77,7 +83,7 @@ def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tup
                 raise ConfigError(f"space.loss_weights names '{name}'; {alternatives(str(name), losses)}")
     return SpaceSettings(
         lr=_axis(section.get("lr"), "space.lr", default_log=True),
-        plain={name: axis for name, value in plain.items() if (axis := _axis(value, f"space.{name}")) is not None},
+        plain={name: axis for name, (value, path) in plain.items() if (axis := _axis(value, path)) is not None},
         normalization=_group(section.get("normalization", "keep"), "space.normalization", default_log=False),
         loss_weights=_group(weights, "space.loss_weights", default_log=True),
     )
@@ -100,6 +106,8 @@ def _axis(value: Any, path: str, *, default_log: bool = False) -> Axis | None:
         return None
     if isinstance(value, list | tuple):
         value = {"choices": value}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{path} must be keep, a list of values, or {{low: ..., high: ...}}, got {value!r}")
     section = Section(value, path, ("choices", "low", "high", "log", "integer"))
     if section.get("choices") is not None:
         return Axis(choices=_choices(section, path))
@@ -113,21 +121,36 @@ def _choices(section: Section, path: str) -> tuple[ParamValue, ...]:
     choices = section.get("choices")
     if not isinstance(choices, list | tuple) or not choices:
         raise ConfigError(f"{path}.choices must be a list of values, got {choices!r}")
-    for choice in choices:
-        _check_value(choice, path)
-    return tuple(dict.fromkeys(choices))
+    return tuple(dict.fromkeys(_checked(choice, path) for choice in choices))
 
 
-def _check_value(value: Any, path: str) -> None:
-    group, name = path.split(".")[1], path.rsplit(".", 1)[-1]
+def _checked(value: Any, path: str) -> ParamValue:
+    """``value`` of the axis ``space.NAME`` or ``space.GROUP.NAME``."""
+    _, group, *inner = path.split(".", 2)
     if group == "normalization" and value not in NORMALIZATIONS:
         raise ConfigError(f"{path}={value} is not a normalization; {alternatives(str(value), NORMALIZATIONS)}")
-    if name in POSITIVE and value is not None:
-        check_number(value, path, positive=True)
-    if name in FROM_ZERO and check_number(value, path) < 0:
-        raise ConfigError(f"{path} must not be negative, got {name}={value}")
+    if not inner and not (value is None and group in NULLABLE):
+        return _own(value, group, path)
+    if group == "loss_weights" and check_number(value, path) < 0:
+        raise ConfigError(f"{path} must not be negative, got {value}")
     if not isinstance(value, str | int | float | bool | None):
         raise ConfigError(f"{path} takes text, numbers, true or false, got {value!r}")
+    return value
+
+
+def _own(value: Any, name: str, path: str) -> ParamValue:
+    if name == "batch_size":
+        return check_integer(value, path)
+    if name == "shuffle":
+        if not isinstance(value, bool):
+            raise ConfigError(f"{path} must be true or false, got {value!r}")
+        return value
+    number = check_number(value, path, positive=name in POSITIVE)
+    if name in FROM_ZERO and number < 0:
+        raise ConfigError(f"{path} must not be negative, got {name}={value}")
+    if name == "warmup_fraction" and number > 1:
+        raise ConfigError(f"{path} is a share of the run and at most 1, got {name}={value}")
+    return number
 
 
 def _bound(section: Section, key: str, path: str, *, default_log: bool) -> float | None:
@@ -146,7 +169,7 @@ def _check_range(low: float | None, high: float | None, path: str, *, log: bool)
             continue
         if log and bound <= 0:
             raise ConfigError(f"{path}.{key} must be positive on a log scale, got {key}={bound:g}")
-        _check_value(bound, path)
+        _checked(bound, path)
     if low is not None and high is not None and low >= high:
         raise ConfigError(f"{path}.low must be below {path}.high, got low={low:g} and high={high:g}")
 

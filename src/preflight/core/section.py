@@ -81,7 +81,7 @@ class Section:
 
 def check_integer(value: object, name: str, *, low: int = 1) -> int:
     """``value`` as a whole number >= ``low``, or a ConfigError that names the parameter."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
         whole = int(value)
         if whole == value and whole >= low:
             return whole
@@ -90,8 +90,15 @@ def check_integer(value: object, name: str, *, low: int = 1) -> int:
 
 def check_number(value: object, name: str, *, positive: bool = False) -> float:
     """``value`` as a finite float (``positive``: above zero), or a ConfigError that names the parameter."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise ConfigError(f"{name} must be a finite number, got {value!r}")
     if positive and value <= 0:
         raise ConfigError(f"{name} must be positive, got {name.rsplit('.', 1)[-1]}={value}")
     return float(value)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from preflight.advise import choose
-from preflight.advise.evidence import effect
+from preflight.advise.evidence import Effect
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Change, Measured, Recommendation
 from preflight.core.params import Params
 from preflight.core.search_settings import BudgetSettings
@@ -13,44 +13,38 @@ from preflight.pipeline.audience import Audience
 from preflight.search.engines.base import Engine
 from preflight.trials.lab import TrialSpec
 
-# Seeds of the stages do not overlap: what chose a setting must not be what proves it.
-CONFIRM_SEEDS, PROOF_SEEDS = 1000, 2000
+# Seeds of the stages do not overlap: what chose a setting must not be what proves it. A seed of the run is multiplied,
+# so that runs with neighbouring seeds share none either.
+SEEDS_PER_RUN, CONFIRM_SEEDS, PROOF_SEEDS = 10_000, 1000, 2000
 
 
 class Bench:
-    """Trains settings on a fixed set of seeds, each of them once."""
+    """Trains settings on rounds of seeds, each setting and seed once."""
 
     def __init__(
-        self,
-        engine: Engine,
-        budget: BudgetSettings,
-        seeds: Sequence[int],
-        steps: int,
-        purpose: str,
-        audience: Audience,
+        self, engine: Engine, budget: BudgetSettings, first_seed: int, steps: int, purpose: str, audience: Audience
     ) -> None:
         self._engine, self._budget, self._audience = engine, budget, audience
-        self.seeds, self.steps, self.purpose = tuple(seeds), steps, purpose
+        self.first_seed, self.steps, self.purpose = first_seed, steps, purpose
         self._known: dict[object, Measured] = {}
         self._index = 0
 
-    def scores(self, settings: Sequence[Params]) -> list[Mapping[int, float]]:
+    def scores(self, settings: Sequence[Params], rounds: int) -> list[Mapping[int, float]]:
         """Scores by seed of each of the settings."""
-        return [measured.scores for measured in self.measure(settings)]
+        return [measured.scores for measured in self.measure(settings, rounds)]
 
-    def measure(self, settings: Sequence[Params]) -> list[Measured]:
+    def measure(self, settings: Sequence[Params], rounds: int = 1) -> list[Measured]:
         """Scores and metrics by seed; a run that diverged has the worst score and no metric."""
-        new = {params.key(): params for params in settings if params.key() not in self._known}
-        specs = [self._spec(params, seed) for params in new.values() for seed in self.seeds]
-        results = []
-        for result in self._engine.run(specs):
-            results.append(result)
+        seeds = range(self.first_seed, self.first_seed + rounds * self._budget.seeds)
+        specs = []
+        for params in {params.key(): params for params in settings}.values():
+            known = self._known.setdefault(params.key(), Measured({}, {}))
+            specs += [self._spec(params, seed) for seed in seeds if seed not in known.scores]
+        for spec, result in zip(specs, self._engine.run(specs), strict=True):
+            known = self._known[spec.params.key()]
+            scores = {**known.scores, spec.seed: result.penalized}
+            self._known[spec.params.key()] = Measured(scores, {**known.metrics, spec.seed: result.metric})
             self._audience.advance()
-        for index, key in enumerate(new):
-            own = results[index * len(self.seeds) : (index + 1) * len(self.seeds)]
-            scores = {seed: result.penalized for seed, result in zip(self.seeds, own, strict=True)}
-            metrics = {seed: result.metric for seed, result in zip(self.seeds, own, strict=True)}
-            self._known[key] = Measured(scores, metrics)
         return [self._known[params.key()] for params in settings]
 
     def _spec(self, params: Params, seed: int) -> TrialSpec:
@@ -70,16 +64,15 @@ def confirm(
 ) -> Recommendation:
     """Choose on one set of seeds and prove on another; the answer may be to keep today's settings."""
     steps = min(budget.confirm_steps, horizon_steps)
-    seeds = [seed + CONFIRM_SEEDS + offset for offset in range(budget.seeds)]
-    bench = Bench(engine, budget, seeds, steps, "confirm", audience)
+    bench = Bench(engine, budget, seed * SEEDS_PER_RUN + CONFIRM_SEEDS, steps, "confirm", audience)
     if not candidates:
         return Recommendation(KEEP, "no other settings finished a trial", today, today, steps=steps)
     audience.begin("confirm", budget.seeds * (1 + len(candidates)))
     best, gain = choose.best_candidate(today, candidates, bench.scores)
     audience.end()
     if not gain.is_better:
-        reason = f"the best candidate takes {gain} off the validation score, which is within the noise of the seeds"
-        return Recommendation(KEEP, reason, today, today, gain=gain, before=bench.measure([today])[0], steps=steps)
+        before = bench.measure([today])[0]
+        return Recommendation(KEEP, _not_better(gain), today, today, gain=gain, before=before, steps=steps)
     audience.begin("single changes", budget.seeds * 2 * len(best.changes_from(today)))
     chosen, needed = choose.minimal(today, best, bench.scores)
     changes = choose.changes(today, chosen, needed, bench.scores)
@@ -87,6 +80,14 @@ def confirm(
     if not changes:
         return Recommendation(KEEP, "no single change earned its place", today, today, steps=steps)
     return _proved(engine, today, chosen, changes, budget, seed, steps, goal, audience)
+
+
+def _not_better(gain: Effect) -> str:
+    if gain.gain <= 0:
+        return f"the best of the other settings takes {gain} off the validation score: yours are as good or better"
+    if gain.low <= 0:
+        return f"the best of the other settings takes {gain} off the validation score, within the noise of the seeds"
+    return f"the best of the other settings takes {gain} off the validation score, too little to change a line for"
 
 
 def _proved(
@@ -100,12 +101,12 @@ def _proved(
     goal: str | None,
     audience: Audience,
 ) -> Recommendation:
-    seeds = [seed + PROOF_SEEDS + offset for offset in range(budget.seeds)]
-    bench = Bench(engine, budget, seeds, steps, "proof", audience)
+    bench = Bench(engine, budget, seed * SEEDS_PER_RUN + PROOF_SEEDS, steps, "proof", audience)
     audience.begin("fresh seeds", 2 * budget.seeds)
+    # Stopping as soon as the answer is clear looks at it several times: the interval is widened for that.
+    gain = choose.compare(today, chosen, bench.scores, choose.MAX_ROUNDS)
     before, after = bench.measure([today, chosen])
     audience.end()
-    gain = effect(before.scores, after.scores)
     decision, reason = CHANGE, f"on fresh seeds it takes {gain} off the validation score"
     if not gain.is_better:
         decision, reason = KEEP, f"the gain did not repeat on fresh seeds, where it was {gain}"

@@ -198,7 +198,10 @@ def _space(settings: Settings, inspection: Inspection, task: PyTorchTask, bounds
 
 def _close(flight: Flight) -> None:
     _write_run(flight)
-    write_report(flight.run_dir)
+    try:
+        write_report(flight.run_dir)
+    except Exception as error:  # the answer must not be lost with its picture
+        flight.audience.say(f"the report could not be made: {type(error).__name__}: {error}")
 
 
 def _finished(flight: Flight) -> int:

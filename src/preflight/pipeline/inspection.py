@@ -94,8 +94,8 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
         asked = tuple(str(choice) for choice in own[name].choices) if name in own else report.options
         for option, config in normalizer_configs(report, values, asked).items():
             task.normalizers[(name, option)] = config
-        current = today.params.normalization[name]
-        options[name] = tuple(dict.fromkeys((current, *report.options)))
+        if name in today.params.normalization:
+            options[name] = tuple(dict.fromkeys((today.params.normalization[name], *report.options)))
     output = check_fit(task, today.params, settings.seed)
     constants = best_constants(
         task.losses, output, _targets(task, task.data.train), _targets(task, task.data.validation)
@@ -112,8 +112,8 @@ def _check_names(settings: Settings, task: PyTorchTask) -> None:
             raise TaskError(f"model.fields names '{name}'; {alternatives(name, inputs)}")
     mapped = [key.split(".", 1)[1] for key in settings.model.mapping if key.startswith("normalization.")]
     for name in mapped:
-        if name not in inputs:
-            raise TaskError(f"model.mapping names normalization.{name}; {alternatives(name, inputs)}")
+        if name not in task.data.numeric_inputs():
+            raise TaskError(f"model.mapping names normalization.{name}; {alternatives(name, task.data.numeric_inputs())}")
 
 
 def _targets(task: PyTorchTask, source: Source) -> Batch:
@@ -132,9 +132,10 @@ def normalization_that_fits(inspection: Inspection) -> dict[str, str]:
     """Per field the first option for its kind, where today's inputs are not normalized; else today's."""
     chosen = {}
     for report in inspection.fields:
-        current = inspection.today.params.normalization[report.name]
+        current = inspection.today.params.normalization.get(report.name)
         fitting = [option for option in report.options if option != "none"]
         per_kind = "per_kind" if "per_kind" in fitting else None
         raw = current == "none" and not all(feature.normalized for feature in report.features)
-        chosen[report.name] = (per_kind or fitting[0]) if raw and fitting else current
+        if current is not None:
+            chosen[report.name] = (per_kind or fitting[0]) if raw and fitting else current
     return chosen

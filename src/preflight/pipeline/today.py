@@ -45,7 +45,7 @@ def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None) -
         weight_decay=_optional(given, "weight_decay"),
         clip_norm=_optional(given, "clip_norm", positive=True),
         loss_weights={name: _number(given, f"loss_weights.{name}", 1.0) for name in model.losses},
-        normalization={name: _normalization(given, name, task) for name in task.data.roles.inputs},
+        normalization={name: _normalization(given, name, task) for name in task.data.numeric_inputs()},
         extras=_extras(given, task),
     )
     given.check_all_used()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from preflight.core.errors import TaskError
 from preflight.core.model_settings import FieldSettings
-from preflight.tasks.data import Source
+from preflight.tasks.data import Source, is_numeric
 from preflight.tasks.statistics import FieldValues, feature_rows, normalizer_config
 
 SAMPLES = 4096
@@ -182,7 +182,7 @@ def _kinds(tensor: Tensor, values: FieldValues, settings: FieldSettings, names: 
 
 
 def _options(tensor: Tensor, kinds: tuple[str, ...]) -> tuple[str, ...]:
-    if not (tensor.is_floating_point() or tensor.dtype == torch.uint8):
+    if not is_numeric(tensor):
         return ("none",)
     fitting = [option for kind in dict.fromkeys(kinds) for option in OPTIONS[kind]]
     if len(set(kinds)) > 1 and fitting:

@@ -65,16 +65,16 @@ def _of_stage(stage: str, sources: Sources) -> Comparison:
 
 
 def _best(today: Sequence[Recording], candidates: Sequence[list[Recording]], stage: str) -> list[Recording]:
-    """The candidate with the largest gain over the seeds it shares with today's settings."""
+    """The candidate that was compared with today's settings on most seeds, and of those the one that gained most."""
     if stage == EXPLORE:
         candidates = [group for group in candidates if group[0].status == "completed"]
     before = _scores(today)
 
-    def gain(group: Sequence[Recording]) -> float:
-        value = effect(before, _scores(group)).gain
-        return -math.inf if math.isnan(value) else value
+    def weight(group: Sequence[Recording]) -> tuple[int, float]:
+        found = effect(before, _scores(group))
+        return found.seeds, found.gain if found.seeds else 0.0
 
-    return max(candidates, key=gain, default=[])
+    return max(candidates, key=weight, default=[])
 
 
 def _scores(recordings: Sequence[Recording]) -> dict[int, float]:

@@ -28,7 +28,11 @@ from preflight.report.verdict import Verdict, extrapolation, verdict
 from preflight.telemetry import store
 
 MAX_ENDS = 5
-_STAGES = {PROOF: "runs on fresh seeds", CONFIRM: "confirming runs", EXPLORE: "explored trials"}
+_RUNS = {
+    PROOF: ("run on a fresh seed", "runs on fresh seeds"),
+    CONFIRM: ("confirming run", "confirming runs"),
+    EXPLORE: ("explored trial", "explored trials"),
+}
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,10 @@ def _facts(sources: Sources) -> tuple[Fact, ...]:
         Fact("File to correct", sources.inspection.get("config") or "", True),
         Fact("Command", shlex.join(["preflight", *info.get("command", [])]), True),
         Fact("Run directory", str(folder), True),
-        Fact("Status", f"{info.get('status', 'unknown')}, {ended:%Y-%m-%d %H:%M}"),
-        Fact("Trained", f"{runs} in {fmt.seconds(spent)}, on {info.get('device', 'an unknown device')}"),
+        Fact("Date", f"{ended:%Y-%m-%d %H:%M}"),
+        Fact("Status", str(info.get("status", "unknown"))),
+        Fact("Trained", f"{runs}, {fmt.seconds(spent)} of training"),
+        Fact("Device", str(info.get("device", ""))),
         Fact("Seed", str(info.get("seed", ""))),
         Fact("Versions", _versions(sources)),
     )
@@ -136,15 +142,21 @@ def _versions(sources: Sources) -> str:
 
 
 def _trajectories(comparison: Comparison, batch_size: int) -> Trajectories:
-    seeds = max(len(side.recordings) for side in comparison.sides)
-    runs = {PROOF: f"{fmt.count(seeds, 'fresh seed')}", CONFIRM: fmt.count(seeds, "seed")}.get(comparison.stage, "")
     sides = " and ".join(side.label for side in comparison.sides)
-    caption = f"{sides[0].upper()}{sides[1:]}: {_STAGES[comparison.stage]}{f' ({runs})' if runs else ''}."
-    if seeds > 1:
+    caption = f"{sides[0].upper()}{sides[1:]}: {_runs(comparison)}."
+    if any(len(side.recordings) > 1 for side in comparison.sides):
         caption += " Bold: median over seeds, smoothed; thin: single runs, five at most."
     if any(side.params.batch_size != batch_size for side in comparison.sides):
         caption += f" Steps are counted at today's batch size, {batch_size}."
     return Trajectories(caption, tuple(text for side in comparison.sides for text in _ends(side)))
+
+
+def _runs(comparison: Comparison) -> str:
+    """``5 confirming runs each``, or ``15 and 5 confirming runs``."""
+    counts = [len(side.recordings) for side in comparison.sides]
+    if len(set(counts)) == 1:
+        return fmt.count(counts[0], *_RUNS[comparison.stage]) + (" each" if len(counts) > 1 else "")
+    return f"{' and '.join(fmt.whole(item) for item in counts)} {_RUNS[comparison.stage][1]}"
 
 
 def _ends(side: Side) -> list[str]:
@@ -157,7 +169,7 @@ def _ends(side: Side) -> list[str]:
     ]
     if len(bad) > MAX_ENDS:
         texts.append(f"{side.label}: {fmt.count(len(bad) - MAX_ENDS, 'more run')} did not complete")
-    lost = sum(not (recording.folder / "losses.csv").exists() for recording in side.recordings)
+    lost = sum(not recording.was_recorded for recording in side.recordings)
     if lost:
         texts.append(f"{side.label}: {fmt.count(lost, 'run')} not recorded")
     return texts

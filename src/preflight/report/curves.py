@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from preflight.advise.choose import CONSTANT_PREDICTOR
 from preflight.core.errors import InputError
 from preflight.report.comparison import Side
 from preflight.telemetry.recording import Recording
@@ -82,10 +83,20 @@ def component_names(side: Side) -> list[str]:
     return []
 
 
-def scale_of(curves: Sequence[Curve], log_ratio: float = LOG_RATIO) -> str:
+def norm_scale(curves: Sequence[Curve]) -> str:
+    """Axis of gradient norms: a norm of zero, as a dead network has it, leaves a logarithmic axis logarithmic."""
+    values = values_of(curves)
+    return scale(values[values > 0], LOG_RATIO_NORM)
+
+
+def score_scale(scores: Array) -> str:
+    """Axis of scores, on which the best constant predictor is drawn as well."""
+    return scale(np.append(scores[np.isfinite(scores)], CONSTANT_PREDICTOR))
+
+
+def scale_of(curves: Sequence[Curve]) -> str:
     """Axis on which the small values of all curves can be seen as well as the large ones."""
-    parts = [line.y for curve in curves for line in (*curve.lines, curve.median)]
-    return scale(np.concatenate(parts), log_ratio) if parts else LINEAR
+    return scale(values_of(curves))
 
 
 def scale(values: Array, log_ratio: float = LOG_RATIO) -> str:
@@ -122,6 +133,12 @@ def median(runs: Sequence[Line], points: int = MEDIAN_POINTS) -> Line:
     x = np.array([longest.x[part].mean() for part in buckets])
     y = np.array([np.median(middle[part]) for part in buckets])
     return Line(x[np.isfinite(y)], y[np.isfinite(y)])
+
+
+def values_of(curves: Sequence[Curve]) -> Array:
+    """Everything that is drawn of the curves."""
+    parts = [line.y for curve in curves for line in (*curve.lines, curve.median)]
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
 def _padded(run: Line, length: int) -> Array:

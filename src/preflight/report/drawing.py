@@ -122,7 +122,7 @@ def set_scale(axes: Axes, which: str, scale: str, values: Sequence[float]) -> No
     (axes.set_xscale if which == "x" else axes.set_yscale)(scale, **options)
     axis = axes.xaxis if which == "x" else axes.yaxis
     if scale == LOG:
-        low, high = min(values), max(values)
-        axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 100 else (1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: fmt.plain(value)))
+        low, high = min(value for value in values if value > 0), max(values)
+        axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 1000 else (1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: fmt.tick(value)))
     axis.set_minor_formatter(NullFormatter())

@@ -62,9 +62,9 @@ def _field(field: Mapping[str, Any]) -> FieldTable:
 
 
 def _feature(feature: Mapping[str, Any]) -> FeatureRow:
-    cells = tuple(fmt.number(feature[name], 4) for name in ("minimum", "maximum", "mean", "std"))
+    cells = tuple(fmt.statistic(feature[name]) for name in ("minimum", "maximum", "mean", "std"))
     nonfinite = int(feature["nonfinite"])
-    return FeatureRow(feature["name"], feature["kind"], cells, fmt.whole(nonfinite), nonfinite > 0)
+    return FeatureRow(feature["name"], feature["kind"].replace("_", " "), cells, fmt.whole(nonfinite), nonfinite > 0)
 
 
 def loss_rows(sources: Sources) -> tuple[LossRow, ...]:
@@ -91,6 +91,6 @@ def length_text(sources: Sources) -> str:
     length = RunLength(**sources.inspection["length"])
     epochs = length.horizon_steps / length.steps_per_epoch
     return (
-        f"The long run is {fmt.count(length.horizon_steps, 'step')} ({fmt.number(epochs)} epochs) of batches of "
+        f"The long run is {fmt.count(length.horizon_steps, 'step')} ({epochs:.4g} epochs) of batches of "
         f"{length.batch_size} out of {fmt.whole(length.train_size)} training samples."
     )

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from preflight.advise.choose import CONSTANT_PREDICTOR
 from preflight.advise.ladder import Rung
 from preflight.report.comparison import OTHER, TODAY
-from preflight.report.curves import LOG, LOG_RATIO, LOG_RATIO_NORM, Curve, scale, scale_of
+from preflight.report.curves import LOG, LOG_RATIO_NORM, Curve, norm_scale, scale, scale_of, score_scale, values_of
 from preflight.report.drawing import COLORS, Drawing, Key, canvas, set_scale, to_svg
 from preflight.report.rates import SCORED, Ladder, Point
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 # Height, as a share of the axis, of what has no finite value.
 _TOP = 0.97
-_THIN, _BOLD = 0.7, 2.0
+_THIN, _BOLD = 0.6, 2.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def ladders_figure(ladders: Sequence[Ladder], roles: Mapping[str, str], rates: S
             (right, "Loss at the end", [rung.final_loss for rung in rungs]),
         ):
             _rate_axis(axes, [rung.lr for rung in rungs], rates)
-            _scale_y(axes, values, LOG_RATIO_NORM)
+            finite = [value for value in values if math.isfinite(value)]
+            set_scale(axes, "y", scale(np.array(finite), LOG_RATIO_NORM), finite)
             axes.set_title(title)
         svg = to_svg(figure, "ladders", "Largest gradient norm and final loss against the learning rate")
     keys = [Key(roles[ladder.label], "line", ladder.label) for ladder in ladders]
@@ -60,10 +62,10 @@ def ladders_figure(ladders: Sequence[Ladder], roles: Mapping[str, str], rates: S
 def trajectories_figure(scores: Sequence[Curve], losses: Sequence[Curve]) -> Drawing:
     """Validation score and training loss against steps, a thin line per run and the median in bold."""
     with canvas(2) as (figure, (left, right)):
-        _curves(left, scores, scale_of(scores), "Validation score", marker="o")
+        _curves(left, scores, score_scale(values_of(scores)), "Validation score", marker="o")
         _curves(right, losses, scale_of(losses), "Training loss (weighted total)")
         if scores:
-            left.axhline(1.0, color=COLORS["ink"], linestyle="--", linewidth=1)
+            _constant_predictor(left)
         svg = to_svg(figure, "trajectories", "Validation score and training loss against steps")
     keys = _curve_keys([*scores, *losses])
     return Drawing(svg, (*keys, Key("ink", "dashed", "best constant predictor")) if scores else keys)
@@ -73,7 +75,7 @@ def norms_figure(overall: Sequence[Curve], components: Sequence[Curve]) -> Drawi
     """Gradient norm of the whole model on both sides, and of each component of today's."""
     colored = [(f"c{index}", curve) for index, curve in enumerate(components)]
     with canvas(2 if components else 1) as (figure, panels):
-        _curves(panels[0], overall, scale_of(overall, LOG_RATIO_NORM), "Gradient norm, whole model")
+        _curves(panels[0], overall, norm_scale(overall), "Gradient norm, whole model")
         if components:
             _components(panels[1], colored)
         svg = to_svg(figure, "norms", "Gradient norms against steps")
@@ -86,8 +88,9 @@ def points_figure(points: Sequence[Point], groups: Mapping[str, str]) -> Drawing
         for point in points:
             _point(axes, point, COLORS[groups[point.group]])
         _rate_axis(axes, [point.lr for point in points], [])
-        _scale_y(axes, [point.score for point in points], LOG_RATIO)
-        axes.axhline(1.0, color=COLORS["ink"], linestyle="--", linewidth=1)
+        scores = np.array([point.score for point in points if math.isfinite(point.score)])
+        set_scale(axes, "y", score_scale(scores), [*scores, CONSTANT_PREDICTOR])
+        _constant_predictor(axes)
         axes.set_title("Validation score")
         svg = to_svg(figure, "explored", "Validation score of explored trials against their learning rate")
     keys = [Key(role, "dot", group) for group, role in groups.items()]
@@ -119,9 +122,8 @@ def _rate_axis(axes: Axes, lrs: Sequence[float], rates: Sequence[Rate]) -> None:
         axes.axvline(rate.lr, color=COLORS[rate.role], linestyle=(0, (1, 2)), linewidth=1.4)
 
 
-def _scale_y(axes: Axes, values: Sequence[float], log_ratio: float) -> None:
-    finite = [value for value in values if math.isfinite(value)]
-    set_scale(axes, "y", scale(np.array(finite), log_ratio), finite)
+def _constant_predictor(axes: Axes) -> None:
+    axes.axhline(CONSTANT_PREDICTOR, color=COLORS["ink"], linestyle="--", linewidth=1)
 
 
 def _curves(axes: Axes, curves: Sequence[Curve], kind: str, title: str, marker: str | None = None) -> None:
@@ -130,7 +132,7 @@ def _curves(axes: Axes, curves: Sequence[Curve], kind: str, title: str, marker: 
     for curve in curves:
         color = COLORS[curve.role]
         for line in curve.lines if curve.runs > 1 else ():
-            axes.plot(line.x, line.y, color=color, linewidth=_THIN, alpha=0.45)
+            axes.plot(line.x, line.y, color=color, linewidth=_THIN, alpha=0.4)
         axes.plot(curve.median.x, curve.median.y, color=color, linewidth=_BOLD, marker=marker, markersize=4, zorder=3)
         for line in (line for line in curve.lines if line.diverged and len(line)):
             axes.plot(line.x[-1], line.y[-1], "x", color=color, markersize=7, markeredgewidth=2, zorder=4)
@@ -143,13 +145,13 @@ def _components(axes: Axes, colored: Sequence[tuple[str, Curve]]) -> None:
     axes.set_xlabel("optimizer steps")
     for role, curve in colored:
         axes.plot(curve.median.x, curve.median.y, color=COLORS[role], linewidth=1.6)
-    _finish(axes, curves, scale_of(curves, LOG_RATIO_NORM))
+    _finish(axes, curves, norm_scale(curves))
 
 
 def _finish(axes: Axes, curves: Sequence[Curve], kind: str) -> None:
-    values = [float(value) for curve in curves for line in (*curve.lines, curve.median) for value in line.y]
-    if values:
-        set_scale(axes, "y", kind, values)
+    if curves:
+        axes.set_xlim(left=0)
+        set_scale(axes, "y", kind, values_of(curves).tolist())
     else:
         axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes)
 

@@ -13,6 +13,8 @@ MINUS = "\N{MINUS SIGN}"
 ARROW = "\N{RIGHTWARDS ARROW}"
 INFINITE = "\N{INFINITY}"
 
+# Option of a normalization whose statistics the user's file holds already.
+AS_IN_FILE = "today"
 # What the absence of a setting means.
 _ABSENT = {"clip_norm": "no clipping", "weight_decay": "optimizer's default"}
 
@@ -23,10 +25,16 @@ def number(value: float | None, digits: int = 3) -> str:
         return MISSING
     if math.isinf(value):
         return INFINITE if value > 0 else MINUS + INFINITE
-    if 10**digits <= abs(value) < 1e6:
+    if max(1000, 10 ** (digits - 1)) <= abs(value) < 1e6:
         return f"{value:,.0f}".replace("-", MINUS)
     text = f"{value:#.{digits}g}".rstrip(".") if value else "0"
     return _short_exponent(text).replace("-", MINUS)
+
+
+def statistic(value: float) -> str:
+    """A whole number as it is, any other to four significant digits."""
+    is_whole = math.isfinite(value) and value == round(value) and abs(value) < 1e9
+    return whole(int(value)) if is_whole else number(value, 4)
 
 
 def whole(value: int) -> str:
@@ -57,6 +65,8 @@ def setting(name: str, value: ParamValue) -> str:
         return _ABSENT.get(name, "none")
     if isinstance(value, bool):
         return str(value).lower()
+    if name.startswith("normalization.") and value == AS_IN_FILE:
+        return "as in your file"
     if name == "warmup_fraction":
         return f"{100 * float(value):.3g}% of the run"
     return plain(value) if isinstance(value, float) else str(value)
@@ -65,6 +75,11 @@ def setting(name: str, value: ParamValue) -> str:
 def plain(value: float) -> str:
     """Shortest form, with ASCII signs so that it can be copied: 0.0074, 1e-5."""
     return _short_exponent(f"{value:.6g}")
+
+
+def tick(value: float) -> str:
+    """A label of a logarithmic axis: short at both ends."""
+    return _short_exponent(f"{value:.0e}" if abs(value) >= 1e5 else f"{value:.6g}").replace("-", MINUS)
 
 
 def seconds(value: float) -> str:

@@ -60,19 +60,22 @@ def _template() -> Template:
 def _figures(sources: Sources, ladders: list[rates.Ladder], comparison: Comparison | None) -> Figures:
     points = rates.points(sources)
     return Figures(
-        ladders=_ladders(sources, ladders) if ladders else None,
+        ladders=_ladders(sources, ladders),
         trajectories=None if comparison is None else _trajectories(comparison, sources.today.batch_size),
         norms=None if comparison is None else _norms(comparison, sources.today.batch_size),
         explored=points_figure(points, rates.group_roles(points, sources)) if points else None,
     )
 
 
-def _ladders(sources: Sources, ladders: list[rates.Ladder]) -> Drawing:
+def _ladders(sources: Sources, ladders: list[rates.Ladder]) -> Drawing | None:
+    climbed = [ladder for ladder in ladders if ladder.rungs]
+    if not climbed:
+        return None
     marks = [Rate(TODAY, "today's learning rate", sources.today.lr)]
     answer = sources.recommendation
     if answer is not None and answer.decision == CHANGE and answer.recommended.lr != sources.today.lr:
         marks.append(Rate(OTHER, "recommended learning rate", answer.recommended.lr))
-    return ladders_figure(ladders, rates.roles([ladder.label for ladder in ladders], sources), marks)
+    return ladders_figure(climbed, rates.roles([ladder.label for ladder in climbed], sources), marks)
 
 
 def _trajectories(comparison: Comparison, batch_size: int) -> Drawing | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from preflight.advise.ladder import ladder_label
 from preflight.advise.recommendation import Recommendation
 from preflight.core.errors import InputError
 from preflight.core.params import Params
@@ -57,8 +58,8 @@ class Sources:
 
 
 def normalization_label(params: Params) -> str:
-    """``input: none, meta: standardize``, as run.json names its ladders."""
-    return ", ".join(f"{name}: {option}" for name, option in params.normalization.items())
+    """``input: standardize``, as run.json names its ladders."""
+    return ladder_label(params.normalization)
 
 
 def penalized_score(recording: Recording) -> float:

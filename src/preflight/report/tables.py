@@ -157,8 +157,10 @@ def ladder_table(ladder: Ladder, sources: Sources) -> LadderTable:
     answer = sources.recommendation
     if answer is not None and answer.changes and ladder.label == normalization_label(answer.recommended):
         notes.append("recommended")
+    if not ladder.rungs:
+        notes.append("none of its runs was recorded")
     if not ladder.finished:
-        notes.append("unfinished: the run ended in the middle of it")
+        notes.append("not finished: from the runs that there are")
     rows = tuple(_rung_row(rung, sources.today) for rung in ladder.rungs)
     return LadderTable(ladder.label, ", ".join(notes), rows)
 

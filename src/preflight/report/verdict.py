@@ -29,7 +29,7 @@ def verdict(sources: Sources) -> Verdict:
     """What the run answers, and how far its measurements carry."""
     answer, alert = sources.recommendation, _alert(sources)
     if answer is None:
-        return Verdict(UNFINISHED, "No answer", "The run ended before it could recommend anything.", alert, ())
+        return Verdict(UNFINISHED, "No answer", "No recommendation: the run has not come that far.", alert, ())
     sentence = _change(answer, sources) if answer.decision == CHANGE else _no_change(answer, sources)
     notes = (extrapolation(sources), _unmapped(sources))
     return Verdict(answer.decision, TITLES[answer.decision], sentence, alert, tuple(note for note in notes if note))
@@ -102,16 +102,16 @@ def _alert(sources: Sources) -> str:
 
 
 def finished(sources: Sources) -> str:
-    """Finished trials of each stage."""
+    """Finished trials of each stage that was begun."""
     planned = int(sources.run.info.get("budget", {}).get("trials", 0))
-    explored = fmt.count(len(sources.of("explore")), "explored trial")
-    parts = [
-        fmt.count(len(sources.of("range")), "learning-rate run"),
-        f"{explored} of {fmt.whole(planned)}" if planned else explored,
-        fmt.count(len(sources.of("confirm")), "confirming run"),
-        fmt.count(len(sources.of("proof")), "proof run"),
-    ]
-    return ", ".join(parts)
+    explored = len(sources.of("explore"))
+    stages = {
+        "range": fmt.count(len(sources.of("range")), "learning-rate run"),
+        "explore": f"{fmt.whole(explored)} of {fmt.count(max(planned, explored), 'explored trial')}",
+        "confirm": fmt.count(len(sources.of("confirm")), "confirming run"),
+        "proof": fmt.count(len(sources.of("proof")), "run on fresh seeds", "runs on fresh seeds"),
+    }
+    return ", ".join(text for stage, text in stages.items() if sources.of(stage)) or "no run"
 
 
 def _unmapped(sources: Sources) -> str:

@@ -9,7 +9,17 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    default_collate,
+)
 
 from preflight.core.errors import TaskError, alternatives
 
@@ -56,7 +66,7 @@ class Collated:
     def batch(self, indices: Tensor) -> Batch:
         """Collated samples at ``indices[B]``, on the training device."""
         batch = self.collate([self.samples[int(index)] for index in indices])
-        named = batch if isinstance(batch, Mapping) else dict(zip(self.names, batch, strict=True))
+        named = batch if isinstance(batch, Mapping) else _named(batch, self.names, "a sample")
         return {str(name): torch.as_tensor(value).to(self.device) for name, value in named.items()}
 
 
@@ -77,44 +87,87 @@ class Data:
     roles: Roles
     batch_size: int | None = None
 
+    def numeric_inputs(self) -> tuple[str, ...]:
+        """Inputs that hold quantities, which can be normalized; masks, tokens and other integers do not."""
+        sample = self.train.batch(torch.zeros(1, dtype=torch.long))
+        numbers = {name for name, tensor in sample.items() if is_numeric(tensor)}
+        return tuple(name for name in self.roles.inputs if name in numbers)
+
+
+def is_numeric(tensor: Tensor) -> bool:
+    """Whether a field holds quantities: floating point, or bytes as images come."""
+    return tensor.is_floating_point() or tensor.dtype == torch.uint8
+
 
 def read_data(given: Any, roles: Roles, device: torch.device) -> Data:
     """Take ``(train, validation)`` in any of the usual forms; raises :class:`TaskError` where it is something else."""
-    parts = list(given.values()) if isinstance(given, Mapping) and set(given) == {"train", "validation"} else given
+    parts = given
+    if isinstance(given, Mapping) and set(given) == {"train", "validation"}:
+        parts = given["train"], given["validation"]
     if not isinstance(parts, Sequence) or len(parts) != 2:
         raise TaskError(f"model.data must give (train, validation), got {_described(given)}")
-    sizes = [part.batch_size for part in parts if isinstance(part, DataLoader)]
+    batch_size = parts[0].batch_size if isinstance(parts[0], DataLoader) else None
     train, validation = (
         _source(part, where, roles, device) for part, where in zip(parts, ("train", "validation"), strict=True)
     )
-    settled = _roles(train.batch(torch.zeros(1, dtype=torch.long)), roles)
-    return Data(train, validation, settled, sizes[0] if sizes else None)
+    settled = _roles(_fields(train, "train"), roles, "train")
+    _roles(_fields(validation, "validation"), settled, "validation")
+    return Data(train, validation, settled, batch_size)
 
 
 def _source(part: Any, where: str, roles: Roles, device: torch.device) -> Source:
     collate: Callable[[list[Any]], Any] = default_collate
     if isinstance(part, DataLoader):
-        part, collate = part.dataset, part.collate_fn
+        part, collate = _sampled(part, where), part.collate_fn
     names = (roles.inputs or ("input",)) + (roles.targets or ("target",))
-    if isinstance(part, IterableDataset) or not (hasattr(part, "__len__") and hasattr(part, "__getitem__")):
+    is_sized = hasattr(part, "__len__") and hasattr(part, "__getitem__")
+    if isinstance(part, IterableDataset | Tensor | np.ndarray | str) or not is_sized:
         raise TaskError(
             f"the {where} data must be tensors, arrays, a map-style Dataset or its DataLoader, got {_described(part)}"
         )
-    tensors = part.tensors if isinstance(part, TensorDataset) else part
+    tensors = part.tensors if isinstance(part, TensorDataset) and collate is default_collate else part
     if isinstance(tensors, Mapping):
         source: Source = _in_memory(tensors, where, device)
     elif isinstance(tensors, tuple | list) and all(isinstance(item, Tensor | np.ndarray) for item in tensors):
-        if len(tensors) != len(names):
-            raise TaskError(
-                f"the {where} data has {len(tensors)} fields and {len(names)} names ({', '.join(names)}); "
-                "name them all in model.inputs and model.targets"
-            )
-        source = _in_memory(dict(zip(names, tensors, strict=True)), where, device)
+        source = _in_memory(_named(tensors, names, f"the {where} data"), where, device)
     else:
         source = Collated(part, collate, names, device)
     if len(source) == 0:
         raise TaskError(f"the {where} data is empty")
     return source
+
+
+def _sampled(loader: DataLoader[Any], where: str) -> Any:
+    """The samples that a loader draws from: with a SubsetRandomSampler a part of its data set."""
+    sampler = loader.sampler
+    if isinstance(sampler, SubsetRandomSampler):
+        return Subset(loader.dataset, list(sampler.indices))
+    if type(sampler) not in (RandomSampler, SequentialSampler) and not isinstance(loader.dataset, IterableDataset):
+        raise TaskError(
+            f"the {where} loader draws its samples by a {type(sampler).__name__}, which is not followed: "
+            "give the data set itself, or a torch.utils.data.Subset of it"
+        )
+    return loader.dataset
+
+
+def _named(values: Sequence[Any], names: tuple[str, ...], what: str) -> dict[str, Any]:
+    if len(values) != len(names):
+        raise TaskError(
+            f"{what} has {len(values)} fields and {len(names)} names ({', '.join(names)}); "
+            "name them all in model.inputs and model.targets"
+        )
+    return dict(zip(names, values, strict=True))
+
+
+def _fields(source: Source, where: str) -> tuple[str, ...]:
+    """Names of the fields of the first sample; raises :class:`TaskError` where it cannot be read."""
+    try:
+        return tuple(source.batch(torch.zeros(1, dtype=torch.long)))
+    except TaskError:
+        raise
+    except Exception as error:  # the user's data set or collate function
+        reason = next(iter(str(error).splitlines()), "")
+        raise TaskError(f"a sample of the {where} data cannot be read: {type(error).__name__}: {reason}") from error
 
 
 def _in_memory(fields: Mapping[Any, Any], where: str, device: torch.device) -> InMemory:
@@ -132,12 +185,11 @@ def _in_memory(fields: Mapping[Any, Any], where: str, device: torch.device) -> I
     return InMemory(tensors)
 
 
-def _roles(sample: Batch, roles: Roles) -> Roles:
+def _roles(names: tuple[str, ...], roles: Roles, where: str) -> Roles:
     """Fill in what the user left out: a field with a usual name is the target, all others are inputs."""
-    names = tuple(sample)
     for name in (*roles.inputs, *roles.targets):
         if name not in names:
-            raise TaskError(f"the data has no field '{name}'; {alternatives(name, names)}")
+            raise TaskError(f"the {where} data has no field '{name}'; {alternatives(name, names)}")
     targets = roles.targets or tuple(name for name in names if name in TARGET_NAMES)
     if not targets:
         raise TaskError(f"which of the fields {', '.join(names)} is the target? Name it in model.targets")

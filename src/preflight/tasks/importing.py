@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hydra.utils import get_object, instantiate
@@ -14,9 +16,17 @@ from preflight.core.errors import ConfigError, TaskError
 from preflight.core.model_settings import Spec
 from preflight.core.settings import Trust
 
-# Not all of torch: torch.hub.load and torch.load run code that somebody else wrote.
-ALLOWED = ("preflight.", "torch.nn.", "torch.optim.", "torch.utils.data.")
+# Not all of torch: torch.hub.load and torch.load run code that somebody else wrote. Not all of preflight: it writes files.
+ALLOWED = (
+    "preflight.scenarios.",
+    "preflight.tasks.metrics.",
+    "preflight.tasks.normalizer.",
+    "torch.nn.",
+    "torch.optim.",
+    "torch.utils.data.",
+)
 INSTALLED = ("site-packages", "dist-packages")
+STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 
 
 def add_user_folders(trust: Trust) -> None:
@@ -48,17 +58,13 @@ def find(spec: Spec, key: str, trust: Trust) -> Any:
         return make(spec, key, trust)
     if not isinstance(spec, str):
         return spec
-    check_target(spec, key, trust)
-    try:
-        return get_object(spec)
-    except Exception as error:
-        raise TaskError(f"{key}={spec} does not import: {_short(error)}") from error
+    return _located(spec, key, trust)
 
 
 def check_target(target: str, key: str, trust: Trust) -> None:
     """Refuse a dotted name that is outside the allowed prefixes and the user's own folders."""
     prefixes = (*ALLOWED, *(f"{prefix}." for prefix in trust.allow))
-    if target.startswith(prefixes) or _is_users_own(target.split(".", maxsplit=1)[0], trust):
+    if _is_trusted(target, trust):
         return
     top = target.split(".", maxsplit=1)[0]
     exists = _origin(top) is not None
@@ -71,25 +77,46 @@ def check_target(target: str, key: str, trust: Trust) -> None:
     )
 
 
-def _check_targets(spec: Mapping[str, Any], key: str, trust: Trust) -> None:
-    if "_target_" in spec:
-        check_target(str(spec["_target_"]), f"{key}._target_", trust)
-        try:
-            get_object(str(spec["_target_"]))
-        except Exception as error:
-            raise TaskError(f"{key}._target_={spec['_target_']} does not import: {_short(error)}") from error
-    for name, value in spec.items():
-        if isinstance(value, Mapping):
+def _is_trusted(target: str, trust: Trust) -> bool:
+    if any(part.startswith("__") for part in target.split(".")):
+        return False
+    prefixes = (*ALLOWED, *(f"{prefix}." for prefix in trust.allow))
+    return target.startswith(prefixes) or _is_users_own(target.split(".", maxsplit=1)[0], trust)
+
+
+def _located(target: str, key: str, trust: Trust) -> Any:
+    """The object named ``target``, which must not lie in a module that a trusted one has merely imported."""
+    check_target(target, key, trust)
+    try:
+        found = get_object(target)
+    except Exception as error:
+        raise TaskError(f"{key}={target} does not import: {_short(error)}") from error
+    names = target.split(".")
+    way = sys.modules.get(names[0])
+    for index, name in enumerate(names[1:], start=2):
+        way = getattr(way, name)
+        if not isinstance(way, ModuleType):
+            break
+        if way.__name__ != ".".join(names[:index]) and not _is_trusted(f"{way.__name__}.", trust):
+            rest = ".".join([way.__name__, *names[index:]])
+            raise TaskError(f"{key}={target} reaches {rest}, which is outside the allowed prefixes")
+    return found
+
+
+def _check_targets(spec: object, key: str, trust: Trust) -> None:
+    if isinstance(spec, Mapping):
+        if "_target_" in spec:
+            _located(str(spec["_target_"]), f"{key}._target_", trust)
+        for name, value in spec.items():
             _check_targets(value, f"{key}.{name}", trust)
-        elif isinstance(value, list | tuple):
-            for index, item in enumerate(value):
-                if isinstance(item, Mapping):
-                    _check_targets(item, f"{key}.{name}[{index}]", trust)
+    elif isinstance(spec, list | tuple):
+        for index, item in enumerate(spec):
+            _check_targets(item, f"{key}[{index}]", trust)
 
 
 def _is_users_own(top: str, trust: Trust) -> bool:
     origin = _origin(top)
-    if origin is None or any(part in INSTALLED for part in origin.parts):
+    if origin is None or origin.is_relative_to(STANDARD_LIBRARY) or any(part in INSTALLED for part in origin.parts):
         return False
     return any(origin.is_relative_to(folder) for folder in trust.folders)
 
@@ -106,7 +133,8 @@ def _origin(top: str) -> Path | None:
         return None
     if spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations))).resolve()
-    return Path(spec.origin or "built-in").resolve()
+    # Of os, sys and the like the origin is no file but the word "frozen" or "built-in".
+    return Path(spec.origin).resolve() if spec.has_location and spec.origin else STANDARD_LIBRARY / top
 
 
 def _described(spec: Spec) -> str:

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from preflight.advise.evidence import Effect
+from preflight.report import format as fmt
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0147, "0.0147"),
+        (1.0, "1.00"),
+        (123.4, "123"),
+        (5431.2, "5,431"),
+        (-5431.2, "−5,431"),
+        (0.0, "0"),
+        (1.2e-7, "1.20e-7".replace("-", "−")),
+        (3.2e8, "3.20e8"),
+        (math.nan, "–"),
+        (None, "–"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+    ],
+)
+def test_numbers_have_three_significant_digits(value: float | None, text: str) -> None:
+    assert fmt.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.984, "98%"), (0.045, "4.5%"), (-0.03, "−3%"), (-4.0, "−400%"), (0.9999, "99.99%"), (0.9999999, "99.99%"),
+     (1.0, "100%"), (-0.0001, "0%"), (math.nan, "–")],
+)  # fmt: skip
+def test_gains_are_percentages_that_never_round_up_to_all(share: float, text: str) -> None:
+    assert fmt.percent(share) == text
+
+
+def test_an_interval_without_bounds_is_unknown() -> None:
+    assert fmt.interval(Effect(0.5, 0.4, 0.6, 5)) == "40 to 60%"
+    assert fmt.interval(Effect(0.5, -math.inf, 1.0, 1)) == "interval unknown"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("lr", 1e-5, "1e-5"),
+        ("lr", 0.0074, "0.0074"),
+        ("batch_size", 32, "32"),
+        ("shuffle", True, "true"),
+        ("clip_norm", None, "no clipping"),
+        ("warmup_fraction", 0.05, "5% of the run"),
+        ("normalization.input", "today", "as in your file"),
+        ("mode", "today", "today"),
+    ],
+)
+def test_settings_read_as_one_would_type_them(name: str, value: str | float | None, text: str) -> None:
+    assert fmt.setting(name, value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(255.0, "255"), (5159.0, "5,159"), (0.02512, "0.02512"), (math.inf, "∞")])
+def test_whole_statistics_stay_whole(value: float, text: str) -> None:
+    assert fmt.statistic(value) == text
