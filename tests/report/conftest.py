@@ -154,8 +154,9 @@ def change_recommendation() -> Recommendation:
         Change("lr", 0.03, 0.003, unclear, Effect(0.4, 0.3, 0.5, 3)),
         Change("normalization.input", "none", "standardize", Effect(0.9, 0.8, 0.95, 3), Effect(0.6, 0.5, 0.7, 3)),
     )
-    sides = (Measured(scores, {seed: 1 - score / 2 for seed, score in scores.items()}) for scores in (before, after))
-    return Recommendation(CHANGE, "better", TODAY, BETTER, changes, effect(before, after), *sides, steps=600)
+    measured = [Measured(side, {seed: 1 - score / 2 for seed, score in side.items()}) for side in (before, after)]
+    gain = effect(before, after)
+    return Recommendation(CHANGE, "better", TODAY, BETTER, changes, gain, measured[0], measured[1], steps=600)
 
 
 def keep_recommendation() -> Recommendation:

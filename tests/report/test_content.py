@@ -7,6 +7,7 @@ import pytest
 
 from preflight.core.errors import InputError
 from preflight.core.params import Params
+from preflight.report import format as fmt
 from preflight.report.comparison import compare
 from preflight.report.content import Page, diff_lines, page_content
 from preflight.report.rates import ladders
@@ -63,14 +64,14 @@ def test_todays_learning_rate_is_marked_and_explosions_are_placed(changed: Any) 
     assert table.note == "as today"
     assert [row.is_today for row in table.rows] == [False, True, False]
     assert table.rows[2].exploded == "3 of 3, head.w"
-    assert (table.rows[2].median_norm, table.rows[2].final_loss) == ("∞", "–")
+    assert (table.rows[2].median_norm, table.rows[2].final_loss) == ("∞", fmt.MISSING)
 
 
 def test_keeping_says_why_and_how_good_today_is(kept: Any) -> None:
     page = content(kept)
     assert page.verdict.kind == "keep"
     assert page.verdict.sentence.startswith("Keep today's settings: nothing beyond the noise.")
-    assert "validation score of 0.531, accuracy – over 3 seeds" in page.verdict.sentence
+    assert "validation score of 0.531 over 3 seeds" in page.verdict.sentence
     assert page.verdict.notes == ()
     assert page.changes == ()
     assert page.trajectories is not None
@@ -112,7 +113,7 @@ def test_trials_say_what_they_changed_and_how_they_ended(kept: Any) -> None:
     assert rows["1"].settings == "lr 0.003, normalization.input standardize"
     assert (rows["0"].settings, rows["0"].is_today) == ("", True)
     assert (rows["2"].outcome, rows["2"].reason) == ("diverged", "head.w is <not> finite")
-    assert (rows["2"].score, rows["2"].metric, rows["2"].steps) == ("–", "–", "7 of 60")
+    assert (rows["2"].score, rows["2"].metric, rows["2"].steps) == (fmt.MISSING, fmt.MISSING, "7 of 60")
     assert rows["4"].steps == "30 of 60"
 
 
@@ -129,11 +130,12 @@ def test_runs_that_ended_badly_are_named_beside_the_trajectories(new_run: NewRun
     writer = new_run()
     writer.trial("proof", 0, seed=1, status="diverged", reason="loss is NaN", steps_done=5)
     writer.trial("proof", 1, seed=2, recorded=False)
+    (writer.trial("proof", 2, seed=3) / "losses.csv").write_bytes(b"\xff\xfe")
     page = content(writer)
     assert page.trajectories is not None
     assert page.trajectories.ends == (
         "today's settings, seed 1: diverged (loss is NaN)",
-        "today's settings: 1 run not recorded",
+        "today's settings: 2 runs not recorded",
     )
 
 
@@ -161,7 +163,10 @@ def test_only_the_first_features_are_listed(new_run: NewRun) -> None:
 def test_a_loss_without_a_constant_predictor_has_no_ratio(new_run: NewRun) -> None:
     writer = new_run()
     writer.inspection(constants={"ce": 2.0, "own": None}, initial={"ce": 5.0, "own": 1.0})
-    assert [(row.constant, row.ratio) for row in content(writer).losses] == [("2.00", "2.50"), ("–", "–")]
+    assert [(row.constant, row.ratio) for row in content(writer).losses] == [
+        ("2.00", "2.50"),
+        (fmt.MISSING, fmt.MISSING),
+    ]
 
 
 def test_a_warmup_is_found_in_whatever_unit_the_file_has_it() -> None:

@@ -15,14 +15,14 @@ from preflight.report import format as fmt
         (1.0, "1.00"),
         (123.4, "123"),
         (5431.2, "5,431"),
-        (-5431.2, "−5,431"),
+        (-5431.2, f"{fmt.MINUS}5,431"),
         (0.0, "0"),
-        (1.2e-7, "1.20e-7".replace("-", "−")),
+        (1.2e-7, f"1.20e{fmt.MINUS}7"),
         (3.2e8, "3.20e8"),
-        (math.nan, "–"),
-        (None, "–"),
+        (math.nan, fmt.MISSING),
+        (None, fmt.MISSING),
         (math.inf, "∞"),
-        (-math.inf, "−∞"),
+        (-math.inf, f"{fmt.MINUS}∞"),
     ],
 )
 def test_numbers_have_three_significant_digits(value: float | None, text: str) -> None:
@@ -31,9 +31,18 @@ def test_numbers_have_three_significant_digits(value: float | None, text: str) -
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.984, "98%"), (0.045, "4.5%"), (-0.03, "−3%"), (-4.0, "−400%"), (0.9999, "99.99%"), (0.9999999, "99.99%"),
-     (1.0, "100%"), (-0.0001, "0%"), (math.nan, "–")],
-)  # fmt: skip
+    [
+        (0.984, "98%"),
+        (0.045, "4.5%"),
+        (-0.03, f"{fmt.MINUS}3%"),
+        (-4.0, f"{fmt.MINUS}400%"),
+        (0.9999, "99.99%"),
+        (0.9999999, "99.99%"),
+        (1.0, "100%"),
+        (-0.0001, "0%"),
+        (math.nan, fmt.MISSING),
+    ],
+)
 def test_gains_are_percentages_that_never_round_up_to_all(share: float, text: str) -> None:
     assert fmt.percent(share) == text
 

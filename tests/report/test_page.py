@@ -13,6 +13,7 @@ import pytest
 
 from preflight.core.errors import InputError
 from preflight.core.params import Params
+from preflight.report.drawing import COLORS
 from preflight.report.page import write_report
 
 NewRun = Callable[..., Any]
@@ -82,6 +83,11 @@ def test_the_page_needs_nothing_but_itself(changed: Any) -> None:
     assert not re.search(r"https?:", html)
     assert not {"script", "link", "img", "iframe", "object"} & parsed(html).names
     assert "@import" not in html
+
+
+def test_every_colour_of_a_figure_is_in_the_light_and_the_dark_style(new_run: NewRun) -> None:
+    html = html_of(new_run())
+    assert {role: html.count(f"--{role}: #") for role in COLORS} == dict.fromkeys(COLORS, 2)
 
 
 def test_names_and_reasons_are_escaped(new_run: NewRun) -> None:

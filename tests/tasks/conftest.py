@@ -14,6 +14,7 @@ from preflight.core.settings import Trust
 from preflight.tasks.pytorch import PyTorchTask
 
 CPU = torch.device("cpu")
+NOBODY = Trust()
 
 MakeTask = Callable[..., PyTorchTask]
 AddModule = Callable[..., str]
@@ -43,7 +44,7 @@ def make_task(monkeypatch: pytest.MonkeyPatch) -> MakeTask:
         (torch.randn(size, 3, generator=generator), torch.randn(size, 2, generator=generator)) for size in (12, 6)
     )
 
-    def make(trust: Trust = Trust(), **changes: object) -> PyTorchTask:
+    def make(trust: Trust = NOBODY, **changes: object) -> PyTorchTask:
         values = {"factory": Net, "data": parts, "losses": {"mse": F.mse_loss}, **changes}
         return PyTorchTask(parse_model(values, name="small", folder=None), trust, CPU)
 

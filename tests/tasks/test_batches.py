@@ -18,7 +18,9 @@ def rows(size: int) -> InMemory:
     return InMemory({"row": torch.arange(size)})
 
 
-def epochs(source: Source, batch_size: int, count: int, *, shuffle: bool = True, seed: int = 0) -> list[list[list[int]]]:
+def epochs(
+    source: Source, batch_size: int, count: int, *, shuffle: bool = True, seed: int = 0
+) -> list[list[list[int]]]:
     per_epoch = -(-len(source) // batch_size)
     batches = endless_batches(source, batch_size, shuffle=shuffle, seed=seed, device=CPU)
     return [[batch["row"].tolist() for batch in islice(batches, per_epoch)] for _ in range(count)]
@@ -28,7 +30,7 @@ def epochs(source: Source, batch_size: int, count: int, *, shuffle: bool = True,
 def test_every_epoch_has_every_sample_once_and_only_its_last_batch_is_short(size: int, share: float, seed: int) -> None:
     batch_size = max(1, round(share * size))
     for epoch in epochs(rows(size), batch_size, 3, seed=seed):
-        assert sorted(sum(epoch, [])) == list(range(size))
+        assert sorted(row for batch in epoch for row in batch) == list(range(size))
         assert {len(batch) for batch in epoch[:-1]} <= {batch_size}
         assert len(epoch[-1]) == (size % batch_size or batch_size)
 

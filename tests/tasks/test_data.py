@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from preflight.core.errors import TaskError
 from preflight.tasks.data import Collated, Data, InMemory, Roles, read_data
@@ -141,6 +148,18 @@ def test_the_batch_size_is_that_of_the_training_loader() -> None:
     assert read_data(((X, Y), (X, Y)), AUTO, CPU).batch_size is None
 
 
+def test_a_loader_over_a_subset_gives_that_subset() -> None:
+    part = DataLoader(TensorDataset(X, Y), batch_size=2, sampler=SubsetRandomSampler([7, 2, 9]))
+    data = read_data((part, (X, Y)), AUTO, CPU)
+    assert data.train.batch(torch.arange(3))["target"].tolist() == [7, 2, 9]
+    assert len(data.train) == 3
+
+
+def test_a_shuffling_loader_gives_its_samples_in_their_own_order() -> None:
+    part = DataLoader(TensorDataset(X, Y), batch_size=2, shuffle=True)
+    assert read_data((part, part), AUTO, CPU).train.batch(torch.arange(12))["target"].tolist() == Y.tolist()
+
+
 def roles_of(names: tuple[str, ...], roles: Roles) -> Roles:
     part = dict.fromkeys(names, X)
     return read_data((part, part), roles, CPU).roles
@@ -187,6 +206,10 @@ class Text(Samples):
         return "text", self.y[index]
 
 
+def weighted(x: Tensor, y: Tensor) -> Any:
+    return DataLoader(TensorDataset(x, y), sampler=WeightedRandomSampler([1.0] * len(x), len(x)))
+
+
 GOOD = (X, Y)
 
 
@@ -208,6 +231,7 @@ GOOD = (X, Y)
         ((GOOD, {"input": X, "target": Y[:7]}), AUTO, r"validation data have different lengths"),
         (((X, Y, Y), GOOD), AUTO, r"train data has 3 fields and 2 names \(input, target\); name them all"),
         (((X,), (X,)), AUTO, r"train data has 1 fields and 2 names \(input, target\)"),
+        ((weighted(X, Y), GOOD), AUTO, r"the train loader draws its samples by a WeightedRandomSampler"),
         (({"input": X, "target": ["a"] * 12}, GOOD), AUTO, r"field 'target' of the train data is not a tensor"),
         ((GOOD, "ab"), AUTO, r"the validation data must be tensors, .* got str of 2"),
         (({"a": X, "b": Y},) * 2, Roles(("c",), ("b",)), r"no field 'c'; known: a, b"),

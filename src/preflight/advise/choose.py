@@ -58,21 +58,16 @@ def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict
     """
     current = best
     while True:
-        without = {name: _undone(current, [name], today) for name in current.changes_from(today)}
+        without = {name: current.undone([name], today) for name in current.changes_from(today)}
         measure([current, *without.values()], 1)  # all at once: they can be trained side by side
         needed = {name: compare(params, current, measure) for name, params in without.items()}
         idle = [name for name, gain in needed.items() if not gain.is_better]
         if not idle:
             return current, needed
-        stripped = _undone(current, idle, today)
+        stripped = current.undone(idle, today)
         if compare(stripped, current, measure).is_better:
             stripped = without[min(idle, key=lambda name: needed[name].gain)]
         current = stripped
-
-
-def _undone(params: Params, names: Sequence[str], today: Params) -> Params:
-    flat = today.flat()
-    return params.with_values({name: flat.get(name) for name in names})
 
 
 def changes(today: Params, chosen: Params, needed: Mapping[str, Effect], measure: Measure) -> tuple[Change, ...]:

@@ -20,6 +20,8 @@ from preflight.telemetry.recording import Recording
 
 EXPLODES, UNSTEADY, STABLE, BEST = "explodes", "unsteady", "stable", "best"
 # What does not learn is below or above what does; where nothing learns there is no telling.
+# A network that died hovers around the best constant prediction.
+LOST_SHARE = 0.95
 NO_PROGRESS, TOO_SLOW, TOO_HIGH = "no progress", "too slow", "too high"
 
 
@@ -45,8 +47,12 @@ def ladder_label(normalization: Mapping[str, str]) -> str:
     return ", ".join(used) or "inputs as they are"
 
 
-def read_ladder(recordings: Sequence[Recording]) -> list[Rung]:
-    """Rungs in rising order of learning rate, from recordings of one normalization; crashed runs are left out."""
+def read_ladder(recordings: Sequence[Recording], constant: float | None = None) -> list[Rung]:
+    """Rungs by rising learning rate, from recordings of one normalization; runs without a step are left out.
+
+    ``constant`` is the loss of the best constant predictor: a rate above the best one that ends no better than that
+    has lost the network, even if it fell from a worse start.
+    """
     by_lr: dict[float, list[Recording]] = {}
     for recording in recordings:
         if not recording.was_recorded:
@@ -57,7 +63,7 @@ def read_ladder(recordings: Sequence[Recording]) -> list[Rung]:
     if not learning:
         return rungs
     best = min(learning, key=lambda rung: rung.final_loss)
-    return [replace(rung, verdict=_beside(rung, best)) for rung in rungs]
+    return [replace(rung, verdict=_beside(rung, best, constant)) for rung in rungs]
 
 
 def lr_bounds(rungs: Sequence[Rung]) -> tuple[float, float]:
@@ -93,12 +99,18 @@ def _rung(lr: float, recordings: Sequence[Recording]) -> Rung:
     )
 
 
-def _beside(rung: Rung, best: Rung) -> str:
+def _beside(rung: Rung, best: Rung, constant: float | None) -> str:
     if rung is best:
         return BEST
+    if rung.verdict in (STABLE, UNSTEADY) and rung.lr > best.lr and _is_lost(rung, best, constant):
+        return TOO_HIGH
     if rung.verdict != NO_PROGRESS:
         return rung.verdict
     return TOO_SLOW if rung.lr < best.lr else TOO_HIGH
+
+
+def _is_lost(rung: Rung, best: Rung, constant: float | None) -> bool:
+    return constant is not None and best.final_loss < LOST_SHARE * constant <= rung.final_loss
 
 
 def _verdict(seeds: int, exploded: int, decreasing: int, growth: float) -> str:
@@ -118,4 +130,6 @@ def _growth(recording: Recording) -> float:
 
 
 def _final(losses: np.ndarray) -> float:
-    return float(np.median(losses[-max(1, len(losses) // 4) :])) if len(losses) else math.nan
+    """Median of the last quarter; infinite where that is not finite, so that the median over the seeds stands."""
+    value = float(np.median(losses[-max(1, len(losses) // 4) :])) if len(losses) else math.nan
+    return value if math.isfinite(value) else math.inf

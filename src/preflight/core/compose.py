@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from preflight.core.catalog import models_in, packaged_conf
 from preflight.core.errors import ConfigError, alternatives
-
 
 ASSIGNMENT = re.compile(r"(?P<plus>\+{0,2})(?P<key>[A-Za-z_][\w.]*)=(?P<value>.*)", re.DOTALL)
 # Config groups by the prefix Hydra wants: there is no default model to override.
@@ -88,6 +88,7 @@ def _selected_model(overrides: Sequence[str], models: dict[str, Path]) -> str:
 
 def _compose(overrides: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, Any]:
     paths = ["pkg://preflight.sweeps", *(_quoted(f"file://{folder.resolve()}") for folder in config_dirs)]
+    _check_grammar(overrides)
     prepared = [text for override in overrides for text in _as_hydra_takes_it(override)]
     logging.getLogger("hydra").setLevel(logging.ERROR)
     running = GlobalHydra.instance().hydra  # of a program that calls preflight
@@ -108,6 +109,18 @@ def _compose(overrides: Sequence[str], config_dirs: Sequence[Path]) -> dict[str,
         GlobalHydra.instance().hydra = running
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items() if key != "hydra"}
+
+
+def _check_grammar(overrides: Sequence[str]) -> None:
+    parser = OverridesParser.create()
+    for override in overrides:
+        try:
+            parser.parse_override(override)
+        except HydraException as error:
+            reason = _one_line(error).split("; See ")[0]
+            raise ConfigError(
+                f"{override} is not of the form key=value: {reason}; quote odd text: key='a=b'"
+            ) from error
 
 
 def _quoted(text: str) -> str:

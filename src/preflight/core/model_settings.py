@@ -20,6 +20,8 @@ SCHEDULES = ("constant", "cosine", "linear")
 DEFAULT_OPTIMIZER = {"_target_": "torch.optim.AdamW", "fused": True}
 GOALS = ("minimize", "maximize")
 FIELD_KINDS = ("continuous", "heavy_tailed", "count", "binary", "identifier", "image", "tokens", "constant")
+# Columns of the telemetry that a loss or a component of the same name would overwrite.
+RESERVED = {"losses": ("epoch", "step", "total", "score", "metric"), "components": ("epoch", "overall")}
 OWN_SETTINGS = tuple(item.name for item in fields(Params) if item.name not in (*NESTED, "warmup_fraction"))
 
 
@@ -84,10 +86,13 @@ def parse_model(values: Mapping[str, Any], *, name: str, folder: Path | None) ->
     losses = section.required("losses", "{cross_entropy: torch.nn.functional.cross_entropy}")
     if not isinstance(losses, Mapping) or not losses:
         raise ConfigError(f"model.losses must map names to losses, got {losses!r}")
+    components = section.mapping("components")
+    for group, names in (("losses", losses), ("components", components)):
+        _refuse_reserved(group, names)
     mapping = {key: _path(key, value) for key, value in section.mapping("mapping").items()}
     baseline = section.mapping("baseline")
-    for group, names in (("mapping", mapping), ("baseline", baseline)):
-        _check_names(names, f"model.{group}", tuple(losses))
+    for where, settings in (("mapping", mapping), ("baseline", baseline)):
+        _check_names(settings, f"model.{where}", tuple(losses))
     config = section.text("config")
     if mapping and config is None:
         raise ConfigError("model.mapping is given without model.config, the file that it maps into")
@@ -101,7 +106,7 @@ def parse_model(values: Mapping[str, Any], *, name: str, folder: Path | None) ->
         inputs=section.names("inputs"),
         targets=section.names("targets"),
         fields={key: _field(value, f"model.fields.{key}") for key, value in section.mapping("fields").items()},
-        components={key: str(value) for key, value in section.mapping("components").items()},
+        components={key: str(value) for key, value in components.items()},
         head=section.text("head"),
         optimizer=section.get("optimizer", DEFAULT_OPTIMIZER),
         lr_ratios={
@@ -116,6 +121,14 @@ def parse_model(values: Mapping[str, Any], *, name: str, folder: Path | None) ->
         space=section.mapping("space"),
         folder=folder,
     )
+
+
+def _refuse_reserved(group: str, names: Mapping[str, Any]) -> None:
+    for name in names:
+        if name in RESERVED[group]:
+            raise ConfigError(
+                f"model.{group}.{name} has the name of a column of the telemetry; any but {', '.join(RESERVED[group])}"
+            )
 
 
 def _path(key: str, value: object) -> str:

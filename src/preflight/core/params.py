@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 ParamValue: TypeAlias = str | int | float | bool | None
 
@@ -57,11 +57,25 @@ class Params:
                 nested["extras"][name] = value
         return replace(self, **changed, **nested)  # type: ignore[arg-type]
 
+    def undone(self, names: Collection[str], today: Params) -> Params:
+        """Copy with the given flat names as ``today`` has them; an extra that it does not have is left out again."""
+        ours, theirs = self.flat(), today.flat()
+        kept = {name: value for name, value in ours.items() if name not in names}
+        bare = replace(self, loss_weights={}, normalization={}, extras={})
+        return bare.with_values(kept | {name: theirs[name] for name in names if name in theirs})
+
     def changes_from(self, other: Params) -> dict[str, ParamValue]:
         """Flat settings whose value is another one here than in ``other``, in the order of the fields."""
         theirs = other.flat()
         return {name: value for name, value in self.flat().items() if theirs.get(name) != value}
 
-    def key(self) -> tuple[tuple[str, ParamValue], ...]:
+    def key(self) -> tuple[tuple[str, Hashable], ...]:
         """Hashable identity: equal settings have equal keys."""
-        return tuple(sorted(self.flat().items()))
+        return tuple((name, _hashable(value)) for name, value in sorted(self.flat().items()))
+
+
+def _hashable(value: Any) -> Hashable:
+    """A model factory's own setting may be a list or a mapping of the user's file."""
+    if isinstance(value, Mapping):
+        return tuple((name, _hashable(inner)) for name, inner in sorted(value.items()))
+    return tuple(_hashable(inner) for inner in value) if isinstance(value, list | tuple) else value

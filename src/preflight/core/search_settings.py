@@ -69,8 +69,8 @@ NULLABLE = ("weight_decay", "clip_norm")
 def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tuple[str, ...]) -> SpaceSettings:
     """Check the `space` group; ``extra`` is the model's own ``space`` and wins where both name an axis."""
     known = (*OWN, "normalization", "loss_weights", "extras")
-    section = Section({**values, **extra}, "space", known)
     extras = Section(values, "space", known).mapping("extras") | Section(extra, "model.space", known).mapping("extras")
+    section = Section({**values, **extra}, "space", known)
     for name in extras:
         if name in OWN:
             raise ConfigError(f"space.extras.{name} is no parameter of a model factory; write space.{name}")

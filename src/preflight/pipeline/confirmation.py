@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from preflight.advise import choose
 from preflight.advise.evidence import Effect
@@ -60,9 +60,13 @@ def confirm(
     seed: int,
     horizon_steps: int,
     goal: str | None,
+    finish: Callable[[Params], Params],
     audience: Audience,
 ) -> Recommendation:
-    """Choose on one set of seeds and prove on another; the answer may be to keep today's settings."""
+    """Choose on one set of seeds and prove on another; the answer may be to keep today's settings.
+
+    ``finish`` rounds what was chosen to what can be written, so that it is what is proved.
+    """
     steps = min(budget.confirm_steps, horizon_steps)
     bench = Bench(engine, budget, seed * SEEDS_PER_RUN + CONFIRM_SEEDS, steps, "confirm", audience)
     if not candidates:
@@ -79,7 +83,7 @@ def confirm(
     audience.end()
     if not changes:
         return Recommendation(KEEP, "no single change earned its place", today, today, steps=steps)
-    return _proved(engine, today, chosen, changes, budget, seed, steps, goal, audience)
+    return _proved(engine, today, finish(chosen), changes, budget, seed, steps, goal, audience)
 
 
 def _not_better(gain: Effect) -> str:

@@ -42,7 +42,7 @@ from preflight.telemetry import store
 from preflight.trials.lab import Lab
 from preflight.trials.outcome import COMPLETED
 
-DONE, STOPPED = "done", "interrupted"
+RUNNING, DONE, STOPPED, FAILED = "running", "done", "interrupted", "failed"
 
 
 @dataclass
@@ -56,7 +56,9 @@ class Flight:
     lab: Lab
     engine: Engine
     audience: Audience
-    status: str = "running"
+    started: datetime = field(default_factory=lambda: datetime.now().astimezone())
+    status: str = RUNNING
+    error: str = ""
     ladders: dict[str, list[Rung]] = field(default_factory=dict)
     recommendation: Recommendation | None = None
     written: Written | None = None
@@ -65,6 +67,10 @@ class Flight:
     def today(self) -> Params:
         """Today's settings."""
         return self.inspection.today.params
+
+    def finish(self, params: Params) -> Params:
+        """Proposed settings as they can be written."""
+        return rounded(params, self.inspection.today)
 
 
 def fly(flight: Flight) -> Flight:
@@ -81,6 +87,9 @@ def fly(flight: Flight) -> Flight:
         raise Interrupted(
             f"stopped; {_finished(flight)} finished trials and a partial report are in {flight.run_dir}"
         ) from None
+    except Exception as error:
+        flight.status, flight.error = FAILED, f"{type(error).__name__}: {error}"
+        raise
     finally:
         flight.audience.end()
         flight.engine.close()
@@ -130,6 +139,7 @@ def _stages(flight: Flight) -> None:
         settings.seed,
         flight.inspection.today.length.horizon_steps,
         None if metric is None else metric.goal,
+        flight.finish,
         audience,
     )
     _ladder(flight, flight.recommendation.recommended)
@@ -164,8 +174,16 @@ def _ladder(flight: Flight, params: Params) -> list[Rung]:
             flight.settings.seed,
             flight.audience,
             label,
+            _constant_loss(flight),
         )
     return flight.ladders[label]
+
+
+def _constant_loss(flight: Flight) -> float | None:
+    """Weighted loss of the best constant predictors; None where one of them is not known."""
+    constants, weights = flight.inspection.constants, flight.today.loss_weights
+    known = [weights[name] * value for name, value in constants.items() if value is not None]
+    return sum(known) if len(known) == len(constants) else None
 
 
 def _explore(flight: Flight, bounds: tuple[float, float]) -> list[Explored]:
@@ -185,7 +203,7 @@ def _explore(flight: Flight, bounds: tuple[float, float]) -> list[Explored]:
         _space(settings, flight.inspection, flight.task, bounds),
         settings.budget,
         settings.seed,
-        lambda params: rounded(params, flight.inspection.today),
+        flight.finish,
         watch,
     )
     audience.end()
@@ -247,6 +265,9 @@ def _write_run(flight: Flight) -> None:
         "device": str(flight.task.device),
         "seed": flight.settings.seed,
         "status": flight.status,
+        "error": flight.error,
+        "started": flight.started.isoformat(timespec="seconds"),
+        "seconds": (datetime.now().astimezone() - flight.started).total_seconds(),
         "metric": None if metric is None else asdict(metric) | {"function": str(metric.function)},
         "budget": asdict(flight.settings.budget),
         "ladders": {label: [asdict(rung) for rung in rungs] for label, rungs in flight.ladders.items()},

@@ -15,7 +15,7 @@ from preflight.pipeline.today import Today, read_today
 from preflight.pipeline.user_file import UserFile
 from preflight.probes.constant import best_constants
 from preflight.probes.fields import FieldReport, inspect_field, normalizer_configs
-from preflight.probes.fit import check_fit
+from preflight.probes.fit import check_fit, one_line
 from preflight.tasks.data import Batch, Source
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
@@ -125,7 +125,10 @@ def _initial_losses(settings: Settings, task: PyTorchTask, today: Today) -> dict
     with seeded(settings.seed, task.device):
         job = task.job(today.params)
         ones = {loss.name: 1.0 for loss in task.losses}
-        return evaluate(job, task, ones, settings.budget.validation_samples).losses
+        try:
+            return evaluate(job, task, ones, settings.budget.validation_samples, today.params.batch_size).losses
+        except Exception as error:  # the user's model in evaluation mode, or the metric on all of the samples
+            raise TaskError(f"the validation fails: {one_line(error)}") from error
 
 
 def normalization_that_fits(inspection: Inspection) -> dict[str, str]:

@@ -35,8 +35,9 @@ def climb(
     seed: int,
     audience: Audience,
     label: str,
+    constant: float | None,
 ) -> list[Rung]:
-    """Train every rung at a constant rate, without warmup."""
+    """Train every rung at a constant rate, without warmup; ``constant`` is the loss of the best constant predictor."""
     rates = learning_rates(params.lr)
     first = len(Run(run_dir, {}).recordings("range"))
     specs: list[TrialSpec] = []
@@ -51,7 +52,7 @@ def climb(
         results.append(result)
         audience.advance()
     audience.end()
-    rungs = read_ladder(Run(run_dir, {}).recordings("range")[first:])
+    rungs = read_ladder(Run(run_dir, {}).recordings("range")[first:], constant)
     if not rungs:
         raise NothingTrainedError(f"none of {len(specs)} short runs made a step: {reasons(results)}")
     return rungs

@@ -12,6 +12,7 @@ from preflight.core.params import Params, ParamValue
 from preflight.core.section import check_integer, check_number
 from preflight.core.units import UNITS, RunLength, split_unit
 from preflight.pipeline.user_file import UserFile
+from preflight.tasks.normalizer import InputNormalizer
 from preflight.tasks.pytorch import PyTorchTask
 
 TODAY = "today"
@@ -21,12 +22,22 @@ DEFAULT_BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Today:
-    """Settings of the user's next long run, its length, and where both were read."""
+    """Settings of the user's next long run, its length, and where both were read.
+
+    ``horizon`` is the length as it was given: an amount and its unit.
+    """
 
     params: Params
     length: RunLength
     file: UserFile | None
     sources: Mapping[str, str]
+    horizon: tuple[float, str]
+
+    def length_at(self, batch_size: int) -> RunLength:
+        """The run at another batch size: as many epochs where it was given in epochs, else as many samples."""
+        if self.horizon[1] == "steps":
+            return self.length.at_batch_size(batch_size)
+        return _run_length(self.horizon, batch_size, self.length.train_size)
 
 
 def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None) -> Today:
@@ -36,7 +47,8 @@ def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None) -
     """
     given = _Given(model, file)
     batch_size = _batch_size(given, task)
-    length = _length(given, model, batch_size, len(task.data.train))
+    horizon = _horizon(given, model)
+    length = _run_length(horizon, batch_size, len(task.data.train))
     params = Params(
         lr=_positive(given, "lr"),
         batch_size=batch_size,
@@ -49,7 +61,7 @@ def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None) -
         extras=_extras(given, task),
     )
     given.check_all_used()
-    return Today(params, length, file, given.sources)
+    return Today(params, length, file, given.sources, horizon)
 
 
 class _Given:
@@ -83,12 +95,11 @@ class _Given:
 
     def in_units(self, stem: str) -> tuple[str, str, Any] | None:
         """``(name, unit, value)`` of a length, whichever unit it is given in."""
-        for unit in UNITS:
-            name = f"{stem}_{unit}"
-            value = self.get(name)
-            if value is not None:
-                return name, unit, value
-        return None
+        names = {f"{stem}_{unit}": unit for unit in UNITS}
+        found = [name for name in names if self.get(name) is not None]
+        if len(found) > 1:
+            raise ConfigError(f"the {stem} is given twice: {' and '.join(map(self.where, found))}; remove one")
+        return (found[0], names[found[0]], self.values[found[0]]) if found else None
 
     def check_all_used(self) -> None:
         self.used.update(name for name in self.mapped if split_unit(name))
@@ -145,7 +156,7 @@ def _batch_size(given: _Given, task: PyTorchTask) -> int:
     return size
 
 
-def _length(given: _Given, model: ModelSettings, batch_size: int, train_size: int) -> RunLength:
+def _horizon(given: _Given, model: ModelSettings) -> tuple[float, str]:
     found = given.in_units("horizon")
     if found is None:
         if model.horizon_steps is None:
@@ -153,15 +164,19 @@ def _length(given: _Given, model: ModelSettings, batch_size: int, train_size: in
                 "the length of the long run is not known: give model.horizon_steps, or map horizon_epochs or "
                 "horizon_steps to a key of the file to correct"
             )
-        return RunLength(model.horizon_steps, batch_size, train_size)
+        return model.horizon_steps, "steps"
     name, unit, value = found
     if model.horizon_steps is not None:
         raise ConfigError(f"the length of the long run is given twice: model.horizon_steps and {given.where(name)}")
-    amount = _checked(value, given.where(name), name, positive=True)
+    if unit == "fraction":
+        raise ConfigError(f"{name} cannot give the length of a run; use one of: steps, epochs, samples")
+    return _checked(value, given.where(name), name, positive=True), unit
+
+
+def _run_length(horizon: tuple[float, str], batch_size: int, train_size: int) -> RunLength:
+    amount, unit = horizon
     one = RunLength(1, batch_size, train_size)
     per_unit = {"steps": 1.0, "epochs": float(one.steps_per_epoch), "samples": 1 / batch_size}
-    if unit not in per_unit:
-        raise ConfigError(f"{name} cannot give the length of a run; use one of: {', '.join(per_unit)}")
     return RunLength(max(1, round(amount * per_unit[unit])), batch_size, train_size)
 
 
@@ -189,6 +204,10 @@ def _normalization(given: _Given, field: str, task: PyTorchTask) -> str:
             f"{name}={value!r} in {given.where(name)} holds no statistics; expected nothing, none, or a mapping as "
             "preflight writes it: {kind: standardize, center: [...], scale: [...]}"
         )
+    try:
+        InputNormalizer.from_config(value)
+    except ConfigError as error:
+        raise ConfigFileError(f"{name} in {given.where(name)}: {error}") from error
     task.normalizers[(field, TODAY)] = value
     return TODAY
 

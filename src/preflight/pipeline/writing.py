@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,18 +31,26 @@ class Written:
 def output_path(settings: Settings, file: Path | None) -> Path | None:
     """Where the corrected file goes besides the run directory; None for a config that ships with preflight.
 
-    Raises :class:`ConfigFileError` if something is there already, unless ``overwrite``.
+    Raises :class:`ConfigFileError` if something is there already, unless ``overwrite``, or if it cannot be written.
     """
     path = settings.output
-    if path is None and (file is None or file.is_relative_to(packaged_conf().resolve())):
+    if file is None:
+        if path is not None:
+            raise ConfigFileError(f"output={path} has nothing to hold: model.config names no file to correct")
         return None
-    path = (path or file.parent / store.FIXED).absolute()  # type: ignore[union-attr]  # one of the two is there
-    if file is not None and path.exists() and path.samefile(file):
+    if path is None and file.is_relative_to(packaged_conf().resolve()):
+        return None
+    path = (path or file.parent / store.FIXED).absolute()
+    if path.exists() and path.samefile(file):
         raise ConfigFileError(f"output={path} is the original, which preflight never writes to")
-    if path.exists() and not settings.overwrite:
+    if path.is_dir():
+        raise ConfigFileError(f"output={path} is a folder; give the path of a file")
+    if os.path.lexists(path) and not settings.overwrite:
         raise ConfigFileError(f"{path} exists already; say overwrite=true to replace it, or output=PATH")
     if not path.parent.is_dir():
         raise ConfigFileError(f"output={path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigFileError(f"{path} cannot be written: the folder is read-only; give output=PATH")
     return path
 
 
@@ -60,14 +69,15 @@ def write_config(
     found = edits(recommendation.recommended, today, normalizers, why)
     text = apply(today.file.text, found, source=str(today.file.path))
     difference = diff(today.file.text, text, old_name=today.file.path.name, new_name=store.FIXED)
-    paths = [run_dir / store.FIXED]
-    beside = output_path(settings, today.file.path)
-    if beside is not None:
-        paths.append(beside)
-    for path in paths:
-        write_atomic(path, text, overwrite=settings.overwrite, forbid=today.file.path)
+    own = run_dir / store.FIXED
+    write_atomic(own, text, overwrite=False, forbid=today.file.path)
     store.write_text(run_dir / store.DIFF, difference)
-    return Written(tuple(paths), difference, left)
+    # A file that appeared there during the run is an error, and the run directory has its copy by then.
+    beside = None if own.absolute() == _default(today.file.path) else output_path(settings, today.file.path)
+    if beside is None:
+        return Written((own,), difference, left)
+    write_atomic(beside, text, overwrite=settings.overwrite, forbid=today.file.path)
+    return Written((own, beside), difference, left)
 
 
 def _why(change: Change) -> str:

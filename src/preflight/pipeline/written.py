@@ -22,16 +22,22 @@ def rounded(params: Params, today: Today) -> Params:
     values: dict[str, ParamValue] = {}
     for name, value in changes.items():
         if isinstance(value, float) and name != "warmup_fraction":
-            values[name] = float(f"{value:.{DIGITS}g}")
-    if "warmup_fraction" in changes:
-        values["warmup_fraction"] = _rounded_warmup(params.warmup_fraction, params.batch_size, today)
+            values[name] = _two_digits(value)
+    unit, whole = _warmup_unit(today)
+    if "warmup_fraction" in changes or ("batch_size" in changes and unit != "fraction"):
+        values["warmup_fraction"] = _rounded_warmup(params, today, unit, whole)
     return params.with_values(values)
 
 
-def _rounded_warmup(fraction: float, batch_size: int, today: Today) -> float:
-    unit, whole = _warmup_unit(today)
-    length = today.length.at_batch_size(batch_size)
-    return length.to_fraction(_in_file(fraction, unit, whole, length), unit)
+def _two_digits(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _rounded_warmup(params: Params, today: Today, unit: str, whole: bool) -> float:
+    if unit == "fraction":
+        return _two_digits(params.warmup_fraction)
+    length = today.length_at(params.batch_size)
+    return length.to_fraction(_in_file(params.warmup_fraction, unit, whole, length), unit)
 
 
 def _warmup_unit(today: Today) -> tuple[str, bool]:
@@ -85,13 +91,13 @@ def _file_values(
 ) -> dict[str, Value]:
     assert today.file is not None
     changes = params.changes_from(today.params)
-    length = today.length.at_batch_size(params.batch_size)
+    length = today.length_at(params.batch_size)
     values: dict[str, Value] = {}
     for name in today.file.mapping:
         stem, unit = split_unit(name) or (name, "")
         if stem == "warmup":
             written = _in_file(params.warmup_fraction, unit, _is_whole(name, today), length)
-            if "warmup_fraction" in changes or (unit == "steps" and "batch_size" in changes and written):
+            if {"warmup_fraction", "batch_size"} & changes.keys() and written != (today.file.values.get(name) or 0):
                 values[name] = written
         elif stem == "horizon":
             if unit == "steps" and "batch_size" in changes:

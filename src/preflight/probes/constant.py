@@ -11,8 +11,10 @@ from torch import Tensor
 
 from preflight.tasks.base import NamedLoss
 from preflight.tasks.data import Batch
+from preflight.tasks.seeding import seeded
 
 STEPS = 60
+SEED = 0  # of losses that draw random numbers
 
 
 def best_constants(
@@ -23,62 +25,72 @@ def best_constants(
     ``output`` is the model's on a batch; its structure gives the constant's, and its mean one of the starting points.
     None where no constant has a finite loss.
     """
-    size = len(next(iter(train.values())))
-    found: dict[str, float | None] = {}
-    for loss in losses:
-        chosen = output if loss.output is None else output[loss.output]
-        starts = _starting_points(chosen, loss, train)
-        fitted = [_fit(_on(loss, train, size), start) for start in starts]
-        values = [_value(loss, constant, validation) for constant in fitted]
-        finite = [value for value in values if math.isfinite(value)]
-        found[loss.name] = min(finite) if finite else None
-    return found
+    device = next(iter(train.values())).device
+    with seeded(SEED, device):
+        return {loss.name: _best_constant(loss, output, train, validation) for loss in losses}
 
 
-Constant = Mapping[str, Tensor]
+def _best_constant(loss: NamedLoss, output: Any, train: Batch, validation: Batch) -> float | None:
+    chosen = output if loss.output is None else output[loss.output]
+    fitted = [_fit(_on(loss, chosen, train), start) for start in _starting_points(chosen, loss, train)]
+    values = [_value(_on(loss, chosen, validation), constant) for constant in fitted]
+    return min((value for value in values if math.isfinite(value)), default=None)
+
+
+# Tensors of an output without their batch axis, by key or position; None where the output is a tensor itself.
+Constant = Mapping[Any, Tensor]
 Objective = Callable[[Constant], Tensor]
 
 
 def _starting_points(output: Any, loss: NamedLoss, train: Batch) -> list[Constant]:
     """Mean output of the model, zeros, and the mean target where it has the output's shape."""
-    named = _named(output)
-    means = {name: tensor.detach().float().mean(dim=0) for name, tensor in named.items() if tensor.ndim}
-    points: list[Constant] = [means, {name: torch.zeros_like(mean) for name, mean in means.items()}]
+    means = {key: item.detach().float().mean(dim=0) for key, item in _tensors(output).items() if item.ndim}
+    points: list[Constant] = [means, {key: torch.zeros_like(mean) for key, mean in means.items()}]
     target = train.get(loss.target) if loss.target else next(iter(train.values()))
     if len(means) == 1 and target is not None and target.is_floating_point():
-        name, mean = next(iter(means.items()))
+        key, mean = next(iter(means.items()))
         if target[0].shape == mean.shape:
-            points.append({name: target.float().mean(dim=0)})
+            points.append({key: target.float().mean(dim=0)})
     return points
 
 
-def _named(output: Any) -> dict[str, Tensor]:
+def _tensors(output: Any) -> dict[Any, Tensor]:
     if isinstance(output, Tensor):
-        return {"": output}
-    items = output.items() if isinstance(output, Mapping) else enumerate(output)
-    return {str(name): item for name, item in items if isinstance(item, Tensor)}
+        return {None: output}
+    items = output.items() if isinstance(output, Mapping) else enumerate(_listed(output))
+    return {key: item for key, item in items if isinstance(item, Tensor)}
 
 
-def _on(loss: NamedLoss, targets: Batch, size: int) -> Objective:
+def _listed(output: Any) -> list[Any]:
+    return list(output) if isinstance(output, tuple | list) else []
+
+
+def _on(loss: NamedLoss, output: Any, targets: Batch) -> Objective:
     picked = NamedLoss(loss.name, loss.function, None, loss.target)
+    size = len(next(iter(targets.values())))
 
     def objective(constant: Constant) -> Tensor:
-        return picked(_expanded(constant, size), targets)
+        return picked(_expanded(constant, output, size), targets)
 
     return objective
 
 
-def _expanded(constant: Constant, size: int) -> Any:
-    wide = {name: value.expand(size, *value.shape) for name, value in constant.items()}
-    if "" in wide:
-        return wide[""]
-    return tuple(wide.values()) if all(name.isdigit() for name in wide) else wide
+def _expanded(constant: Constant, output: Any, size: int) -> Any:
+    """``constant`` for every one of ``size`` samples, in the structure of ``output``."""
+    # Contiguous: a loss may call view().
+    wide = {key: value.expand(size, *value.shape).contiguous() for key, value in constant.items()}
+    if isinstance(output, Tensor):
+        return wide[None]
+    rest = {key: item.detach() for key, item in _tensors(output).items() if key not in wide}
+    if isinstance(output, Mapping):
+        return {**output, **rest, **wide}
+    items = [wide.get(index, rest.get(index, item)) for index, item in enumerate(_listed(output))]
+    return type(output)(*items) if hasattr(output, "_fields") else tuple(items)
 
 
 def _fit(objective: Objective, start: Constant) -> Constant:
     """Minimise by L-BFGS, which a quadratic of any scale does not trouble; the start where that fails."""
-    leaves = {name: value.clone().requires_grad_() for name, value in start.items()}
-    optimizer = torch.optim.LBFGS(list(leaves.values()), max_iter=STEPS, line_search_fn="strong_wolfe")
+    leaves = {key: value.clone().requires_grad_() for key, value in start.items()}
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -88,17 +100,17 @@ def _fit(objective: Objective, start: Constant) -> Constant:
         return value
 
     try:
+        optimizer = torch.optim.LBFGS(list(leaves.values()), max_iter=STEPS, line_search_fn="strong_wolfe")
         with torch.enable_grad():
             optimizer.step(closure)
-    except (RuntimeError, IndexError, ValueError):
+    except Exception:  # the user's loss may refuse a constant, or assert that outputs are finite
         return start
-    return {name: value.detach() for name, value in leaves.items()}
+    return {key: value.detach() for key, value in leaves.items()}
 
 
-def _value(loss: NamedLoss, constant: Constant, targets: Batch) -> float:
-    size = len(next(iter(targets.values())))
+def _value(objective: Objective, constant: Constant) -> float:
     try:
         with torch.no_grad():
-            return float(_on(loss, targets, size)(constant))
-    except (RuntimeError, TypeError, KeyError, ValueError):
+            return float(objective(constant))
+    except Exception:  # see _fit
         return math.nan

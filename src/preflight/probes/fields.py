@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preflight.core.errors import TaskError
+from preflight.core.errors import TaskError, alternatives
 from preflight.core.model_settings import FieldSettings
-from preflight.tasks.data import Source, is_numeric
+from preflight.tasks.data import Source, is_numeric, spread
 from preflight.tasks.statistics import FieldValues, feature_rows, normalizer_config
 
 SAMPLES = 4096
@@ -78,11 +78,13 @@ class FieldReport:
 
 def inspect_field(name: str, source: Source, settings: FieldSettings) -> tuple[FieldReport, FieldValues]:
     """Look at the first samples of a training split, all of it where it is small."""
-    batch = source.batch(torch.linspace(0, len(source) - 1, min(len(source), SAMPLES)).long())
+    batch = source.batch(spread(len(source), SAMPLES))
     if name not in batch:
         raise TaskError(f"model.fields names '{name}'; known: {', '.join(batch)}")
     tensor = batch[name].cpu()
     axis = _feature_axis(tensor, settings)
+    if settings.mask is not None and settings.mask not in batch:
+        raise TaskError(f"model.fields.{name}.mask names '{settings.mask}'; {alternatives(settings.mask, batch)}")
     mask = batch[settings.mask].cpu().bool() if settings.mask else None
     values = FieldValues(feature_rows(tensor, mask, axis), axis)
     names = _feature_names(settings, values.values.shape[1], name)
@@ -103,8 +105,12 @@ def inspect_field(name: str, source: Source, settings: FieldSettings) -> tuple[F
 
 def normalizer_configs(report: FieldReport, values: FieldValues, options: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Fitted configuration of every option that is not ``none``."""
+    asked = [option for option in options if option != "none"]
     finite = FieldValues(values.values[values.values.isfinite().all(dim=1)], values.axis)
-    return {option: normalizer_config(option, finite, report.kinds) for option in options if option != "none"}
+    if asked and not len(finite.values):
+        bad = ", ".join(feature.name for feature in report.features if feature.nonfinite)
+        raise TaskError(f"the input '{report.name}' has no training sample without NaN or infinity (look at {bad})")
+    return {option: normalizer_config(option, finite, report.kinds) for option in asked}
 
 
 def classify(values: Tensor) -> str:

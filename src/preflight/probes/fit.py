@@ -34,7 +34,7 @@ def _forward(job: Job, batch: Batch) -> Any:
     try:
         return job.outputs(batch)
     except Exception as error:
-        raise TaskError(f"the model does not take a batch of {_shapes(batch)}: {_line(error)}") from error
+        raise TaskError(f"the model does not take a batch of {_shapes(batch)}: {one_line(error)}") from error
 
 
 def _loss(loss: NamedLoss, output: Any, targets: Batch) -> Tensor:
@@ -42,7 +42,7 @@ def _loss(loss: NamedLoss, output: Any, targets: Batch) -> Tensor:
     try:
         value = loss(output, targets)
     except Exception as error:
-        raise TaskError(f"the loss '{loss.name}' does not fit {fit}: {_line(error)}") from error
+        raise TaskError(f"the loss '{loss.name}' does not fit {fit}: {one_line(error)}") from error
     if not isinstance(value, Tensor) or value.ndim != 0:
         got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise TaskError(f"the loss '{loss.name}' must be a scalar, got {got}; average it over the batch")
@@ -59,7 +59,7 @@ def _backward(job: Job, values: list[Tensor]) -> None:
     try:
         torch.stack([value.float() for value in values]).sum().backward()
     except RuntimeError as error:
-        raise TaskError(f"the losses cannot be differentiated: {_line(error)}") from error
+        raise TaskError(f"the losses cannot be differentiated: {one_line(error)}") from error
     if all(parameter.grad is None for _, parameter in job.parameters):
         raise TaskError("no trained parameter has a gradient: the losses do not depend on any of them")
 
@@ -69,7 +69,7 @@ def _metric(task: Task, output: Any, targets: Batch) -> None:
         task.metric(output, targets)
     except Exception as error:
         raise TaskError(
-            f"the metric does not fit output {_shape(output)} and target {_shapes(targets)}: {_line(error)}"
+            f"the metric does not fit output {_shape(output)} and target {_shapes(targets)}: {one_line(error)}"
         ) from error
 
 
@@ -85,6 +85,7 @@ def _shapes(batch: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {_shape(value)}" for name, value in batch.items())
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Kind and first lines of somebody else's error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {'; '.join(lines[:2])}"

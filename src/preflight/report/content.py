@@ -11,7 +11,7 @@ from preflight.report import format as fmt
 from preflight.report.comparison import CONFIRM, EXPLORE, PROOF, Comparison, Side
 from preflight.report.fields import FieldTable, LossRow, field_tables, length_text, loss_rows
 from preflight.report.rates import Ladder
-from preflight.report.sources import Sources
+from preflight.report.sources import Sources, is_recorded
 from preflight.report.tables import (
     ChangeRow,
     LadderTable,
@@ -169,7 +169,7 @@ def _ends(side: Side) -> list[str]:
     ]
     if len(bad) > MAX_ENDS:
         texts.append(f"{side.label}: {fmt.count(len(bad) - MAX_ENDS, 'more run')} did not complete")
-    lost = sum(not recording.was_recorded for recording in side.recordings)
+    lost = sum(not is_recorded(recording) for recording in side.recordings)
     if lost:
         texts.append(f"{side.label}: {fmt.count(lost, 'run')} not recorded")
     return texts

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from preflight.advise.choose import CONSTANT_PREDICTOR
-from preflight.advise.ladder import Rung
 from preflight.report.comparison import OTHER, TODAY
 from preflight.report.curves import LOG, LOG_RATIO_NORM, Curve, norm_scale, scale, scale_of, score_scale, values_of
 from preflight.report.drawing import COLORS, Drawing, Key, canvas, set_scale, to_svg
@@ -19,8 +18,8 @@ from preflight.report.rates import SCORED, Ladder, Point
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Height, as a share of the axis, of what has no finite value.
-_TOP = 0.97
+# Height, as a share of the axis, of what has no finite value; several ladders stand below each other.
+_TOP, _APART = 0.97, 0.05
 _THIN, _BOLD = 0.6, 2.0
 
 
@@ -36,11 +35,15 @@ class Rate:
 def ladders_figure(ladders: Sequence[Ladder], roles: Mapping[str, str], rates: Sequence[Rate]) -> Drawing:
     """Largest gradient norm and final loss against the learning rate, a line per normalization."""
     with canvas(2) as (figure, (left, right)):
-        for ladder in ladders:
-            color = COLORS[roles[ladder.label]]
-            _rung_line(left, ladder.rungs, [rung.median_max_norm for rung in ladder.rungs], color, "-")
-            _rung_line(left, ladder.rungs, [rung.worst_max_norm for rung in ladder.rungs], color, ":")
-            _rung_line(right, ladder.rungs, [rung.final_loss for rung in ladder.rungs], color, "-")
+        for index, ladder in enumerate(ladders):
+            color, lrs = COLORS[roles[ladder.label]], [rung.lr for rung in ladder.rungs]
+            for axes, values in (
+                (left, [rung.median_max_norm for rung in ladder.rungs]),
+                (right, [rung.final_loss for rung in ladder.rungs]),
+            ):
+                _rung_line(axes, lrs, values, color, "o-")
+                _lost_rungs(axes, lrs, values, color, _TOP - index * _APART)
+            _rung_line(left, lrs, [rung.worst_max_norm for rung in ladder.rungs], color, ":")
         rungs = [rung for ladder in ladders for rung in ladder.rungs]
         norms = [norm for rung in rungs for norm in (rung.median_max_norm, rung.worst_max_norm)]
         for axes, title, values in (
@@ -54,7 +57,7 @@ def ladders_figure(ladders: Sequence[Ladder], roles: Mapping[str, str], rates: S
         svg = to_svg(figure, "ladders", "Largest gradient norm and final loss against the learning rate")
     keys = [Key(roles[ladder.label], "line", ladder.label) for ladder in ladders]
     keys.append(Key("ink", "dotted", "worst seed"))
-    if not all(math.isfinite(norm) for norm in norms):
+    if not all(math.isfinite(value) for rung in rungs for value in (rung.median_max_norm, rung.final_loss)):
         keys.append(Key("ink", "triangle", "not finite"))
     return Drawing(svg, (*keys, *(Key(rate.role, "vertical", rate.label) for rate in rates)))
 
@@ -104,13 +107,14 @@ def points_figure(points: Sequence[Point], groups: Mapping[str, str]) -> Drawing
     return Drawing(svg, tuple(keys))
 
 
-def _rung_line(axes: Axes, rungs: Sequence[Rung], values: Sequence[float], color: str, style: str) -> None:
+def _rung_line(axes: Axes, lrs: Sequence[float], values: Sequence[float], color: str, style: str) -> None:
     finite = [value if math.isfinite(value) else math.nan for value in values]
-    marker = "o" if style == "-" else None
-    axes.plot([rung.lr for rung in rungs], finite, style, color=color, marker=marker, markersize=4, linewidth=1.6)
-    lost = [rung.lr for rung, value in zip(rungs, values, strict=True) if not math.isfinite(value)]
-    if lost and style == "-":
-        axes.plot(lost, [_TOP] * len(lost), "^", color=color, markersize=6, transform=axes.get_xaxis_transform())
+    axes.plot(lrs, finite, style, color=color, markersize=4, linewidth=1.6)
+
+
+def _lost_rungs(axes: Axes, lrs: Sequence[float], values: Sequence[float], color: str, height: float) -> None:
+    lost = [lr for lr, value in zip(lrs, values, strict=True) if not math.isfinite(value)]
+    axes.plot(lost, [height] * len(lost), "^", color=color, markersize=6, transform=axes.get_xaxis_transform())
 
 
 def _rate_axis(axes: Axes, lrs: Sequence[float], rates: Sequence[Rate]) -> None:

@@ -13,7 +13,7 @@ from preflight.report import rates
 from preflight.report.comparison import OTHER, TODAY, Comparison, compare
 from preflight.report.content import page_content
 from preflight.report.curves import Curve, component_curves, loss_curve, norm_curve, score_curve
-from preflight.report.drawing import COLORS, Drawing
+from preflight.report.drawing import Drawing
 from preflight.report.figures import Rate, ladders_figure, norms_figure, points_figure, trajectories_figure
 from preflight.report.sources import Sources
 from preflight.telemetry import store
@@ -39,7 +39,6 @@ def write_report(run_dir: Path) -> Path:
     html = _template().render(
         page=page_content(sources, ladders, comparison),
         figures=_figures(sources, ladders, comparison),
-        colors=COLORS,
     )
     path = run_dir / store.REPORT
     store.write_text(path, html)

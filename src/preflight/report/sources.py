@@ -62,6 +62,14 @@ def normalization_label(params: Params) -> str:
     return ladder_label(params.normalization)
 
 
+def is_recorded(recording: Recording) -> bool:
+    """Whether there are losses to read; a file that cannot be read is as good as none."""
+    try:
+        return recording.was_recorded
+    except InputError:
+        return False
+
+
 def penalized_score(recording: Recording) -> float:
     """Score that the choice was made by: finite, and the worst one for a run that did not end with a score."""
     value = recording.info.get("penalized_score")

@@ -85,7 +85,9 @@ def _today(answer: Recommendation, sources: Sources) -> str:
         return ""
     score = fmt.number(typical_score(answer.before.scores))
     metric = typical_metric(answer.before.metrics)
-    and_metric = f", {sources.metric_name} {fmt.number(metric)}" if sources.metric_name else ""
+    and_metric = (
+        f", {sources.metric_name} {fmt.number(metric)}" if sources.metric_name and math.isfinite(metric) else ""
+    )
     seeds = fmt.count(len(answer.before.scores), "seed")
     return f" Today's settings have a validation score of {score}{and_metric} over {seeds}."
 

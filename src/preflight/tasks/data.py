@@ -94,6 +94,12 @@ class Data:
         return tuple(name for name in self.roles.inputs if name in numbers)
 
 
+def spread(size: int, count: int) -> Tensor:
+    """Numbers of at most ``count`` samples, evenly spread over ``size``."""
+    # In float32 the last of more than 16 million would be rounded to one that is not there.
+    return torch.linspace(0, size - 1, min(size, count), dtype=torch.float64).long()
+
+
 def is_numeric(tensor: Tensor) -> bool:
     """Whether a field holds quantities: floating point, or bytes as images come."""
     return tensor.is_floating_point() or tensor.dtype == torch.uint8

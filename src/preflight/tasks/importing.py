@@ -16,7 +16,8 @@ from preflight.core.errors import ConfigError, TaskError
 from preflight.core.model_settings import Spec
 from preflight.core.settings import Trust
 
-# Not all of torch: torch.hub.load and torch.load run code that somebody else wrote. Not all of preflight: it writes files.
+# Not all of torch: torch.hub.load and torch.load run code that somebody else wrote. Not all of preflight: it writes
+# files, and imports what it is told to.
 ALLOWED = (
     "preflight.scenarios.",
     "preflight.tasks.metrics.",
@@ -63,7 +64,6 @@ def find(spec: Spec, key: str, trust: Trust) -> Any:
 
 def check_target(target: str, key: str, trust: Trust) -> None:
     """Refuse a dotted name that is outside the allowed prefixes and the user's own folders."""
-    prefixes = (*ALLOWED, *(f"{prefix}." for prefix in trust.allow))
     if _is_trusted(target, trust):
         return
     top = target.split(".", maxsplit=1)[0]
@@ -72,7 +72,8 @@ def check_target(target: str, key: str, trust: Trust) -> None:
         places = ", ".join(str(folder) for folder in trust.folders) or "none"
         raise TaskError(f"{key}={target} does not import: there is no module '{top}'; looked in {places} and installed")
     raise TaskError(
-        f"{key}={target} is outside the allowed prefixes ({', '.join(prefixes)}) and the user's own folders; "
+        f"{key}={target} is outside the allowed prefixes ({', '.join((*ALLOWED, *_added(trust)))}) "
+        "and the user's own folders; "
         f"if you trust it, add --allow {top}"
     )
 
@@ -80,8 +81,11 @@ def check_target(target: str, key: str, trust: Trust) -> None:
 def _is_trusted(target: str, trust: Trust) -> bool:
     if any(part.startswith("__") for part in target.split(".")):
         return False
-    prefixes = (*ALLOWED, *(f"{prefix}." for prefix in trust.allow))
-    return target.startswith(prefixes) or _is_users_own(target.split(".", maxsplit=1)[0], trust)
+    return target.startswith((*ALLOWED, *_added(trust))) or _is_users_own(target.split(".", maxsplit=1)[0], trust)
+
+
+def _added(trust: Trust) -> tuple[str, ...]:
+    return tuple(f"{prefix}." for prefix in trust.allow)
 
 
 def _located(target: str, key: str, trust: Trust) -> Any:
@@ -91,8 +95,10 @@ def _located(target: str, key: str, trust: Trust) -> Any:
         found = get_object(target)
     except Exception as error:
         raise TaskError(f"{key}={target} does not import: {_short(error)}") from error
+    if target.startswith(_added(trust)):
+        return found
     names = target.split(".")
-    way = sys.modules.get(names[0])
+    way: Any = sys.modules.get(names[0])
     for index, name in enumerate(names[1:], start=2):
         way = getattr(way, name)
         if not isinstance(way, ModuleType):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -35,6 +36,7 @@ class PyTorchTask:
         self._trust = trust
         self.normalizers: dict[tuple[str, str], Mapping[str, Any]] = {}
         """Configuration of the normalizer for every (field, option) that may be trained with."""
+        self._before: list[weakref.ref[nn.Parameter]] = []
         self.data = read_data(
             make(settings.data, "model.data", trust), Roles(settings.inputs, settings.targets), device
         )
@@ -74,6 +76,7 @@ class PyTorchTask:
         named = [(name, item) for name, item in network.trained_parameters() if item.requires_grad]
         if not named:
             raise TaskError("the model has no parameter that is trained: none has requires_grad")
+        self._check_new([item for _, item in named])
         components = {name: component_of(name, self.settings.components) for name, _ in named}
         self._check_components(components)
         groups, ratios = self._groups(named, components, params)
@@ -133,6 +136,16 @@ class PyTorchTask:
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TaskError(f"model.optimizer must give a torch.optim.Optimizer, got {type(optimizer).__name__}")
         return optimizer
+
+    def _check_new(self, parameters: list[nn.Parameter]) -> None:
+        """Refuse a model that an earlier trial has trained already: what it starts from would depend on that trial."""
+        before = {id(item) for reference in self._before if (item := reference()) is not None}
+        if any(id(parameter) in before for parameter in parameters):
+            raise TaskError(
+                "model.factory gives parameters again that it gave before: it must build a new model every time "
+                "(copy.deepcopy of one that is loaded will do)"
+            )
+        self._before = [weakref.ref(parameter) for parameter in parameters]
 
     def _check_components(self, components: Mapping[str, str]) -> None:
         for name, pattern in self.settings.components.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,9 +46,13 @@ def normalizer_config(option: str, field: FieldValues, kinds: tuple[str, ...]) -
     logs = _log_features(option, kinds, features)
     values = torch.where(torch.tensor(logs), signed_log1p(field.values), field.values)
     center, scale = _center_and_scale(option, values, kinds)
+    # Deviations that float32 cannot tell from the values' own rounding are none: a constant feature.
+    resolution = torch.finfo(torch.float32).eps * values.abs().amax(dim=0)
+    scales = safe_scale([_rounded(s) if s > eps else 0.0 for s, eps in _pairs(scale, resolution)])
     if any(logs):
         config["log"] = logs if option == "per_kind" else True
-    return {**config, "center": _rounded(center), "scale": _rounded(scale)}
+    centers = [_rounded(c, s) for c, s in zip(center.tolist(), scales, strict=True)]
+    return {**config, "center": centers, "scale": scales}
 
 
 def signed_log1p(values: Tensor) -> Tensor:
@@ -87,9 +92,16 @@ def _quantile(values: Tensor, q: Tensor) -> Tensor:
     return values.kthvalue(rank, dim=0).values
 
 
-def _rounded(values: Tensor) -> list[float]:
-    """Six significant digits; a scale of zero (a constant feature) is 1, so that it divides."""
-    return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]
+def _pairs(left: Tensor, right: Tensor) -> Iterator[tuple[float, float]]:
+    return zip(left.tolist(), right.tolist(), strict=True)
+
+
+def _rounded(value: float, scale: float | None = None) -> float:
+    """Six significant digits, of ``scale`` where that is finer: the mean of a date wants more digits than a date."""
+    digits = DIGITS
+    if value and scale and math.isfinite(value):
+        digits += max(0, math.ceil(math.log10(abs(value) / scale)))
+    return float(f"{value:.{digits}g}")
 
 
 def safe_scale(scale: list[float]) -> list[float]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from preflight.telemetry.chunk import Chunk, Layout, concatenate
+
+# Norm of a gradient that a parameter did not get in a step; only a whole trial shows whether it ever gets one.
+ABSENT = -1.0
+HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,15 @@ class Recorder:
         """Record a step after backward, before clipping: ``total[]`` and ``components[]`` are scalars on the device."""
         self._losses[self._row] = torch.stack([total.detach(), *(item.detach() for item in components)]).float()
         grads = [(index, tensor.grad) for index, tensor in enumerate(self._tensors) if tensor.grad is not None]
-        norms = torch.stack(_norms([grad for _, grad in grads])).float()
-        if len(grads) == len(self._tensors):
-            self._norms[self._row] = norms
-        else:
-            self._norms[self._row].index_copy_(0, self._columns([index for index, _ in grads]), norms)
         self._lrs.append(list(lrs))
+        row = self._norms[self._row]
+        if len(grads) == len(self._tensors):
+            row.copy_(torch.stack(_norms([grad for _, grad in grads])))
+            return
+        row.fill_(ABSENT)
+        if grads:
+            norms = torch.stack(_norms([grad for _, grad in grads])).float()
+            row.index_copy_(0, self._columns([index for index, _ in grads]), norms)
 
     @torch.no_grad()
     def updated(self) -> None:
@@ -100,16 +107,17 @@ class Recorder:
         host = torch.cat([column[:rows] for column in columns], dim=1).cpu().double().numpy()
         losses, norms, deltas, heads = np.split(host, np.cumsum([c.shape[1] for c in columns])[:-1], axis=1)
         first = self._step - rows
-        chunk = Chunk(first, losses, norms, deltas, heads, np.array(self._lrs, dtype=np.float64))
+        lrs = np.array(self._lrs[:rows], dtype=np.float64)  # one more, where the optimizer's step failed
+        chunk = Chunk(first, losses, norms, deltas, heads, lrs)
         for column in columns:
             column.fill_(torch.nan)
         self._lrs, self._row = [], 0
         self._chunks.append(chunk)
-        return chunk
+        return _resolved(chunk)
 
     def history(self) -> Chunk:
         """Everything flushed so far, as one chunk."""
-        return concatenate(self._chunks, self.layout)
+        return _resolved(concatenate(self._chunks, self.layout))
 
     def _columns(self, used: list[int]) -> Tensor:
         """``used`` as an index on the device, made again only when another set of parameters has a gradient."""
@@ -118,9 +126,16 @@ class Recorder:
         return self._with_grad[1]
 
 
+def _resolved(chunk: Chunk) -> Chunk:
+    """Absent gradients as zero where the parameter gets one in another step, and as NaN where it never does."""
+    absent = chunk.norms == ABSENT
+    return replace(chunk, norms=np.where(absent, np.where(absent.all(axis=0), np.nan, 0.0), chunk.norms))
+
+
 # The _foreach_ functions are private, and several times faster than a loop: use them where they exist.
 def _norms(tensors: list[Tensor]) -> list[Tensor]:
-    """L2 norm of each tensor, as scalars on the device."""
+    """L2 norm of each tensor, as scalars on the device; a half-precision norm would end at 65504."""
+    tensors = [tensor.float() if tensor.dtype in HALF else tensor for tensor in tensors]
     if hasattr(torch, "_foreach_norm"):
         return list(torch._foreach_norm(tensors))
     return [torch.linalg.vector_norm(tensor) for tensor in tensors]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,8 @@ from preflight.core.errors import InputError
 from preflight.core.params import Params
 from preflight.telemetry import store
 
+REQUIRED = ("purpose", "index", "params", "seed", "steps", "outcome")
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -27,10 +28,11 @@ class Recording:
     @classmethod
     def open(cls, folder: Path) -> Recording:
         """Open a trial's folder; raises :class:`InputError` where there is none."""
-        try:
-            return cls(folder, store.read_json(folder / store.TRIAL))
-        except (OSError, json.JSONDecodeError) as error:
-            raise InputError(f"{folder} is not a recorded trial: {error}") from error
+        info = _object(folder / store.TRIAL, f"{folder} is not a recorded trial")
+        missing = [key for key in REQUIRED if key not in info]
+        if missing:
+            raise InputError(f"{folder} is not a recorded trial: {store.TRIAL} has no {', '.join(missing)}")
+        return cls(folder, info)
 
     @property
     def purpose(self) -> str:
@@ -77,7 +79,7 @@ class Recording:
     @property
     def was_recorded(self) -> bool:
         """Whether there is telemetry: a trial that crashed before its first step, or whose process died, has none."""
-        return (self.folder / "losses.csv").exists()
+        return (self.folder / "losses.csv").exists() and not self.losses.empty
 
     @cached_property
     def losses(self) -> pd.DataFrame:
@@ -92,7 +94,7 @@ class Recording:
     @cached_property
     def parameters(self) -> pd.DataFrame:
         """``parameters.csv``."""
-        return self._table("parameters.csv")
+        return self._table("parameters.csv", {"name": str, "component": str})  # "0" may be a name
 
     @property
     def max_gradient_norm(self) -> float:
@@ -108,10 +110,10 @@ class Recording:
         norms = self.parameters["max_gradient_norm"]
         return "" if norms.isna().all() else str(self.parameters["name"].iloc[int(norms.argmax())])
 
-    def _table(self, name: str) -> pd.DataFrame:
+    def _table(self, name: str, texts: Mapping[str, type[str]] | None = None) -> pd.DataFrame:
         try:
-            return pd.read_csv(self.folder / name)
-        except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+            return pd.read_csv(self.folder / name, dtype=texts)
+        except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
             raise InputError(f"{self.folder / name} cannot be read: {error}") from error
 
 
@@ -125,10 +127,7 @@ class Run:
     @classmethod
     def open(cls, folder: Path) -> Run:
         """Open a run directory; raises :class:`InputError` where there is none."""
-        try:
-            return cls(folder, store.read_json(folder / store.RUN))
-        except (OSError, json.JSONDecodeError) as error:
-            raise InputError(f"{folder} is not a run directory of preflight: {error}") from error
+        return cls(folder, _object(folder / store.RUN, f"{folder} is not a run directory of preflight"))
 
     def recordings(self, purpose: str | None = None) -> list[Recording]:
         """Finished trials in the order they ran, of one stage or of all."""
@@ -140,9 +139,19 @@ class Run:
     def document(self, name: str) -> Any:
         """A JSON document of the run, or None where the run ended before it was written."""
         path = self.folder / name
-        return store.read_json(path) if path.exists() else None
+        return _object(path, f"{path} cannot be read") if path.exists() else None
 
     def text(self, name: str) -> str | None:
         """A text file of the run, or None."""
         path = self.folder / name
         return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def _object(path: Path, problem: str) -> dict[str, Any]:
+    try:
+        found = store.read_json(path)
+    except (OSError, ValueError) as error:  # not there, not text, or not JSON
+        raise InputError(f"{problem}: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{problem}: {path.name} holds {type(found).__name__} where an object belongs")
+    return found

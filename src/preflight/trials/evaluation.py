@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from preflight.tasks.base import Job, Task
-
-EVALUATION_BATCH = 256
+from preflight.tasks.data import spread
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,15 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(job: Job, task: Task, references: Mapping[str, float], samples: int) -> Evaluation:
+def evaluate(job: Job, task: Task, references: Mapping[str, float], samples: int, batch_size: int) -> Evaluation:
     """Evaluate on at most ``samples`` validation samples, spread evenly over the split."""
     source = task.data.validation
-    indices = torch.linspace(0, len(source) - 1, min(len(source), samples)).long()
+    indices = spread(len(source), samples)
     training = job.network.training
     job.network.eval()
     sums: list[Tensor] = []
     outputs, targets = [], []
-    for part in indices.split(EVALUATION_BATCH):
+    for part in indices.split(batch_size):
         batch = source.batch(part.to(job.device) if hasattr(source, "tensors") else part)
         output = job.outputs(batch)
         target = {name: batch[name] for name in task.data.roles.targets}

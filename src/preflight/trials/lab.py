@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from preflight.core.errors import PreflightError
 from preflight.core.params import Params
 from preflight.tasks.base import Job, Task
 from preflight.tasks.seeding import seeded
@@ -16,8 +15,8 @@ from preflight.telemetry import store
 from preflight.telemetry.recorder import Cadence, Recorder
 from preflight.telemetry.tables import Frame, write_telemetry
 from preflight.trials.evaluation import Evaluation
-from preflight.trials.loop import Hopeless, Plan, Progress, rungs, train
-from preflight.trials.outcome import CRASHED, Outcome, Result
+from preflight.trials.loop import Hopeless, Plan, Progress, ended_by, rungs, train
+from preflight.trials.outcome import Outcome, Result
 
 CONSTANT_LR = "constant"
 DEFAULT_CADENCE = Cadence()
@@ -70,6 +69,7 @@ class Lab:
             rungs(steps, spec.rungs),
             self.references,
             self.validation_samples,
+            self.batch_size,  # today's fits, and losses that depend on the batch stay comparable
         )
         recorder: Recorder | None = None
         with seeded(spec.seed, self.task.device):
@@ -77,8 +77,8 @@ class Lab:
                 job = self.task.job(spec.params)
                 batches = self.task.batches(spec.params, spec.seed)
                 recorder = self._recorder(job)
-            except PreflightError as error:
-                outcome, progress = Outcome(CRASHED, str(error), step=0), Progress({})
+            except (Exception, KeyboardInterrupt) as error:  # see ended_by
+                outcome, progress = ended_by(error, spec.params.batch_size, 0), Progress({})
             else:
                 outcome, progress = train(job, self.task, batches, plan, recorder, hopeless)
         result = _result(outcome, progress, time.perf_counter() - started)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from preflight.core.errors import PreflightError
 from preflight.rules.predicates import first_nonfinite
 from preflight.tasks.base import Job, Task
 from preflight.tasks.data import Batch
@@ -30,6 +31,7 @@ class Plan:
     rungs: tuple[int, ...]
     references: Mapping[str, float]
     validation_samples: int
+    validation_batch_size: int
 
 
 @dataclass
@@ -56,12 +58,8 @@ def train(
     progress = Progress({})
     try:
         outcome = _steps(job, task, batches, plan, recorder, hopeless, progress)
-    except torch.OutOfMemoryError as error:
-        outcome = Outcome(OUT_OF_MEMORY, _memory_advice(job, error), step=progress.steps_done)
-    except KeyboardInterrupt:
-        outcome = Outcome(INTERRUPTED, "stopped by the user", step=progress.steps_done)
-    except Exception as error:  # the user's model, data, losses or metric
-        outcome = _failed(job, error, progress.steps_done)
+    except (Exception, KeyboardInterrupt) as error:  # the user's model, data, losses or metric, or Ctrl-C
+        outcome = ended_by(error, job.params.batch_size, progress.steps_done)
     if recorder.pending:
         recorder.flush()
     return outcome, progress
@@ -82,13 +80,13 @@ def _steps(
         _one_step(job, task, next(batches), step, plan, weights, recorder)
         progress.steps_done = step + 1
         at_rung = progress.steps_done in plan.rungs
-        if recorder.full or at_rung:
+        if recorder.full or at_rung or progress.steps_done == plan.steps:
             recorder.flush()
             diverged = find_divergence(recorder, task, job.params.batch_size)
             if diverged is not None:
                 return diverged
         if at_rung:
-            evaluation = evaluate(job, task, plan.references, plan.validation_samples)
+            evaluation = evaluate(job, task, plan.references, plan.validation_samples, plan.validation_batch_size)
             progress.evaluations[step] = evaluation
             if not math.isfinite(evaluation.score):
                 return Outcome(DIVERGED, "the validation loss is not finite", step=step, culprit=_worst(evaluation))
@@ -123,19 +121,22 @@ def find_divergence(recorder: Recorder, task: Task, batch_size: int) -> Outcome 
     """Whether what was recorded so far says that the run is lost, and where that began."""
     history = recorder.history()
     names = ("total", *recorder.layout.losses)
-    step = first_nonfinite(history.losses.sum(axis=1))
-    if step is not None:
-        order = [*range(1, len(names)), 0]
-        bad = [names[index] for index in order if not np.isfinite(history.losses[step, index])]
-        return _diverged(f"the loss '{bad[0]}' is not finite", step, task, batch_size, bad[0])
-    step, parameter = _first_nonfinite_gradient(history, recorder)
-    if step is not None:
-        return _diverged(f"the gradient of '{parameter}' is not finite", step, task, batch_size, parameter)
-    return None
+    loss_step = first_nonfinite(history.losses.sum(axis=1))
+    gradient_step, parameter = _first_nonfinite_gradient(history, recorder)
+    # A finite loss may have a gradient that is not: that comes first, and the next loss shows it.
+    if gradient_step is not None and (loss_step is None or gradient_step < loss_step):
+        return _diverged(f"the gradient of '{parameter}' is not finite", gradient_step, task, batch_size, parameter)
+    if loss_step is None:
+        return None
+    order = [*range(1, len(names)), 0]
+    bad = [names[index] for index in order if not np.isfinite(history.losses[loss_step, index])]
+    return _diverged(f"the loss '{bad[0]}' is not finite", loss_step, task, batch_size, bad[0])
 
 
 def _first_nonfinite_gradient(history: Chunk, recorder: Recorder) -> tuple[int | None, str]:
     used = ~np.isnan(history.norms).all(axis=0)
+    if not used.any():  # check_fit has seen a gradient: these are not absent
+        used[:] = True
     norms = history.norms[:, used]
     step = first_nonfinite(norms.sum(axis=1))
     if step is None:
@@ -153,16 +154,30 @@ def _worst(evaluation: Evaluation) -> str | None:
     return next((name for name, value in evaluation.losses.items() if not math.isfinite(value)), None)
 
 
-def _failed(job: Job, error: Exception, step: int) -> Outcome:
-    # The CPU allocator raises a plain RuntimeError.
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return Outcome(OUT_OF_MEMORY, _memory_advice(job, error), step=step)
+def ended_by(error: BaseException, batch_size: int, step: int) -> Outcome:
+    """What an exception makes of a trial; to be called where it is caught."""
+    if isinstance(error, KeyboardInterrupt):
+        return Outcome(INTERRUPTED, "stopped by the user", step=step)
+    if any(_is_out_of_memory(cause) for cause in _causes(error)):
+        return Outcome(OUT_OF_MEMORY, _memory_advice(batch_size, error), step=step)
+    if isinstance(error, PreflightError):
+        return Outcome(CRASHED, str(error), step=step)
     text = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
     return Outcome(CRASHED, text, step=step, traceback=traceback.format_exc())
 
 
-def _memory_advice(job: Job, error: BaseException) -> str:
-    size = job.params.batch_size
+def _is_out_of_memory(error: BaseException) -> bool:
+    # The CPU allocator raises a plain RuntimeError.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _memory_advice(size: int, error: BaseException) -> str:
     advice = f"batch_size={size} does not fit"
     if size > 1:
         advice += f"; try {size // 2}"

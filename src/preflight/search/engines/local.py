@@ -15,6 +15,8 @@ from preflight.search.engines.inline import Inline
 from preflight.trials.lab import Lab, TrialSpec
 from preflight.trials.outcome import CRASHED, Outcome, Result
 
+# Each loads the data; beyond so many, starting them takes longer than the trials of a quick budget.
+MAX_WORKERS = 8
 _lab: Lab | None = None  # a worker's own; a process pool has no other place for it
 
 
@@ -84,7 +86,8 @@ def _run(spec: TrialSpec) -> Result:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MAX_WORKERS)
 
 
 def _can_be_sent(recipe: Recipe) -> bool:

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from preflight.core.errors import TaskError
+from preflight.core.params import Params
+from preflight.probes.fit import check_fit
+
+TODAY = Params(lr=0.1, batch_size=8)
+
+
+def test_a_task_that_fits_gives_its_output(make_task: Any) -> None:
+    output = check_fit(make_task(), TODAY, 0)
+    assert output.shape == (8, 4)
+
+
+def test_the_output_follows_from_the_seed(make_task: Any) -> None:
+    task = make_task()
+    assert torch.equal(check_fit(task, TODAY, 3), check_fit(task, TODAY, 3))
+    assert not torch.equal(check_fit(task, TODAY, 3), check_fit(task, TODAY, 4))
+
+
+def test_a_task_with_a_metric_and_several_outputs_fits(make_task: Any) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 4)
+
+        def forward(self, values: Tensor) -> dict[str, Tensor]:
+            logits = self.layer(values)
+            return {"logits": logits, "size": logits.norm()}
+
+    losses = {
+        "cross_entropy": {"function": F.cross_entropy, "output": "logits"},
+        "size": lambda output, target: output["size"],
+    }
+    metric = {"function": lambda output, target: output["logits"].sum(), "goal": "minimize"}
+    output = check_fit(make_task(factory=Two, losses=losses, metric=metric), TODAY, 0)
+    assert set(output) == {"logits", "size"}
+
+
+def vector(output: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(output, target, reduction="none")
+
+
+def detached(output: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(output.detach(), target)
+
+
+def whole_numbers(output: Tensor, target: Tensor) -> Tensor:
+    return (output.argmax(dim=1) == target).float().mean()
+
+
+def no_tensor(output: Tensor, target: Tensor) -> float:
+    return 0.5
+
+
+def unrelated(output: Tensor, target: Tensor) -> Tensor:
+    return torch.ones((), requires_grad=True) * 2
+
+
+class Overwrites(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        raise RuntimeError("no gradient\nis known")
+
+
+def not_differentiable(output: Tensor, target: Tensor) -> Tensor:
+    return Overwrites.apply(output).sum()
+
+
+def top_five(output: Tensor, target: Tensor) -> Tensor:
+    return (output.topk(5).indices == target.unsqueeze(1)).any(dim=1).float().mean()
+
+
+def frozen() -> nn.Module:
+    return nn.Linear(3, 4).requires_grad_(False)
+
+
+class Unused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(3, 4).requires_grad_(False), nn.Linear(3, 4)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.used(values).requires_grad_()
+
+
+MISFITS: dict[str, tuple[dict[str, Any], str]] = {
+    "model does not take the batch": (
+        {"factory": lambda: nn.Linear(5, 4)},
+        r"^the model does not take a batch of input float32\[8, 3\], target int64\[8\]: RuntimeError: ",
+    ),
+    "model takes another number of inputs": (
+        {"factory": lambda: nn.Bilinear(3, 3, 4)},
+        r"^the model does not take a batch of .*: TypeError: .*missing",
+    ),
+    "output does not fit the loss": (
+        {"factory": lambda: nn.Linear(3, 1), "losses": {"nll": F.nll_loss}},
+        r"^the loss 'nll' does not fit output float32\[8, 1\] and target target int64\[8\]: IndexError: ",
+    ),
+    "loss not scalar": (
+        {"losses": {"a": F.cross_entropy, "b": vector}},
+        r"^the loss 'b' must be a scalar, got shape \[8\]; average it over the batch$",
+    ),
+    "loss not a tensor": ({"losses": {"a": no_tensor}}, r"^the loss 'a' must be a scalar, got float;"),
+    "loss picks an output that is not there": (
+        {"losses": {"a": {"function": F.cross_entropy, "output": "logits"}}},
+        r"^the loss 'a' does not fit output float32\[8, 4\]",
+    ),
+    "loss picks a target that is not there": (
+        {"losses": {"a": {"function": F.cross_entropy, "target": "lable"}}},
+        r"^the loss 'a' does not fit output .*: KeyError: 'lable'",
+    ),
+    "loss detached": ({"losses": {"a": F.cross_entropy, "b": detached}}, r"^the loss 'b' carries no gradient: "),
+    "loss of whole numbers": ({"losses": {"a": whole_numbers}}, r"^the loss 'a' carries no gradient: "),
+    "loss of something else": ({"losses": {"a": unrelated}}, r"^no trained parameter has a gradient: "),
+    "model whose trained parameters are not used": ({"factory": Unused}, r"^no trained parameter has a gradient: "),
+    "loss without a derivative": (
+        {"losses": {"a": not_differentiable}},
+        r"^the losses cannot be differentiated: RuntimeError: no gradient; is known$",
+    ),
+    "model frozen": ({"factory": frozen}, r"^the model has no parameter that is trained: none has requires_grad$"),
+    "metric raises": (
+        {"metric": {"function": top_five, "goal": "maximize"}},
+        r"^the metric does not fit output float32\[8, 4\] and target target int64\[8\]: RuntimeError: ",
+    ),
+    "metric gives several numbers": (
+        {"metric": {"function": vector, "goal": "minimize"}},
+        r"^the metric does not fit output float32\[8, 4\]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "text"), MISFITS.values(), ids=MISFITS)
+def test_a_misfit_is_told_by_name(changes: dict[str, Any], text: str, make_task: Any) -> None:
+    with pytest.raises(TaskError, match=text) as error:
+        check_fit(make_task(**changes), TODAY, 0)
+    assert "\n" not in str(error.value)
+
+
+def test_a_batch_larger_than_the_data_is_told(make_task: Any) -> None:
+    with pytest.raises(TaskError, match="batch_size=41 is larger than the 40 training samples"):
+        check_fit(make_task(), Params(lr=0.1, batch_size=41), 0)
+
+
+def states() -> tuple[Any, ...]:
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+
+@pytest.mark.parametrize("losses", [{"a": F.cross_entropy}, {"a": vector}])
+def test_the_random_state_of_the_caller_is_untouched(losses: dict[str, Any], make_task: Any) -> None:
+    def drawing() -> nn.Module:
+        random.random()
+        np.random.rand()
+        return nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))
+
+    task = make_task(factory=drawing, losses=losses)
+    before = states()
+    try:
+        check_fit(task, TODAY, 0)
+    except TaskError:
+        assert losses["a"] is vector
+    assert states() == before
+
+
+def test_the_data_is_not_changed(make_task: Any) -> None:
+    task = make_task()
+    rows = task.data.train.tensors["input"]
+    before = rows.clone()
+    check_fit(task, TODAY, 0)
+    assert torch.equal(rows, before) and rows.grad is None

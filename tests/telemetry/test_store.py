@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from preflight.core.errors import ConfigError
+from preflight.telemetry import store
+
+words = st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda text: text not in ("nan", "inf", "-inf"))
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | words
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3), max_leaves=8
+)
+names = st.sampled_from([name for name in vars(store) if name.isupper()])
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, where NaN equals NaN and 1 is not 1.0."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
+        return math.isnan(other)
+    return type(one) is type(other) and one == other
+
+
+def refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
+@given(values)
+@settings(max_examples=60)
+def test_whatever_json_can_hold_comes_back_non_finite_numbers_too(
+    tmp_path_factory: pytest.TempPathFactory, value: object
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "round_trip.json"
+    store.write_json(path, value)
+    assert same(store.read_json(path), value)
+    json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ({"steps": np.int64(5)}, {"steps": 5}),
+        ({"score": np.float32(0.5)}, {"score": 0.5}),
+        ({"score": np.float64(np.nan)}, {"score": float("nan")}),
+        ({"finite": np.bool_(True)}, {"finite": True}),
+        ({"path": Path("a/b")}, {"path": "a/b"}),
+        ({"pair": (1, (2, 3))}, {"pair": [1, [2, 3]]}),
+        ({1000: 0.5}, {"1000": 0.5}),
+    ],
+)
+def test_what_json_cannot_hold_becomes_the_nearest_that_it_can(value: object, read: object, tmp_path: Path) -> None:
+    store.write_json(tmp_path / "a.json", value)
+    assert same(store.read_json(tmp_path / "a.json"), read)
+
+
+def test_text_is_written_as_utf8_and_replaces_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old and longer than the new", encoding="utf-8")
+    store.write_text(path, "größe\n")
+    assert path.read_bytes() == "größe\n".encode()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_others_may_read_what_was_written(tmp_path: Path) -> None:
+    store.write_text(tmp_path / "a.txt", "x")
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+def test_text_that_fails_half_way_leaves_nothing(was_there: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    if was_there:
+        path.write_text("old", encoding="utf-8")
+    with pytest.raises(UnicodeEncodeError):
+        store.write_text(path, "x" * 100_000 + "\ud800")
+    assert [item.read_text(encoding="utf-8") for item in tmp_path.iterdir()] == ["old"] * was_there
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_rename_that_fails_leaves_nothing(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(type(error)):
+        store.write_json(tmp_path / "a.json", {"a": 1})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_appears_by_a_rename_and_is_whole_by_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, bool]] = []
+    real = Path.replace
+
+    def watch(source: Path, target: Path) -> Path:
+        seen.append((source.read_text(encoding="utf-8"), source.parent == target.parent))
+        assert not target.exists()
+        return real(source, target)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    store.write_text(tmp_path / "a.txt", "all of it")
+    assert seen == [("all of it", True)]
+
+
+def test_json_that_cannot_be_made_is_found_before_anything_is_written(tmp_path: Path) -> None:
+    loop: list[object] = []
+    loop.append(loop)
+    with pytest.raises(RecursionError):
+        store.write_json(tmp_path / "a.json", loop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_run_directory_has_room_for_trials_and_nothing_else(tmp_path: Path) -> None:
+    folder = store.create(tmp_path / "runs" / "mine")
+    assert [path.name for path in folder.iterdir()] == [store.TRIALS]
+
+
+def test_a_directory_that_holds_a_run_is_left_alone(tmp_path: Path) -> None:
+    folder = store.create(tmp_path / "run")
+    (folder / store.RUN).write_text("{}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(f"run_dir={folder} holds a run already")):
+        store.create(folder)
+
+
+def test_a_directory_without_a_run_may_be_used(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    assert (store.create(tmp_path) / store.TRIALS).is_dir()
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=re.escape(f"run_dir={tmp_path / 'file' / 'run'} cannot be written: ")):
+        store.create(tmp_path / "file" / "run")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_without_permission_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigError, match="cannot be written: Permission denied"):
+        store.create(tmp_path / "run")
+
+
+def test_scratch_space_lies_inside_the_run(tmp_path: Path) -> None:
+    store.create(tmp_path)
+    assert store.scratch(tmp_path) == tmp_path / "verify"
+    assert (tmp_path / "verify" / store.TRIALS).is_dir()
+    assert store.scratch(tmp_path).is_dir()
+
+
+@given(names)
+def test_every_file_of_a_run_is_in_the_drawing(name: str) -> None:
+    assert re.search(rf"[├└]── {re.escape(getattr(store, name))}\b", store.__doc__ or "")
