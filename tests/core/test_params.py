@@ -13,7 +13,9 @@ OWN = ("lr", "batch_size", "warmup_fraction", "shuffle", "weight_decay", "clip_n
 positive = st.floats(1e-6, 1e3)
 # Names as they come: an inner name may hold dots itself, an extra is a parameter of a function.
 inner = st.text(st.characters(categories=("L", "N"), include_characters="._-"), min_size=1, max_size=8)
-extra = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in (*OWN, *NESTED))
+extra = st.sampled_from(NESTED) | st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(
+    lambda name: name not in OWN
+)
 scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False) | st.text(max_size=5)
 settings = st.builds(
     Params,
@@ -104,6 +106,11 @@ def test_changing_a_copy_leaves_the_original_alone(today: Params) -> None:
 
 def test_a_name_that_is_no_setting_becomes_an_extra(today: Params) -> None:
     assert today.with_values({"hidden": 64}).extras == {"dropout": 0.0, "hidden": 64}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_factory_may_have_a_parameter_with_the_name_of_a_group(today: Params, name: str) -> None:
+    assert today.with_values({name: "batch"}) == replace(today, extras={"dropout": 0.0, name: "batch"})
 
 
 def test_an_inner_name_may_hold_dots_itself(today: Params) -> None:

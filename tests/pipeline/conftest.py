@@ -1,8 +1,10 @@
-"""A task in memory, and today's settings read for it from the text of a file."""
+"""A task in memory with today's settings read from the text of a file, and a whole run of a user's project."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from preflight.core.model_settings import ModelSettings, parse_model
-from preflight.core.settings import Trust
+from preflight.core.settings import Trust, load
+from preflight.pipeline.flight import Flight, fly, prepare
 from preflight.pipeline.today import Today, read_today
 from preflight.pipeline.user_file import UserFile
 from preflight.tasks.pytorch import PyTorchTask
@@ -86,3 +89,70 @@ def read_text(model_settings: Callable[..., ModelSettings], make_task: MakeTask)
         return read_today(model, make_task(model), file)
 
     return read
+
+
+@dataclass
+class Stages:
+    """An audience that remembers what it was told."""
+
+    said: list[str] = field(default_factory=list)
+    begun: list[tuple[str, int]] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    open: bool = False
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def begin(self, stage: str, total: int) -> None:
+        assert not self.open
+        self.begun.append((stage, total))
+        self.counts.append(0)
+        self.open = True
+
+    def advance(self, best: float | None = None) -> None:
+        assert self.open
+        self.counts[-1] += 1
+
+    def end(self) -> None:
+        self.open = False
+
+
+@pytest.fixture
+def stages() -> Stages:
+    return Stages()
+
+
+@dataclass(frozen=True)
+class Flown:
+    """A whole run of the user's project, its folder, and what its audience was told."""
+
+    flight: Flight
+    project: Path
+    stages: Stages
+
+
+@pytest.fixture(scope="session")
+def fly_project(
+    tmp_path_factory: pytest.TempPathFactory, make_project: Callable[..., Path], small: tuple[str, ...]
+) -> Iterator[Callable[..., Flown]]:
+    """Run the user's project in this process, in a folder of its own for every call."""
+    path, count = list(sys.path), 0
+
+    def run(*overrides: str) -> Flown:
+        nonlocal count
+        count += 1
+        project = make_project(tmp_path_factory.mktemp("project") / "of a user", f"flown_{count}")
+        run_dir = f"run_dir='{project / 'run'}'"
+        arguments = [f"+model=flown_{count}", *small, run_dir, *overrides]
+        heard = Stages()
+        flight = fly(prepare(load(arguments, [project / "conf"]), heard))
+        return Flown(flight, project, heard)
+
+    yield run
+    sys.path[:] = path
+
+
+@pytest.fixture(scope="session")
+def flown(fly_project: Callable[..., Flown]) -> Flown:
+    """One run that everybody may read."""
+    return fly_project()

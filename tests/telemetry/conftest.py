@@ -68,7 +68,7 @@ class Training:
     def descend(self) -> None:
         for item in self.network.parameters():
             if item.grad is not None:
-                item -= self.lr * item.grad
+                item.sub_(item.grad, alpha=self.lr)
 
     def step(self) -> None:
         total, parts = self.backward()
@@ -135,15 +135,15 @@ def layout() -> Layout:
 @pytest.fixture
 def history() -> Chunk:
     """Six steps, the second and every other one sampled."""
-    steps = np.arange(6.0)[:, None]
-    sampled = (np.arange(6) % 2 == 1)[:, None]
+    steps = np.arange(6)
+    sampled = (steps % 2 == 1)[:, None]
     return Chunk(
         first_step=0,
-        losses=steps + [0.0, 0.25, 0.5],
-        norms=steps + [3.0, 4.0, 12.0, 0.125],
-        deltas=np.where(sampled, steps + [0.3, 0.4, 0.5, 0.6], np.nan),
-        heads=np.where(sampled, steps + [0.1, 0.2, 0.3, 0.4], np.nan),
-        lrs=np.array([[0.1, 0.01]] * 6) / (1 + steps),
+        losses=np.add.outer(steps, [0.0, 0.25, 0.5]),
+        norms=np.add.outer(steps, [3.0, 4.0, 12.0, 0.125]),
+        deltas=np.where(sampled, np.add.outer(steps, [0.3, 0.4, 0.5, 0.6]), np.nan),
+        heads=np.where(sampled, np.add.outer(steps, [0.1, 0.2, 0.3, 0.4]), np.nan),
+        lrs=np.divide.outer([0.1, 0.01], steps + 1.0).T,
     )
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from types import TracebackType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,14 +40,9 @@ class Watched(TorchDispatchMode):
         self.operators.append(str(func))
         return func(*args, **(kwargs or {}))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
-
 
 @pytest.fixture
-def transfers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, ...]]]:
+def transfers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Shapes of the tensors that were moved to the host."""
     moved: list[tuple[int, ...]] = []
     real = Tensor.cpu
@@ -58,7 +52,7 @@ def transfers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, ...]]
         return real(tensor, *arguments, **keywords)
 
     monkeypatch.setattr(Tensor, "cpu", cpu)
-    return iter([moved])
+    return moved
 
 
 def test_gradient_norms_are_autograds_to_the_last_bit(training: Train) -> None:
@@ -83,7 +77,7 @@ def test_a_delta_spans_all_steps_since_the_row_before(training: Train) -> None:
     run = training(cadence=Cadence(chunk_steps=2, deltas_every_steps=5))
     start = [item.detach().clone() for item in run.network.parameters()]
     found = run.run(5).deltas[4]
-    moved = [float((a - b).norm()) for a, b in zip(start, run.network.parameters(), strict=True)]
+    moved = [float((a - b.detach()).norm()) for a, b in zip(start, run.network.parameters(), strict=True)]
     assert found == pytest.approx(moved, rel=1e-6)
 
 
@@ -211,6 +205,20 @@ def test_a_gradient_that_is_not_finite_stays_visible(bad: float, training: Train
     assert np.array_equal(chunk.losses[1, 0], bad, equal_nan=True)
 
 
+def test_a_gradient_that_is_never_finite_is_not_taken_for_one_that_never_came(training: Train) -> None:
+    run = training(Branches())
+    for _ in range(2):
+        total, parts = run.backward()
+        run.network.always.bias.grad[0] = float("nan")
+        run.recorder.gradients(total, parts, [0.1, 0.05])
+        run.recorder.updated()
+    run.recorder.flush()
+    whole = dict(zip(run.recorder.layout.parameters, run.recorder.history().norms.T, strict=True))
+    assert np.isinf(whole["always.bias"]).all()
+    assert np.isnan(whole["never.bias"]).all()
+    assert np.isfinite(whole["always.weight"]).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_norms_do_not_suffer_from_the_precision_of_the_weights(dtype: torch.dtype) -> None:
     weight = nn.Parameter(torch.zeros(300, 200, dtype=dtype))
@@ -264,18 +272,22 @@ def test_without_the_private_functions_of_torch_every_value_is_the_same(
         assert np.array_equal(getattr(fast, name), getattr(slow, name), equal_nan=True), name
 
 
-def test_a_chunk_is_one_transfer(training: Train, transfers: Iterator[list[tuple[int, ...]]]) -> None:
-    moved = next(transfers)
+def test_a_chunk_is_one_transfer(training: Train, transfers: list[tuple[int, ...]]) -> None:
     training().run(7)
     columns = 3 + 4 + 4 + 4
-    assert moved == [(3, columns), (3, columns), (1, columns)]
+    assert transfers == [(3, columns), (3, columns), (1, columns)]
 
 
+@pytest.mark.parametrize("some_gradients_are_absent", [False, True])
 def test_no_step_and_no_flush_asks_for_a_single_number(
-    training: Train, network_on: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+    some_gradients_are_absent: bool,
+    training: Train,
+    network_on: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    network = network_on("cpu")
-    run = training(network, cadence=Cadence(chunk_steps=2, deltas_every_steps=1), head=network.head.weight)
+    network = Branches() if some_gradients_are_absent else network_on("cpu")
+    head = next(network.parameters())
+    run = training(network, cadence=Cadence(chunk_steps=2, deltas_every_steps=1), head=head)
 
     def refuse(*_: object) -> None:
         raise AssertionError("waits for the device")

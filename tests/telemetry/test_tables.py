@@ -68,7 +68,6 @@ def test_every_file_and_column_is_in_the_schema_and_in_its_order(written: Writte
         ]
         for table in TABLES
     }
-    # losses.csv: training losses first, then the same names of validation
     assert {name: rows[0] for name, rows in written().items()} == expected
 
 
@@ -115,6 +114,11 @@ def test_a_history_that_starts_later_counts_on(written: Written, history: Chunk)
     assert column(files["losses.csv"], "epoch") == ["1", "2", "2", "2", "2", "3"]
     assert column(files["weight_deltas.csv"], "epoch") == ["1", "2", "2"]
     assert column(files["parameters.csv"], "max_step") == ["12"] * 4
+
+
+def test_whole_numbers_are_read_as_floats_where_the_column_is_one(written: Written, history: Chunk) -> None:
+    rows = written(replace(history, losses=np.zeros_like(history.losses)))["losses.csv"]
+    assert column(rows, "total") == ["0.0"] * 6
 
 
 def test_a_missing_value_is_an_empty_cell_and_infinity_is_visible(written: Written, history: Chunk) -> None:
@@ -171,7 +175,7 @@ def test_parameters_have_their_largest_finite_norm_and_its_step(written: Written
     norms[:, 2] = np.inf
     rows = written(replace(history, norms=norms))["parameters.csv"]
     assert rows[1:] == [
-        ["backbone.w", "backbone", "12", "9", "1", "3"],
+        ["backbone.w", "backbone", "12", "9.0", "1", "3"],
         ["backbone.b", "backbone", "4", "", "0", "-1"],
         ["embedding.w", "embedding", "8", "", "0", "0"],
         ["arcface.w", "arcface", "6", "5.125", "5", "-1"],

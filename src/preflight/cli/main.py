@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given and given[0] in ("--version", "-V"):
         print(f"preflight {__version__}")
         return 0
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # a name that does not import is an error of ours
     name = given.pop(0) if given and given[0] in COMMANDS else "tune"
     try:
         return _command(name)(given)

@@ -22,6 +22,10 @@ def tune(arguments: list[str]) -> int:
     from preflight.core.settings import load  # noqa: PLC0415
 
     settings = load(options.overrides, options.config_dir, options.allow)
+    from preflight.search.engines.preload import start_early  # noqa: PLC0415
+
+    if settings.workers != 1:
+        start_early()
     from preflight.pipeline.flight import fly, prepare  # noqa: PLC0415
     from preflight.telemetry.recording import Run  # noqa: PLC0415
 

@@ -26,6 +26,8 @@ def verify(arguments: list[str]) -> int:
 
     console = make_console()
     result = verify_config(options.config, options.run, options.allow, Terminal(console))
+    for name, value in result.added.items():
+        console.print(f"with {name}={value} as recommended, which is not in the file", markup=False)
     for seed, recorded in result.recorded.items():
         console.print(f"seed {seed}: score {result.measured[seed]:.6g}, recorded {recorded:.6g}", markup=False)
     console.print(result.sentence, style="bold", markup=False)

@@ -51,7 +51,7 @@ class Params:
             group, _, inner = name.partition(".")
             if inner and group in NESTED:
                 nested[group][inner] = value
-            elif name in self.__dataclass_fields__:
+            elif name in self.__dataclass_fields__ and name not in NESTED:
                 changed[name] = value
             else:
                 nested["extras"][name] = value

@@ -86,6 +86,7 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     """Read today's settings, look at every input field, check that one batch fits, and fit the constants."""
     today = read_today(settings.model, task, file)
     _check_names(settings, task)
+    _check_batch_sizes(settings, task)
     fields, options = [], {}
     for name in task.data.roles.inputs:
         report, values = inspect_field(name, task.data.train, settings.model.fields.get(name, FieldSettings()))
@@ -114,6 +115,15 @@ def _check_names(settings: Settings, task: PyTorchTask) -> None:
     for name in mapped:
         if name not in task.data.numeric_inputs():
             raise TaskError(f"model.mapping names normalization.{name}; {alternatives(name, task.data.numeric_inputs())}")
+
+
+def _check_batch_sizes(settings: Settings, task: PyTorchTask) -> None:
+    axis, size = settings.space.plain.get("batch_size"), len(task.data.train)
+    if axis is None:
+        return
+    for value in (*axis.choices, axis.high):
+        if isinstance(value, int | float) and value > size:
+            raise TaskError(f"space.batch_size={value:g} is larger than the {size} training samples")
 
 
 def _targets(task: PyTorchTask, source: Source) -> Batch:

@@ -33,16 +33,15 @@ def output_path(settings: Settings, file: Path | None) -> Path | None:
 
     Raises :class:`ConfigFileError` if something is there already, unless ``overwrite``, or if it cannot be written.
     """
-    path = settings.output
-    if file is None:
-        if path is not None:
-            raise ConfigFileError(f"output={path} has nothing to hold: model.config names no file to correct")
+    if file is None and settings.output is not None:
+        raise ConfigFileError(f"output={settings.output} gets nothing: model.config names no file to correct")
+    path = None if file is None else _target(settings, file)
+    if file is None or path is None:
         return None
-    if path is None and file.is_relative_to(packaged_conf().resolve()):
-        return None
-    path = (path or file.parent / store.FIXED).absolute()
     if path.exists() and path.samefile(file):
-        raise ConfigFileError(f"output={path} is the original, which preflight never writes to")
+        raise ConfigFileError(
+            f"output={path} is the original, which preflight never writes to; give another output=PATH"
+        )
     if path.is_dir():
         raise ConfigFileError(f"output={path} is a folder; give the path of a file")
     if os.path.lexists(path) and not settings.overwrite:
@@ -70,14 +69,19 @@ def write_config(
     text = apply(today.file.text, found, source=str(today.file.path))
     difference = diff(today.file.text, text, old_name=today.file.path.name, new_name=store.FIXED)
     own = run_dir / store.FIXED
-    write_atomic(own, text, overwrite=False, forbid=today.file.path)
+    write_atomic(own, text, overwrite=settings.overwrite, forbid=today.file.path)
     store.write_text(run_dir / store.DIFF, difference)
-    # A file that appeared there during the run is an error, and the run directory has its copy by then.
-    beside = None if own.absolute() == _default(today.file.path) else output_path(settings, today.file.path)
-    if beside is None:
+    target = _target(settings, today.file.path)
+    if target is None or target == own.absolute():
         return Written((own,), difference, left)
-    write_atomic(beside, text, overwrite=settings.overwrite, forbid=today.file.path)
-    return Written((own, beside), difference, left)
+    write_atomic(target, text, overwrite=settings.overwrite, forbid=today.file.path)
+    return Written((own, target), difference, left)
+
+
+def _target(settings: Settings, file: Path) -> Path | None:
+    if settings.output is None and file.is_relative_to(packaged_conf().resolve()):
+        return None
+    return (settings.output or file.parent / store.FIXED).absolute()
 
 
 def _why(change: Change) -> str:

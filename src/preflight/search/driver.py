@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
@@ -45,16 +45,22 @@ def explore(
     would teach its samplers nothing. Raises KeyboardInterrupt when the user stops it; what was told stays.
     """
     flat = today.flat()
-    study.enqueue_trial({name: flat[name] for name in space if _is_inside(flat.get(name), space[name])})
+    study.enqueue_trial({name: flat.get(name) for name in space if _is_inside(flat.get(name), space[name])})
     done: list[Explored] = []
     started = time.monotonic()
     for index in range(budget.trials):
         if budget.timeout_s is not None and time.monotonic() - started > budget.timeout_s:
             break
         trial = study.ask(dict(space))
-        params = today if index == 0 else finish(today.with_values(trial.params))
+        # None for an extra that today's settings do not have: it stays with the factory's own default.
+        proposed = {name: value for name, value in trial.params.items() if value is not None or name in flat}
+        params = today if index == 0 else finish(today.with_values(proposed))
         spec = TrialSpec("explore", index, params, seed, budget.trial_steps, budget.rungs)
-        result = lab.run(spec, _Rungs(trial, lab.batch_size, params.batch_size))
+        try:
+            result = lab.run(spec, _Rungs(trial, lab.batch_size, params.batch_size))
+        except BaseException:  # Ctrl-C between two steps of the lab, or a full disk: no trial stays RUNNING
+            study.tell(trial, state=TrialState.FAIL)
+            raise
         _tell(study, trial, spec, result)
         if result.outcome.status == INTERRUPTED:
             raise KeyboardInterrupt
@@ -64,7 +70,11 @@ def explore(
 
 
 def _is_inside(value: ParamValue, distribution: BaseDistribution) -> bool:
-    return value is not None or isinstance(distribution, CategoricalDistribution)
+    """A zero is in no logarithmic range, and nothing is in no range at all."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return isinstance(value, int | float) and distribution.low <= value <= distribution.high
 
 
 class _Rungs:

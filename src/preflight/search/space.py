@@ -1,4 +1,4 @@
-"""The search space as Optuna distributions, today's settings always inside it."""
+"""The search space as Optuna distributions, today's settings always inside it (but for a zero on a log scale)."""
 
 from __future__ import annotations
 

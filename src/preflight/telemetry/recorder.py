@@ -127,9 +127,13 @@ class Recorder:
 
 
 def _resolved(chunk: Chunk) -> Chunk:
-    """Absent gradients as zero where the parameter gets one in another step, and as NaN where it never does."""
-    absent = chunk.norms == ABSENT
-    return replace(chunk, norms=np.where(absent, np.where(absent.all(axis=0), np.nan, 0.0), chunk.norms))
+    """Absent gradients as zero where the parameter gets one in another step, and as NaN where it never does.
+
+    A gradient that is NaN in every step must not look like one that never came: it becomes infinite.
+    """
+    absent, broken = chunk.norms == ABSENT, np.isnan(chunk.norms).all(axis=0)
+    norms = np.where(absent, np.where(absent.all(axis=0), np.nan, 0.0), chunk.norms)
+    return replace(chunk, norms=np.where(broken, np.inf, norms))
 
 
 # The _foreach_ functions are private, and several times faster than a loop: use them where they exist.

@@ -65,7 +65,7 @@ def _write_losses(
     for name in validation:
         values = [evaluations.get(int(step), {}).get(name, np.nan) for step in steps]
         columns[name] = np.array(values, dtype=np.float64)
-    _write_csv(path, epochs, {"step": steps.astype(np.float64), **columns})
+    _write_csv(path, epochs, {"step": steps, **columns})
 
 
 def _write_parameters(path: Path, history: Chunk, layout: Layout) -> None:
@@ -83,7 +83,7 @@ def _write_parameters(path: Path, history: Chunk, layout: Layout) -> None:
     _write_rows(path, rows)
 
 
-def _write_csv(path: Path, epochs: Integers, columns: Mapping[str, Array]) -> None:
+def _write_csv(path: Path, epochs: Integers, columns: Mapping[str, Array | Integers]) -> None:
     cells = [[_number(value) for value in column.tolist()] for column in columns.values()]
     _write_rows(path, [("epoch", *columns), *zip(epochs.tolist(), *cells, strict=True)])
 
@@ -95,5 +95,13 @@ def _write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
 
 
 def _number(value: float) -> str:
-    """Nine digits carry a float32; an empty cell is how CSV readers take a missing value, infinity stays visible."""
-    return "" if math.isnan(value) else f"{value:.9g}"
+    """Nine digits carry a float32; an empty cell is how CSV readers take a missing value, infinity stays visible.
+
+    A whole float keeps its point, or a column of them would be read as integers.
+    """
+    if isinstance(value, int):
+        return str(value)
+    if math.isnan(value):
+        return ""
+    text = f"{value:.9g}"
+    return f"{text}.0" if text.lstrip("-").isdigit() else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -62,6 +62,10 @@ def train(
         outcome = ended_by(error, job.params.batch_size, progress.steps_done)
     if recorder.pending:
         recorder.flush()
+    if outcome.status == CRASHED:
+        # A user's own assertion that outputs are finite says less than the step at which they ceased to be.
+        diverged = find_divergence(recorder, job, task)
+        outcome = outcome if diverged is None else replace(diverged, traceback=outcome.traceback)
     return outcome, progress
 
 
@@ -82,7 +86,7 @@ def _steps(
         at_rung = progress.steps_done in plan.rungs
         if recorder.full or at_rung or progress.steps_done == plan.steps:
             recorder.flush()
-            diverged = find_divergence(recorder, task, job.params.batch_size)
+            diverged = find_divergence(recorder, job, task)
             if diverged is not None:
                 return diverged
         if at_rung:
@@ -117,12 +121,13 @@ def _one_step(
     recorder.updated()
 
 
-def find_divergence(recorder: Recorder, task: Task, batch_size: int) -> Outcome | None:
+def find_divergence(recorder: Recorder, job: Job, task: Task) -> Outcome | None:
     """Whether what was recorded so far says that the run is lost, and where that began."""
     history = recorder.history()
     names = ("total", *recorder.layout.losses)
     loss_step = first_nonfinite(history.losses.sum(axis=1))
-    gradient_step, parameter = _first_nonfinite_gradient(history, recorder)
+    gradient_step, parameter = _first_nonfinite_gradient(history, job)
+    batch_size = job.params.batch_size
     # A finite loss may have a gradient that is not: that comes first, and the next loss shows it.
     if gradient_step is not None and (loss_step is None or gradient_step < loss_step):
         return _diverged(f"the gradient of '{parameter}' is not finite", gradient_step, task, batch_size, parameter)
@@ -133,16 +138,15 @@ def find_divergence(recorder: Recorder, task: Task, batch_size: int) -> Outcome 
     return _diverged(f"the loss '{bad[0]}' is not finite", loss_step, task, batch_size, bad[0])
 
 
-def _first_nonfinite_gradient(history: Chunk, recorder: Recorder) -> tuple[int | None, str]:
-    used = ~np.isnan(history.norms).all(axis=0)
-    if not used.any():  # check_fit has seen a gradient: these are not absent
-        used[:] = True
+def _first_nonfinite_gradient(history: Chunk, job: Job) -> tuple[int | None, str]:
+    has_gradient = np.array([parameter.grad is not None for _, parameter in job.parameters])
+    used = np.flatnonzero(has_gradient | ~np.isnan(history.norms).all(axis=0))  # NaN from the first step on, or absent
     norms = history.norms[:, used]
     step = first_nonfinite(norms.sum(axis=1))
     if step is None:
         return None, ""
-    bad = np.flatnonzero(used)[np.flatnonzero(~np.isfinite(norms[step]))]
-    return step, recorder.layout.parameters[int(bad[-1])]  # backward reaches the last layer first
+    bad = used[~np.isfinite(norms[step])]
+    return step, job.parameters[int(bad[-1])][0]  # backward reaches the last layer first
 
 
 def _diverged(reason: str, step: int, task: Task, batch_size: int, culprit: str) -> Outcome:

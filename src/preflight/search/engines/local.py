@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import signal
@@ -12,8 +11,9 @@ from concurrent.futures.process import BrokenProcessPool
 
 from preflight.search.engines.base import Engine, Recipe
 from preflight.search.engines.inline import Inline
+from preflight.search.engines.preload import worker_context
 from preflight.trials.lab import Lab, TrialSpec
-from preflight.trials.outcome import CRASHED, Outcome, Result
+from preflight.trials.outcome import CRASHED, INTERRUPTED, Outcome, Result
 
 # Each loads the data; beyond so many, starting them takes longer than the trials of a quick budget.
 MAX_WORKERS = 8
@@ -35,43 +35,57 @@ class Local:
 
     def run(self, specs: Sequence[TrialSpec]) -> Iterator[Result]:
         """Results of ``specs``, trained side by side."""
-        futures: list[Future[Result]] = []
         try:
-            self._pool = self._pool or self._open(self._workers)
-            futures = [self._pool.submit(_run, spec) for spec in specs]
+            pool = self._pool = self._pool or self._open(self._workers)
+            futures = [_submitted(pool, spec) for spec in specs]
             for spec, future in zip(specs, futures, strict=True):
-                yield self._result(spec, future)
+                result = self._result(spec, future)
+                if result.outcome.status == INTERRUPTED:
+                    raise KeyboardInterrupt
+                yield result
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Drop what waits and end the workers."""
-        if self._pool is None:
-            return
-        for process in list((self._pool._processes or {}).values()):
-            process.terminate()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._pool = None
+        if self._pool is not None:
+            _end(self._pool)
+            self._pool = None
 
-    def _result(self, spec: TrialSpec, future: Future[Result]) -> Result:
+    def _result(self, spec: TrialSpec, future: Future[Result] | None) -> Result:
         """A broken pool fails every trial that was waiting: each is tried again in a worker of its own."""
         try:
-            return future.result()
+            if future is not None:
+                return future.result()
         except BrokenProcessPool:
-            self.close()
-        with self._open(1) as alone:
-            try:
-                return alone.submit(_run, spec).result()
-            except BrokenProcessPool:
-                outcome = Outcome(CRASHED, "the worker process died: killed, or a crash in native code")
-                return self._lab.record_loss(spec, outcome)
+            pass
+        self.close()
+        alone = self._open(1)
+        try:
+            return alone.submit(_run, spec).result()
+        except BrokenProcessPool:
+            outcome = Outcome(CRASHED, "the worker process died: killed, or a crash in native code")
+            return self._lab.record_loss(spec, outcome)
+        finally:
+            _end(alone)
 
     def _open(self, workers: int) -> ProcessPoolExecutor:
-        # A forkserver has torch imported once; a plain fork of this process would inherit its threads' locks.
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
-        return ProcessPoolExecutor(workers, context, _start, (self._recipe,))
+        return ProcessPoolExecutor(workers, worker_context(), _start, (self._recipe,))
+
+
+def _submitted(pool: ProcessPoolExecutor, spec: TrialSpec) -> Future[Result] | None:
+    """None where the pool is broken already: a worker was killed while it had nothing to do."""
+    try:
+        return pool.submit(_run, spec)
+    except BrokenProcessPool:
+        return None
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    for process in list((pool._processes or {}).values()):
+        process.terminate()
+    pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _start(recipe: Recipe) -> None:

@@ -1,0 +1,371 @@
+"""Bad input: one line that names the parameter, its value and the alternatives; exit code 2; nothing written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+Contents = Callable[[Path], dict[str, bytes]]
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(command: Command, contents: Contents, no_training: None, tmp_path: Path) -> Refused:
+    """The one line on stderr that the command ends with; nothing was printed, trained or written."""
+
+    def run(*arguments: str) -> str:
+        before = contents(tmp_path)
+        answer = command(*arguments)
+        assert answer.code == 2
+        assert answer.out == ""
+        assert answer.err.startswith("preflight: ")
+        assert answer.err.count("\n") == 1
+        assert answer.err.endswith("\n")
+        assert "Traceback" not in answer.err
+        assert contents(tmp_path) == before
+        return answer.err.removeprefix("preflight: ").rstrip("\n")
+
+    return run
+
+
+@pytest.fixture
+def refused_mine(refused: Refused, project: Path, module: str) -> Refused:
+    """The same for the user's own model; MODULE in an override is the name of its module."""
+
+    def run(*overrides: str) -> str:
+        own = [override.replace("MODULE", module) for override in overrides]
+        return refused("--config-dir", "conf", f"+model={module}", "budget=smoke", "workers=1", *own).replace(
+            module, "MODULE"
+        )
+
+    return run
+
+
+def test_the_project_itself_is_accepted(command: Command, project: Path, module: str, no_training: None) -> None:
+    with pytest.raises(AssertionError, match="accepted, and about to train"):
+        command("--config-dir", "conf", f"+model={module}", "budget=smoke", "workers=1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], ["no model", "+model=NAME", "digits", "icecube"]),
+        (["+model=digit"], ["unknown model 'digit'", "did you mean 'digits'?", "icecube"]),
+        (["+model="], ["unknown model ''", "digits"]),
+        (["model=nothing_of_the_kind"], ["unknown model 'nothing_of_the_kind'", "known: digits"]),
+        (["--config-dir", "conf", "+model=mine_on"], ["unknown model 'mine_on'", "mine_on_the_command_line"]),
+        (["--config-dir", "nowhere", "+model=digits"], ["--config-dir nowhere is not a folder"]),
+        (["--config-dir"], ["--config-dir", "preflight --help"]),
+        (["--config-dirs=conf", "+model=digits"], ["--config-dirs", "preflight --help"]),
+        (["digits"], ["'digits' is not of the form key=value", "preflight --help"]),
+        (["--multirun", "+model=digits"], ["--multirun", "preflight --help"]),
+        (["verify"], ["config", "preflight --help"]),
+        (["verify", "nothing.yaml"], ["nothing.yaml is not a file"]),
+        (["verify", "train.yaml"], ["no run in", "wrote train.yaml", "--run DIR"]),
+        (["verify", "train.yaml", "--run", "conf"], ["conf is not a run directory"]),
+        (["report"], ["run_dir", "preflight --help"]),
+        (["report", "conf"], ["conf is not a run directory"]),
+    ],
+)
+def test_a_command_that_cannot_be(refused: Refused, project: Path, arguments: list[str], names: list[str]) -> None:
+    text = refused(*arguments)
+    for name in names:
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("override", "names"),
+    [
+        # groups
+        ("budget=smokey", ["budget=smokey", "did you mean 'smoke'?", "quick, smoke, standard, thorough"]),
+        ("space=defualt", ["space=defualt", "did you mean 'default'?", "wide"]),
+        ("sweep=wide", ["'sweep'", "known: budget, device, model"]),
+        ("+sweep=wide", ["'sweep'", "known: budget, device, model"]),
+        ("+spaec=wide", ["'spaec'", "did you mean 'space'?"]),
+        ("budgets=smoke", ["'budgets'", "did you mean 'budget'?"]),
+        # keys
+        ("sede=1", ["'sede'", "did you mean 'seed'?", "run_dir"]),
+        ("budget.trails=3", ["'budget.trails'", "did you mean 'trials'?", "confirm_steps"]),
+        ("+budget.trails=3", ["'budget.trails'", "did you mean 'trials'?"]),
+        ("space.lrr=[0.1]", ["'space.lrr'", "did you mean 'lr'?", "weight_decay"]),
+        ("space.lr.lo=0.1", ["'space.lr.lo'", "did you mean 'low'?", "high"]),
+        ("model.factry=x", ["'model.factry'", "did you mean 'factory'?", "losses"]),
+        ("model.losses.distance.fuction=x", ["'model.losses.distance.fuction'", "did you mean 'function'?"]),
+        ("model.metric.gaol=minimize", ["'model.metric.gaol'", "did you mean 'goal'?"]),
+        ("model.fields={height: {unit: m}}", ["'model.fields.height.unit'", "features, kind, mask"]),
+        # names of things that are not there
+        ("space.normalization={hight: [none]}", ["'hight'", "did you mean 'height'?", "angles"]),
+        ("space.loss_weights={tmie: {low: 1, high: 2}}", ["'tmie'", "did you mean 'time'?", "distance"]),
+        ("space.extras={droput: [0.1]}", ["'droput'", "model.factory", "did you mean 'dropout'?", "width"]),
+        ("space.normalization={height: [standardise]}", ["=standardise", "did you mean 'standardize'?", "robust"]),
+        ("model.baseline={learning_rate: 0.1}", ["'learning_rate'", "model.baseline.learning_rate", "known:"]),
+        ("model.baseline={loss_weights.tmie: 1}", ["'loss_weights.tmie'", "did you mean 'time'?"]),
+        ("model.inputs=[height, angel]", ["'angel'", "known: angles, distance, height, time"]),
+        ("model.fields={hight: {kind: count}}", ["'hight'", "did you mean 'height'?"]),
+        ("model.fields={height: {kind: counts}}", ["model.fields.height.kind=counts", "did you mean 'count'?"]),
+        ("model.components.body=bdy.*", ["model.components.body=bdy.*", "body.0.weight"]),
+        ("model.head=bdy", ["model.head=bdy", "known: body, out"]),
+        ("model.lr_ratios={bdy: 2.0}", ["'bdy'", "did you mean 'body'?"]),
+        ("model.schedule=step", ["model.schedule=step", "constant, cosine, linear"]),
+        ("model.metric.goal=smaller", ["model.metric.goal=smaller", "maximize, minimize"]),
+        ("device=gpu", ["device=gpu", "known: auto, cpu"]),
+        ("device=cuda:99", ["device=cuda:99", "known: auto, cpu"]),
+    ],
+)
+def test_a_misspelt_name_lists_the_alternatives(refused_mine: Refused, override: str, names: list[str]) -> None:
+    text = refused_mine(override)
+    for name in names:
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("space.lr={low: 1.0, high: 0.1}", "space.lr.low must be below space.lr.high, got low=1 and high=0.1"),
+        ("space.lr={low: 0.1, high: 0.1}", "space.lr.low must be below space.lr.high, got low=0.1 and high=0.1"),
+        ("space.lr.low=0", "space.lr.low must be positive on a log scale, got low=0"),
+        ("space.lr.high=-1", "space.lr.high must be positive on a log scale, got high=-1"),
+        ("space.lr=[0.1, 0]", "space.lr must be positive, got lr=0"),
+        ("space.lr.low=small", "space.lr.low must be a finite number, got 'small'"),
+        ("space.batch_size={low: 64, high: 16}", "space.batch_size.low must be below space.batch_size.high"),
+        ("space.batch_size=[16.5]", "space.batch_size must be a whole number of at least 1, got 16.5"),
+        ("space.weight_decay=[-0.1]", "space.weight_decay must not be negative, got weight_decay=-0.1"),
+        ("space.clip_norm=[0.0]", "space.clip_norm must be positive, got clip_norm=0"),
+        ("space.warmup_fraction=[1.5]", "space.warmup_fraction"),
+        ("space.loss_weights={time: {low: 0, high: 2}}", "space.loss_weights.time.low must be positive on a log scale"),
+        ("space.loss_weights=often", "space.loss_weights must be auto, keep, or a mapping of names to values"),
+        ("space.extras={dropout: {low: 0.5, high: 0.1}}", "space.extras.dropout.low must be below"),
+        ("space.extras={dropout: {low: 0.5}}", "space.extras.dropout.high is missing"),
+        ("budget.trials=0", "budget.trials must be a whole number of at least 1, got 0"),
+        ("budget.trials=1.5", "budget.trials must be a whole number of at least 1, got 1.5"),
+        ("budget.seeds=1", "budget.seeds must be a whole number of at least 2, got 1"),
+        ("budget.confirm_steps=many", "budget.confirm_steps must be a whole number of at least 4, got 'many'"),
+        ("budget.timeout_s=-1", "budget.timeout_s must be positive, got timeout_s=-1"),
+        ("seed=-1", "seed must be a whole number of at least 0, got -1"),
+        ("seed=abc", "seed must be a whole number of at least 0, got 'abc'"),
+        ("workers=lots", "workers must be a whole number of at least 1, got 'lots'"),
+        ("threads=0", "threads must be a whole number of at least 1, got 0"),
+        ("overwrite=maybe", "overwrite must be true or false, got 'maybe'"),
+        ("model.baseline={batch_size: 0}", "batch_size"),
+    ],
+)
+def test_a_value_out_of_bounds_is_named_with_its_bound(refused_mine: Refused, override: str, text: str) -> None:
+    assert text in refused_mine(override)
+
+
+@pytest.mark.parametrize(
+    ("override", "names"),
+    [
+        ("model.factory._target_=MODULE.biuld", ["model.factory", "=MODULE.biuld does not import"]),
+        ("model.factory._target_=mien.build", ["model.factory", "=mien.build", "no module 'mien'", "looked in"]),
+        ("model.data._target_=MODULE.load", ["model.data", "=MODULE.load does not import"]),
+        ("model.losses.time.function=MODULE.nothing", ["model.losses.time", "=MODULE.nothing does not import"]),
+        ("model.metric.function=MODULE.nothing", ["model.metric.function=MODULE.nothing does not import"]),
+        ("model.optimizer={_target_: torch.optim.Adamw}", ["model.optimizer", "=torch.optim.Adamw does not import"]),
+    ],
+)
+def test_a_target_that_does_not_import(refused_mine: Refused, override: str, names: list[str]) -> None:
+    text = refused_mine(override)
+    for name in names:
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("override", "target", "top"),
+    [
+        ("model.factory={_target_: os.system, command: 'touch pwned'}", "os.system", "os"),
+        ("model.data={_target_: subprocess.run, args: [touch, pwned]}", "subprocess.run", "subprocess"),
+        ("model.losses.time.function=builtins.print", "builtins.print", "builtins"),
+        ("model.factory={_target_: torch.hub.load, repo_or_dir: x, model: y}", "torch.hub.load", "torch"),
+        ("model.data={_target_: MODULE.load_data, samples: {_target_: os.getpid}}", "os.getpid", "os"),
+        ("model.optimizer={_target_: pickle.loads}", "pickle.loads", "pickle"),
+    ],
+)
+def test_a_target_outside_of_what_is_trusted(
+    refused_mine: Refused, project: Path, override: str, target: str, top: str
+) -> None:
+    text = refused_mine(override)
+    assert f"={target} is outside the allowed prefixes (" in text
+    assert "torch.nn." in text
+    assert f"--allow {top}" in text
+    assert not (project / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        # a model whose output does not fit the loss
+        (["model.factory={_target_: MODULE.OneOutput}"], ["the loss 'distance' does not fit", "float32[20, 1]"]),
+        (["model.losses.time.output=tmie"], ["the loss 'time' does not fit", "tmie", "distance", "time"]),
+        (["model.losses.time.target=tmie"], ["the loss 'time' does not fit", "tmie"]),
+        (
+            ["model.losses.distance.function=torch.nn.functional.binary_cross_entropy"],
+            ["the loss 'distance' does not fit", "distance float32[20, 1]"],
+        ),
+        # a model that does not take the inputs, or is none
+        (["model.factory={_target_: MODULE.OneInput}"], ["the model does not take a batch of", "height float32[20, 1]"]),
+        (["model.factory={_target_: MODULE.no_module}"], ["model.factory", "torch.nn.Module", "got list"]),
+        (["model.factory={_target_: MODULE.out_of_order}"], ["model.factory", "ValueError: the flux compensator"]),
+        (["+model.factory.depth=3"], ["model.factory", "unexpected keyword argument 'depth'"]),
+        # data
+        (["model.data={_target_: MODULE.nothing_to_train}"], ["the train data is empty"]),
+        (["model.data={_target_: MODULE.nothing_to_validate}"], ["the validation data is empty"]),
+        (["model.data={_target_: MODULE.only_one}"], ["model.data must give (train, validation), got dict of 4"]),
+        (["model.data={_target_: MODULE.uneven}"], ["the train data have different lengths", "'time': 299"]),
+        (["+model.data.samples=0"], ["the train data is empty"]),
+        # batch sizes
+        (["+model.data.samples=20"], ["batch_size=20 (training.loader.batch_size in train.yaml)", "15 training"]),
+        (["space.batch_size=[16, 301]"], ["space.batch_size=301 is larger than the 300 training samples"]),
+        (["space.batch_size={low: 16, high: 400}"], ["space.batch_size=400 is larger than the 300 training samples"]),
+        # losses
+        (["model.losses.time.function=MODULE.vector"], ["the loss 'time' must be a scalar, got shape [20]"]),
+        (["model.losses.time.function=MODULE.number"], ["the loss 'time' must be a scalar, got float"]),
+        (["model.losses.time.function=MODULE.detached"], ["the loss 'time' carries no gradient"]),
+        (["model.losses.time.function=MODULE.of_the_target_alone"], ["the loss 'time' carries no gradient"]),
+        (["model.losses.time.function=MODULE.load_data"], ["the loss 'time'"]),
+        # metric
+        (["model.metric.function=MODULE.misfit"], ["the metric does not fit", "distance float32", "KeyError: 'height'"]),
+        # optimizer
+        (["model.optimizer={_target_: torch.optim.AdamW, betaz: 3}"], ["model.optimizer", "'betaz'"]),
+        (["model.optimizer={_target_: MODULE.build}"], ["model.optimizer", "'lr'"]),
+    ],
+)  # fmt: skip
+def test_a_task_that_cannot_be_trained(refused_mine: Refused, overrides: list[str], names: list[str]) -> None:
+    text = refused_mine(*overrides)
+    for name in names:
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("override", "names"),
+    [
+        (
+            "model.mapping.lr=training.optim.learning_rate",
+            [
+                "model.mapping.lr=training.optim.learning_rate",
+                "train.yaml",
+                "no key 'learning_rate'",
+                "known: lr, name",
+            ],
+        ),
+        ("model.mapping.lr=training.optm.lr", ["model.mapping.lr=training.optm.lr", "did you mean 'optim'?"]),
+        ("model.mapping.lr=training.optim", ["training.optim in train.yaml must be a finite number"]),
+        ("model.mapping.lr=name", ["name in train.yaml must be a finite number, got 'ballistics-8'"]),
+        ("model.mapping.warmup_epochs=training.schedule.warmpu", ["'warmpu'", "did you mean 'warmup'?"]),
+        ("model.mapping.lrr=training.optim.lr", ["'lrr' (training.optim.lr in train.yaml)", "did you mean 'lr'?"]),
+        ("model.mapping.dropout=training.optim.dropout", ["no key 'dropout' in 'training.optim'"]),
+        ("model.mapping.warmup_steps=training.schedule.warmup", ["the warmup twice: warmup_epochs, warmup_steps"]),
+        ("model.baseline={lr: 0.1}", ["lr is 0.1 by model.baseline.lr and 0.3 by training.optim.lr in train.yaml"]),
+        ("model.horizon_steps=100", ["given twice", "model.horizon_steps", "training.schedule.epochs in train.yaml"]),
+        ("model.config=trian.yaml", ["model.config=trian.yaml is not a file", "looked for"]),
+        ("model.config=null", ["model.mapping is given without model.config"]),
+        ("model.mapping=null", ["today's lr is not known: map it (model.mapping.lr) or give model.baseline.lr"])
+        if False
+        else ("model.mapping.lr=null", ["model.mapping.lr must be a dotted key of the file to correct, got None"]),
+    ],
+)
+def test_a_mapping_that_does_not_fit_the_file(refused_mine: Refused, override: str, names: list[str]) -> None:
+    text = refused_mine(override)
+    for name in names:
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [1,\nb: }\n", "a: 1\n\tb: 2\n", "training: {optim: {lr: 0.1\n", "a: *nobody\n", "- 1\n- 2\n"]
+)
+def test_a_file_to_correct_that_does_not_parse(refused_mine: Refused, project: Path, text: str) -> None:
+    (project / "train.yaml").write_text(text, encoding="utf-8")
+    assert "train.yaml" in refused_mine()
+
+
+def test_a_file_to_correct_that_is_no_text(refused_mine: Refused, project: Path) -> None:
+    (project / "train.yaml").write_bytes(b"lr: 0.1 # \xe4\n")
+    assert "train.yaml is not UTF-8" in refused_mine()
+
+
+@pytest.mark.parametrize("text", ["factory: [1,\nlosses: }\n", "factory: 1\n\tlosses: 2\n"])
+def test_a_model_file_that_does_not_parse(refused_mine: Refused, project: Path, module: str, text: str) -> None:
+    (project / "conf" / "model" / f"{module}.yaml").write_text(text, encoding="utf-8")
+    assert f"{module}.yaml".replace(module, "MODULE") in refused_mine()
+
+
+@pytest.mark.parametrize("missing", ["factory", "data", "losses"])
+def test_a_model_file_that_lacks_what_it_needs(refused_mine: Refused, project: Path, module: str, missing: str) -> None:
+    path = project / "conf" / "model" / f"{module}.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith((f"{missing}:", "  distance: {", "  time: {"))]
+    path.write_text("".join(kept), encoding="utf-8")
+    text = refused_mine()
+    assert f"'model.{missing if missing != 'factory' else 'factory'}'" in text or "model.losses" in text
+    assert "looks like" in text or "must map names to losses" in text
+
+
+def test_a_run_directory_that_cannot_be_written(refused_mine: Refused, project: Path) -> None:
+    text = refused_mine("run_dir=train.yaml/runs")
+    assert text == "run_dir=train.yaml/runs cannot be written: Not a directory"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_run_directory_in_a_folder_that_is_read_only(refused_mine: Refused, project: Path) -> None:
+    (project / "locked").mkdir(mode=0o555)
+    assert "run_dir=locked/run cannot be written" in refused_mine("run_dir=locked/run")
+
+
+def test_a_run_directory_that_holds_a_run(refused_mine: Refused, project: Path) -> None:
+    (project / "there").mkdir()
+    (project / "there" / "run.json").write_text("{}", encoding="utf-8")
+    assert refused_mine("run_dir=there") == "run_dir=there holds a run already; give another run_dir"
+
+
+@pytest.mark.parametrize(
+    ("output", "names"),
+    [
+        ("train.yaml", ["output=", "train.yaml is the original"]),
+        ("nowhere/x.yaml", ["output=", "there is no folder"]),
+        ("conf", ["output=", "conf is a folder"]),
+    ],
+)
+def test_an_output_that_cannot_be_written(refused_mine: Refused, output: str, names: list[str]) -> None:
+    text = refused_mine(f"output={output}", "overwrite=true")
+    for name in names:
+        assert name in text
+
+
+def test_a_result_that_is_there_already(refused_mine: Refused, project: Path) -> None:
+    (project / "config_fixed.yaml").write_text("precious", encoding="utf-8")
+    text = refused_mine()
+    for name in ("config_fixed.yaml exists already", "overwrite=true", "output=PATH"):
+        assert name in text
+
+
+@pytest.mark.parametrize("override", ["space.lr={low: 1", "key=value=x", "space.lr=${nope}", "a b=1", "space.lr=[1,"])
+def test_an_override_that_does_not_parse_is_repeated(refused_mine: Refused, override: str) -> None:
+    text = refused_mine(override)
+    assert override in text or "space.lr" in text
+
+
+def test_the_console_script_ends_the_same_way(
+    preflight: Callable[..., Any], project: Path, module: str, contents: Contents
+) -> None:
+    before = contents(project)
+    for arguments, names in (
+        (["+model=digit"], ["unknown model 'digit'"]),
+        (
+            ["--config-dir", "conf", f"+model={module}", "model.losses.time.function=torch.nn.functional.l2"],
+            ["torch.nn.functional.l2 does not import"],
+        ),
+        (["--config-dir", "conf", f"+model={module}", f"model.data._target_={module}.nothing_to_train"], ["is empty"]),
+    ):
+        done = preflight(*arguments, folder=project)
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert done.stderr.startswith("preflight: ")
+        assert done.stderr.count("\n") == 1
+        for name in names:
+            assert name in done.stderr
+    assert contents(project) == before

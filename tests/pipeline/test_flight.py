@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+import yaml
+
+from preflight.advise.recommendation import CHANGE
+from preflight.core.errors import ConfigError, Interrupted, NothingTrainedError
+from preflight.core.settings import load
+from preflight.pipeline import flight as module
+from preflight.pipeline.flight import fly, prepare
+from preflight.search.study import storage_url
+from preflight.telemetry import store
+from preflight.telemetry.recording import Run
+
+FlyProject = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def run(flown: Any) -> Run:
+    return Run.open(flown.flight.run_dir)
+
+
+@pytest.fixture(scope="module")
+def study(flown: Any) -> optuna.Study:
+    return optuna.load_study(study_name=None, storage=storage_url(flown.flight.run_dir))
+
+
+def test_the_faults_of_the_project_are_found(flown: Any) -> None:
+    answer = flown.flight.recommendation
+    assert answer.decision == CHANGE
+    assert {change.name for change in answer.changes} == {"lr", "normalization.height"}
+    assert answer.gain.low > 0
+    assert all(change.needed.is_better for change in answer.changes)
+
+
+def test_the_run_directory_is_complete(flown: Any, run: Run) -> None:
+    names = {path.name for path in run.folder.iterdir()} - {"verify"}
+    assert names == {
+        store.RUN,
+        store.SETTINGS,
+        store.INSPECTION,
+        store.STUDY,
+        store.TRIALS,
+        store.RECOMMENDATION,
+        store.ORIGINAL,
+        store.FIXED,
+        store.DIFF,
+        store.REPORT,
+    }
+    assert run.info["status"] == "done"
+    assert run.info["config_fixed"] == [str(run.folder / store.FIXED), str(flown.project / store.FIXED)]
+
+
+def test_the_first_trial_has_todays_settings(flown: Any, run: Run, study: optuna.Study) -> None:
+    first = run.recordings("explore")[0]
+    assert first.params == flown.flight.today
+    assert first.params.lr == 0.3
+    assert study.trials[0].params["lr"] == 0.3
+    assert study.trials[0].params["normalization.height"] == "none"
+
+
+def test_the_study_holds_every_explored_trial(run: Run, study: optuna.Study) -> None:
+    recordings = run.recordings("explore")
+    assert len(recordings) == 8
+    for trial, recording in zip(study.trials, recordings, strict=True):
+        assert trial.user_attrs["outcome"] == recording.status
+        assert trial.user_attrs["recording"] == f"trials/{recording.folder.name}"
+        assert trial.state.is_finished()
+
+
+def test_what_was_trained_is_what_can_be_written(flown: Any, run: Run) -> None:
+    for recording in run.recordings("explore"):
+        assert flown.flight.finish(recording.params) == recording.params
+
+
+def test_choosing_and_proving_share_no_seed_with_each_other_or_with_exploring(run: Run) -> None:
+    seeds = {stage: {item.seed for item in run.recordings(stage)} for stage in ("range", "explore", "confirm", "proof")}
+    assert all(seeds.values())
+    assert not seeds["confirm"] & seeds["proof"]
+    assert not (seeds["range"] | seeds["explore"]) & (seeds["confirm"] | seeds["proof"])
+
+
+def test_only_the_changed_lines_of_the_file_differ(flown: Any) -> None:
+    old = (flown.project / "train.yaml").read_text(encoding="utf-8").splitlines()
+    new = (flown.project / store.FIXED).read_text(encoding="utf-8").splitlines()
+    rate = next(line for line in old if "optim:" in line)
+    assert [line for line in old if line not in new] == [rate]
+    added = [line for line in new if line not in old]
+    assert [line.split(":")[0].strip() for line in added] == ["height", "kind", "center", "scale", "optim"]
+    assert '# "bigger is faster"' in added[-1]
+    assert "was 0.3" in added[-1]
+    fixed = yaml.safe_load("\n".join(new))
+    answer = flown.flight.recommendation.recommended
+    assert float(fixed["training"]["optim"]["lr"]) == answer.lr
+    assert fixed["inputs"]["height"] == dict(flown.flight.task.normalizers["height", "standardize"])
+
+
+def test_every_stage_is_announced_with_the_runs_that_it_takes(flown: Any) -> None:
+    assert [stage for stage, _ in flown.stages.begun] == [
+        "learning rates, inputs as they are",
+        "explore",
+        "confirm",
+        "single changes",
+        "fresh seeds",
+        "learning rates, height: standardize",
+    ]
+    totals = dict(flown.stages.begun)
+    assert totals["explore"] == 8
+    for (stage, total), count in zip(flown.stages.begun, flown.stages.counts, strict=True):
+        if stage.startswith(("learning", "explore")):
+            assert count == total
+
+
+def test_the_same_seed_gives_the_same_run(
+    flown: Any, study: optuna.Study, run: Run, fly_project: FlyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "write_report", lambda run_dir: run_dir)
+    torch.manual_seed(12345)  # whatever state the caller is in
+    again = fly_project()
+    other = optuna.load_study(study_name=None, storage=storage_url(again.flight.run_dir))
+    for one, two in zip(study.trials, other.trials, strict=True):
+        assert (one.params, one.value, one.state) == (two.params, two.value, two.state)
+        assert one.intermediate_values == two.intermediate_values
+    for stage in ("range", "explore", "confirm", "proof"):
+        first, second = run.recordings(stage), Run.open(again.flight.run_dir).recordings(stage)
+        assert [(item.params, item.seed, repr(item.score)) for item in first] == [
+            (item.params, item.seed, repr(item.score)) for item in second
+        ]
+        assert first[-1].losses.equals(second[-1].losses)
+    assert again.flight.recommendation == flown.flight.recommendation
+    for path in (store.RECOMMENDATION, store.FIXED):
+        assert (again.flight.run_dir / path).read_bytes() == (flown.flight.run_dir / path).read_bytes()
+
+
+def test_the_callers_random_state_is_untouched(fly_project: FlyProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_stages", lambda flight: module._explore(flight, (1e-3, 1.0)))
+    monkeypatch.setattr(module, "write_report", lambda run_dir: run_dir)
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    fly_project("budget.trials=2", "budget.trial_steps=4")
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_another_seed_gives_another_run(
+    study: optuna.Study, fly_project: FlyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_stages", lambda flight: module._explore(flight, (1e-3, 1.0)))
+    monkeypatch.setattr(module, "write_report", lambda run_dir: run_dir)
+    again = fly_project("seed=1", "budget.trials=3", "budget.trial_steps=4")
+    other = optuna.load_study(study_name=None, storage=storage_url(again.flight.run_dir))
+    assert [trial.params for trial in other.trials[1:]] != [trial.params for trial in study.trials[1:3]]
+
+
+@pytest.fixture
+def prepared(
+    tmp_path: Path, make_project: Callable[..., Path], small: tuple[str, ...], fresh_imports: None, stages: Any
+) -> Callable[..., Any]:
+    def run(*overrides: str) -> Any:
+        project = make_project(tmp_path / "project", "prepared_project")
+        arguments = ["+model=prepared_project", *small, f"run_dir={tmp_path / 'run'}", *overrides]
+        return prepare(load(arguments, [project / "conf"]), stages)
+
+    return run
+
+
+def test_when_nothing_ends_with_a_score_the_reasons_are_named(
+    prepared: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flight = prepared("budget.trials=2")
+
+    def fail(params: Any, seed: int) -> Iterator[Any]:
+        raise RuntimeError("the disk is full")
+        yield
+
+    monkeypatch.setattr(flight.task, "batches", fail)
+    with pytest.raises(NothingTrainedError, match="RuntimeError: the disk is full"):
+        fly(flight)
+    info = Run.open(flight.run_dir).info
+    assert info["status"] == "failed"
+    assert "the disk is full" in info["error"]
+    assert (flight.run_dir / store.REPORT).exists()
+    crashed = Run.open(flight.run_dir).recordings()
+    assert crashed
+    assert {item.status for item in crashed} == {"crashed"}
+    assert all("RuntimeError" in item.info["outcome"]["traceback"] for item in crashed)
+
+
+def test_a_crash_of_one_trial_does_not_end_the_study(
+    prepared: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flight = prepared("budget.trials=3", "budget.trial_steps=4")
+    job, built = flight.task.job, []
+
+    def sometimes(params: Any) -> Any:
+        built.append(params)
+        if len(built) == 2:
+            raise RuntimeError("out of luck")
+        return job(params)
+
+    monkeypatch.setattr(flight.task, "job", sometimes)
+    monkeypatch.setattr(module, "_stages", lambda flight: module._explore(flight, (1e-3, 1.0)))
+    fly(flight)
+    outcomes = [item.status for item in Run.open(flight.run_dir).recordings("explore")]
+    assert outcomes == ["completed", "crashed", "completed"]
+    study = optuna.load_study(study_name=None, storage=storage_url(flight.run_dir))
+    assert study.trials[1].value == pytest.approx(10.0)  # the worst score, so that the sampler learns
+    assert study.trials[1].user_attrs["reason"] == "RuntimeError: out of luck"
+
+
+def test_ctrl_c_while_exploring_keeps_what_was_finished(
+    prepared: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flight = prepared("budget.trials=5", "budget.trial_steps=4")
+    monkeypatch.setattr(module, "_stages", lambda flight: module._explore(flight, (1e-3, 1.0)))
+    batches, runs = flight.task.batches, []
+
+    def stop_in_the_third(params: Any, seed: int) -> Any:
+        runs.append(seed)
+        for index, batch in enumerate(batches(params, seed)):
+            if len(runs) == 3 and index == 2:
+                raise KeyboardInterrupt
+            yield batch
+
+    monkeypatch.setattr(flight.task, "batches", stop_in_the_third)
+    with pytest.raises(Interrupted, match="3 finished trials and a partial report are in") as error:
+        fly(flight)
+    assert error.value.exit_code == 130
+    run = Run.open(flight.run_dir)
+    assert run.info["status"] == "interrupted"
+    assert [item.status for item in run.recordings("explore")] == ["completed", "completed", "interrupted"]
+    study = optuna.load_study(study_name=None, storage=storage_url(flight.run_dir))
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "FAIL"]
+    assert "interrupted" in (flight.run_dir / store.REPORT).read_text(encoding="utf-8")
+
+
+def test_a_report_that_cannot_be_drawn_does_not_lose_the_answer(
+    prepared: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, stages: Any
+) -> None:
+    flight = prepared()
+    monkeypatch.setattr(module, "_stages", lambda flight: None)
+
+    def fail(_: Path) -> None:
+        raise ZeroDivisionError("float division by zero")
+
+    monkeypatch.setattr(module, "write_report", fail)
+    fly(flight)
+    assert flight.status == "done"
+    assert any("float division by zero" in text for text in stages.said)
+
+
+def test_a_run_directory_that_holds_a_run_is_refused(prepared: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / store.RUN).write_text("{}", encoding="utf-8")
+    with pytest.raises(ConfigError, match="holds a run already; give another run_dir"):
+        prepared()
+    assert (tmp_path / "run" / store.RUN).read_text(encoding="utf-8") == "{}"
+
+
+def test_run_directories_of_the_same_second_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for _ in range(4):
+        found.append(module._default_run_dir("group/digits"))
+        found[-1].mkdir(parents=True)
+    assert len(set(found)) == 4
+    assert all(path.parent == Path("runs") and path.name.startswith("group-digits-") for path in found)
+
+
+def test_scores_relate_to_the_best_constant_predictor(flown: Any, run: Run) -> None:
+    document = run.document(store.INSPECTION)
+    assert document["references"] == document["constants"]
+    assert document["constants"]["distance"] == pytest.approx(1.17, abs=0.3)
+    last = run.recordings("proof")[-1]
+    losses = {name: last.info["losses"][name] / value for name, value in document["constants"].items()}
+    assert last.score == pytest.approx(math.fsum(losses.values()) / 2)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import multiprocessing.forkserver
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from preflight.core.params import Params
+from preflight.core.settings import Settings, Trust, parse
+from preflight.search.engines.base import Recipe
+from preflight.telemetry import store
+from preflight.trials.lab import TrialSpec
+
+# A task that fails in a chosen way where its factory is told to.
+MODULE = """
+import os
+
+import torch
+from torch import nn
+
+
+def load_data():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(60, 3, generator=generator)
+    targets = inputs.sum(dim=1, keepdim=True)
+    return (inputs[:40], targets[:40]), (inputs[40:], targets[40:])
+
+
+def build(fate="live", dropout=0.5):
+    if fate == "die":
+        os._exit(3)
+    if fate == "crash":
+        raise ValueError("no such fate")
+    if fate == "interrupt":
+        raise KeyboardInterrupt
+    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, 1))
+"""
+BUDGET = {
+    "trials": 1,
+    "trial_steps": 10,
+    "rungs": 2,
+    "range_steps": 8,
+    "range_seeds": 1,
+    "candidates": 1,
+    "seeds": 2,
+    "confirm_steps": 10,
+    "validation_samples": 15,
+}
+
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a small task in a module of its own, in a folder that this process does not import from."""
+    folder = tmp_path_factory.mktemp("project").resolve()
+    (folder / "users_engine_task.py").write_text(MODULE, encoding="utf-8")
+    model = {
+        "factory": {"_target_": "users_engine_task.build"},
+        "data": {"_target_": "users_engine_task.load_data"},
+        "losses": {"mse": "torch.nn.functional.mse_loss"},
+        "optimizer": {"_target_": "torch.optim.SGD", "momentum": 0.9},
+    }
+    path = list(sys.path)
+    yield parse({"model": model, "budget": BUDGET}, "small", None, Trust((folder,)))
+    sys.path[:] = path
+    sys.modules.pop("users_engine_task", None)
+
+
+@pytest.fixture(scope="session")
+def make_recipe(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> MakeRecipe:
+    """A recipe of a lab with a run directory of its own."""
+
+    def make(used: Settings = settings) -> Recipe:
+        run_dir = store.create_folder(tmp_path_factory.mktemp("run"))
+        normalizers = {("input", "standardize"): {"center": [0.5] * 3, "scale": [2.0] * 3}}
+        return Recipe(used, "cpu", normalizers, {"mse": 3.0}, run_dir, 8)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_spec() -> Callable[..., TrialSpec]:
+    def make(index: int, fate: str = "live", **values: object) -> TrialSpec:
+        params = Params(lr=0.01, batch_size=8, extras={"fate": fate}).with_values(values)  # type: ignore[arg-type]
+        return TrialSpec("confirm", index, params, index, 10, 2)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def workers() -> Callable[[], list[int]]:
+    """Process ids of the workers that are alive: children of the fork server."""
+
+    def alive() -> list[int]:
+        server = multiprocessing.forkserver._forkserver._forkserver_pid
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, parent = path.read_text().rsplit(")", 1)[1].split()[:2]
+            except OSError:  # ended while we looked
+                continue
+            if int(parent) == server and state != "Z":
+                found.append(int(path.parent.name))
+        return found
+
+    return alive
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As the settings say: a recipe sets the number of threads of its process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

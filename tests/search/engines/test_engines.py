@@ -1,0 +1,202 @@
+"""The contract of an engine, held against every engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflight.core.settings import Settings
+from preflight.search.engines.base import Engine, Recipe
+from preflight.search.engines.inline import Inline
+from preflight.search.engines.local import Local, choose_engine
+from preflight.telemetry import store
+from preflight.trials.lab import TrialSpec
+from preflight.trials.outcome import COMPLETED, CRASHED, DIVERGED, WORST_SCORE, Result
+
+ENGINES: dict[str, Callable[[Recipe], Engine]] = {
+    "inline": lambda recipe: Inline(recipe.make()),
+    "local": lambda recipe: Local(recipe, recipe.make(), 2),
+}
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def specs(make_spec: Any) -> list[TrialSpec]:
+    """Trials of every kind, the longest first."""
+    return [
+        dataclasses.replace(make_spec(0), steps=100),
+        make_spec(1, lr=1e20),
+        make_spec(2, "crash"),
+        make_spec(3, batch_size=4, **{"normalization.input": "standardize"}),
+    ]
+
+
+@dataclass
+class Done:
+    results: list[Result]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def done(make_recipe: Any, specs: list[TrialSpec]) -> dict[str, Done]:
+    """The same trials by every engine."""
+    found = {}
+    for name, make in ENGINES.items():
+        recipe = make_recipe()
+        engine = make(recipe)
+        try:
+            found[name] = Done(list(engine.run(specs)), recipe.run_dir / store.TRIALS)
+        finally:
+            engine.close()
+    return found
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_results_come_in_the_order_of_the_specifications(name: str, done: dict[str, Done]) -> None:
+    results = done[name].results
+    assert [result.outcome.status for result in results] == [COMPLETED, DIVERGED, CRASHED, COMPLETED]
+    assert [result.steps_done for result in results] == [100, results[1].steps_done, 0, 20]
+    assert "no such fate" in results[2].outcome.reason
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_trial_leaves_its_folder(name: str, done: dict[str, Done], specs: list[TrialSpec]) -> None:
+    folders = sorted(path.name for path in done[name].folder.iterdir())
+    assert folders == [spec.folder_name for spec in specs]
+    for spec, result in zip(specs, done[name].results, strict=True):
+        info = store.read_json(done[name].folder / spec.folder_name / store.TRIAL)
+        assert info["outcome"] == result.outcome.as_dict()
+
+
+def test_all_engines_give_the_same_results(done: dict[str, Done]) -> None:
+    def told(result: Result) -> Any:
+        outcome = dataclasses.replace(result.outcome, traceback=None)
+        return outcome, result.penalized, result.losses, result.steps_done
+
+    inline, local = ([told(result) for result in done[name].results] for name in ("inline", "local"))
+    assert inline == local
+    assert inline[0][1] < WORST_SCORE
+
+
+def test_all_engines_write_the_same_files_to_the_byte(done: dict[str, Done]) -> None:
+    inline, local = (
+        {path.relative_to(item.folder): path.read_bytes() for path in item.folder.rglob("*.csv")}
+        for item in (done["inline"], done["local"])
+    )
+    assert inline == local and len(inline) == 15
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_runs_again_after_it_was_closed_and_closes_twice(name: str, make_recipe: Any, make_spec: Any) -> None:
+    engine = ENGINES[name](make_recipe())
+    engine.close()
+    for index in range(2):
+        (result,) = engine.run([make_spec(index)])
+        assert result.outcome.status == COMPLETED
+    assert list(engine.run([])) == []
+    engine.close()
+    engine.close()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_interruption_ends_the_run(name: str, make_recipe: Any, make_spec: Any) -> None:
+    engine = ENGINES[name](make_recipe())
+    try:
+        results = engine.run([make_spec(0), make_spec(1, "interrupt"), make_spec(2)])
+        assert next(results).outcome.status == COMPLETED
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+    finally:
+        engine.close()
+
+
+@needs_proc
+def test_a_worker_that_dies_costs_its_trial_and_no_other(
+    make_recipe: Any, make_spec: Any, done: dict[str, Done], specs: list[TrialSpec], workers: Callable[[], list[int]]
+) -> None:
+    recipe = make_recipe()
+    engine = Local(recipe, recipe.make(), 2)
+    results = list(engine.run([specs[3], make_spec(8, "die"), make_spec(9)]))
+    assert [result.outcome.status for result in results] == [COMPLETED, CRASHED, COMPLETED]
+    assert results[1].outcome.reason == "the worker process died: killed, or a crash in native code"
+    assert results[1].penalized == WORST_SCORE
+    assert store.read_json(recipe.run_dir / store.TRIALS / "confirm-008" / store.TRIAL)["steps_done"] == 0
+    assert results[0].score == done["inline"].results[3].score
+    engine.close()
+    assert_none_left(workers)
+
+
+@needs_proc
+def test_a_worker_that_is_killed_between_runs_costs_nothing(
+    make_recipe: Any, make_spec: Any, workers: Callable[[], list[int]]
+) -> None:
+    recipe = make_recipe()
+    engine = Local(recipe, recipe.make(), 2)
+    assert next(engine.run([make_spec(0)])).outcome.status == COMPLETED
+    for pid in workers():
+        os.kill(pid, signal.SIGKILL)
+    assert_none_left(workers)
+    results = list(engine.run([make_spec(1), make_spec(2)]))
+    assert [result.outcome.status for result in results] == [COMPLETED, COMPLETED]
+    engine.close()
+    assert_none_left(workers)
+
+
+@needs_proc
+def test_a_run_that_is_given_up_ends_its_workers(
+    make_recipe: Any, make_spec: Any, workers: Callable[[], list[int]]
+) -> None:
+    recipe = make_recipe()
+    results = Local(recipe, recipe.make(), 2).run([make_spec(0), dataclasses.replace(make_spec(1), steps=10**7)])
+    assert next(results).outcome.status == COMPLETED
+    assert workers()
+    results.close()
+    assert_none_left(workers)
+
+
+def assert_none_left(workers: Callable[[], list[int]]) -> None:
+    deadline = time.monotonic() + 30
+    while workers() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert workers() == []
+
+
+def test_one_worker_means_this_process(make_recipe: Any) -> None:
+    recipe = make_recipe()
+    lab = recipe.make()
+    assert isinstance(choose_engine(recipe, lab, 1), Inline)
+    assert isinstance(choose_engine(recipe, lab, 3), Local)
+
+
+def test_the_number_of_workers_follows_the_cores(make_recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = make_recipe()
+    lab = recipe.make()
+    for cores, kind in (({0}, Inline), ({0, 1}, Local)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: cores, raising=False)
+        assert type(choose_engine(recipe, lab, None)) is kind
+
+
+def test_what_cannot_be_sent_is_run_in_this_process(make_recipe: Any, settings: Settings) -> None:
+    recipe = make_recipe()
+    model = dataclasses.replace(settings.model, losses={"mse": dataclasses.replace(settings.model.losses["mse"])})
+    unsendable = dataclasses.replace(model, factory=lambda: None)
+    given = dataclasses.replace(recipe, settings=dataclasses.replace(settings, model=unsendable))
+    assert isinstance(choose_engine(given, recipe.make(), 4), Inline)
+
+
+def test_a_recipe_makes_the_lab_that_it_describes(make_recipe: Any) -> None:
+    recipe = make_recipe()
+    lab = recipe.make()
+    assert (lab.run_dir, lab.references, lab.batch_size) == (recipe.run_dir, {"mse": 3.0}, 8)
+    assert lab.validation_samples == 15
+    assert lab.task.normalizers == recipe.normalizers
+    assert "users_engine_task" in sys.modules

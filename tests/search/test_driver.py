@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from preflight.core.params import Params
+from preflight.search import driver
+from preflight.search.driver import Explored, explore
+from preflight.trials.lab import TrialSpec
+from preflight.trials.outcome import (
+    COMPLETED,
+    CRASHED,
+    DIVERGED,
+    INTERRUPTED,
+    OUT_OF_MEMORY,
+    PRUNED,
+    WORST_SCORE,
+    Outcome,
+    Result,
+)
+
+SPACE: dict[str, BaseDistribution] = {
+    "lr": FloatDistribution(1e-4, 1.0, log=True),
+    "warmup_fraction": CategoricalDistribution((0.0, 0.1)),
+    "normalization.input": CategoricalDistribution(("none", "standardize")),
+}
+
+
+@pytest.fixture
+def run(make_lab: Any, make_study: Any, make_budget: Any, today: Params) -> Callable[..., tuple[Any, Any, Any]]:
+    """Explore with a fake lab; gives the study, the lab and what was explored."""
+
+    def start(
+        answer: Callable[[TrialSpec], Result] | None = None,
+        space: dict[str, BaseDistribution] = SPACE,
+        seed: int = 0,
+        today: Params = today,
+        finish: Callable[[Params], Params] = lambda params: params,
+        watch: Callable[[Explored], None] = lambda item: None,
+        pruner: optuna.pruners.BasePruner | None = None,
+        study: optuna.Study | None = None,
+        **budget: Any,
+    ) -> tuple[Any, Any, Any]:
+        lab = make_lab(answer) if answer else make_lab()
+        study = study or make_study(seed, pruner)
+        explored = explore(study, lab, today, space, make_budget(**budget), seed, finish, watch)
+        return study, lab, explored
+
+    return start
+
+
+def failing(status: str, at: int, otherwise: Callable[[TrialSpec], Result]) -> Callable[[TrialSpec], Result]:
+    def answer(spec: TrialSpec) -> Result:
+        if spec.index == at:
+            return Result(Outcome(status, f"it {status}"), math.nan, math.nan, {}, 3, 0.1)
+        return otherwise(spec)
+
+    return answer
+
+
+def test_todays_settings_are_the_first_trial(run: Any, today: Params) -> None:
+    study, lab, _ = run()
+    assert lab.specs[0].params is today
+    assert study.trials[0].params == {"lr": 0.3, "warmup_fraction": 0.0, "normalization.input": "none"}
+
+
+def test_every_trial_is_specified_alike_but_for_its_settings(run: Any) -> None:
+    _, lab, explored = run(seed=5, trials=6)
+    assert [spec.index for spec in lab.specs] == list(range(6))
+    assert {(s.purpose, s.seed, s.steps, s.rungs, s.schedule) for s in lab.specs} == {("explore", 5, 12, 3, None)}
+    assert [item.spec for item in explored] == lab.specs
+
+
+def test_proposals_change_todays_settings_and_nothing_else(run: Any, today: Params) -> None:
+    study, lab, _ = run()
+    for trial, spec in zip(study.trials, lab.specs, strict=True):
+        assert spec.params == today.with_values(trial.params)
+    assert len({spec.params.lr for spec in lab.specs}) == 8
+
+
+def test_proposals_are_finished_and_todays_settings_are_not(run: Any, today: Params) -> None:
+    def two_digits(params: Params) -> Params:
+        return params.with_values({"lr": float(f"{params.lr:.1g}")})
+
+    _, lab, _ = run(finish=two_digits, today=today.with_values({"lr": 0.1234}))
+    assert lab.specs[0].params.lr == 0.1234
+    assert all(spec.params.lr == float(f"{spec.params.lr:.1g}") for spec in lab.specs[1:])
+
+
+@pytest.mark.parametrize("status", [CRASHED, DIVERGED, OUT_OF_MEMORY])
+def test_a_trial_that_failed_is_told_with_the_worst_score_and_its_reason(
+    status: str, run: Any, answer_well: Any
+) -> None:
+    study, _, explored = run(failing(status, 2, answer_well))
+    trial = study.trials[2]
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, WORST_SCORE)
+    expected = {"outcome": status, "reason": f"it {status}", "recording": "trials/explore-002"}
+    assert trial.user_attrs == expected
+    assert [item.state for item in study.trials] == [TrialState.COMPLETE] * 8
+    assert len(explored) == 8
+
+
+def test_a_completed_trial_is_told_with_its_score_and_metric(run: Any) -> None:
+    study, _, explored = run()
+    for trial, item in zip(study.trials, explored, strict=True):
+        assert trial.value == pytest.approx(min(item.result.score, WORST_SCORE))
+        assert trial.user_attrs == {
+            "outcome": COMPLETED,
+            "recording": f"trials/{item.spec.folder_name}",
+            "metric": 7.0,
+        }
+
+
+def test_a_score_beyond_the_worst_is_told_as_the_worst(run: Any) -> None:
+    def terrible(spec: TrialSpec) -> Result:
+        return Result(Outcome(COMPLETED), 1e30, math.nan, {}, spec.steps, 0.1)
+
+    study, _, explored = run(terrible, trials=3)
+    assert [trial.value for trial in study.trials] == [WORST_SCORE] * 3
+    assert study.trials[0].intermediate_values == {4: WORST_SCORE, 8: WORST_SCORE}
+    assert explored[0].result.score == 1e30
+
+
+def test_a_hopeless_trial_is_told_as_pruned(run: Any) -> None:
+    pruner = optuna.pruners.ThresholdPruner(upper=1.0)
+    study, _, explored = run(pruner=pruner, trials=10)
+    states = [trial.state for trial in study.trials]
+    assert TrialState.PRUNED in states and TrialState.COMPLETE in states
+    for trial, item in zip(study.trials, explored, strict=True):
+        assert (trial.state == TrialState.PRUNED) == (item.result.outcome.status == PRUNED) == (item.result.score > 1)
+
+
+def test_rungs_are_reported_in_steps_of_todays_batch_size(run: Any, today: Params) -> None:
+    space: dict[str, BaseDistribution] = {"batch_size": CategoricalDistribution((8, 2, 16))}
+    study, lab, _ = run(space=space, trials=12)
+    assert {spec.params.batch_size for spec in lab.specs} == {8, 2, 16}
+    assert {tuple(trial.intermediate_values) for trial in study.trials} == {(4, 8)}
+
+
+def test_ctrl_c_fails_the_trial_and_keeps_what_was_told(run: Any, make_study: Any, answer_well: Any) -> None:
+    study, watched = make_study(), []
+    with pytest.raises(KeyboardInterrupt):
+        run(failing(INTERRUPTED, 3, answer_well), study=study, watch=watched.append)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3 + [TrialState.FAIL]
+    assert study.trials[3].user_attrs["outcome"] == INTERRUPTED
+    assert len(watched) == 3
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_no_trial_is_left_running_when_the_lab_itself_fails(
+    error: type[BaseException], run: Any, make_study: Any, answer_well: Any
+) -> None:
+    def answer(spec: TrialSpec) -> Result:
+        if spec.index == 2:
+            raise error
+        return answer_well(spec)
+
+    study = make_study()
+    with pytest.raises(error):
+        run(answer, study=study)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2 + [TrialState.FAIL]
+
+
+def test_nothing_but_an_interruption_fails(run: Any) -> None:
+    statuses = [COMPLETED, CRASHED, DIVERGED, OUT_OF_MEMORY, PRUNED]
+
+    def answer(spec: TrialSpec) -> Result:
+        return Result(Outcome(statuses[spec.index % 5]), 0.5, math.nan, {}, 3, 0.1)
+
+    study, _, _ = run(answer, trials=10)
+    states = {trial.state for trial in study.trials}
+    assert states == {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def proposals(study: optuna.Study) -> list[dict[str, Any]]:
+    return [trial.params for trial in study.trials]
+
+
+def test_the_same_seed_proposes_the_same_settings(run: Any) -> None:
+    first = proposals(run(seed=3, trials=15)[0])
+    assert proposals(run(seed=3, trials=15)[0]) == first
+    assert proposals(run(seed=4, trials=15)[0]) != first
+
+
+def test_the_search_comes_near_the_best_learning_rate(run: Any) -> None:
+    study, _, _ = run(trials=30)
+    assert study.best_value < 0.2
+
+
+def test_each_trial_is_watched_as_it_ends(run: Any) -> None:
+    watched: list[Explored] = []
+    _, _, explored = run(watch=watched.append)
+    assert watched == explored
+
+
+@pytest.mark.parametrize(("timeout_s", "trials"), [(None, 8), (1000.0, 8), (25.0, 3), (0.5, 1)])
+def test_no_trial_starts_after_the_timeout_but_the_first(
+    timeout_s: float | None, trials: int, run: Any, monkeypatch: pytest.MonkeyPatch, answer_well: Any
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(driver, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def ten_seconds(spec: TrialSpec) -> Result:
+        clock[0] += 10.0
+        return answer_well(spec)
+
+    study, _, explored = run(ten_seconds, timeout_s=timeout_s)
+    assert len(explored) == len(study.trials) == trials
+
+
+def test_a_budget_of_one_trains_todays_settings(run: Any, today: Params) -> None:
+    _, lab, _ = run(trials=1)
+    assert [spec.params for spec in lab.specs] == [today]
+
+
+def test_an_empty_space_trains_todays_settings_again(run: Any, today: Params) -> None:
+    _, lab, _ = run(space={}, trials=3)
+    assert [spec.params for spec in lab.specs] == [today] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution"),
+    [
+        ("weight_decay", FloatDistribution(1e-6, 0.1, log=True)),  # None today
+        ("loss_weights.off", FloatDistribution(1e-3, 10.0, log=True)),  # zero today
+        ("width", IntDistribution(4, 16)),  # not set today
+    ],
+)
+def test_a_value_that_no_range_can_hold_is_still_trained_first(
+    name: str, distribution: BaseDistribution, run: Any, today: Params
+) -> None:
+    study, lab, _ = run(space={**SPACE, name: distribution})
+    assert lab.specs[0].params is today
+    assert study.trials[0].params["lr"] == 0.3
+    assert all(spec.params.flat()[name] is not None for spec in lab.specs[1:])
+
+
+def test_an_extra_that_is_not_set_today_is_left_out_or_set(run: Any, today: Params) -> None:
+    study, lab, _ = run(space={"width": CategoricalDistribution((None, 16))}, trials=12)
+    assert study.trials[0].params == {"width": None}
+    extras = [dict(spec.params.extras) for spec in lab.specs]
+    assert {"dropout": 0.1, "width": None} not in extras
+    assert {"dropout": 0.1} in extras[1:] and {"dropout": 0.1, "width": 16} in extras
+
+
+def test_a_setting_that_is_none_today_may_be_proposed_as_none(run: Any) -> None:
+    _, lab, _ = run(space={"clip_norm": CategoricalDistribution((None, 1.0))}, trials=12)
+    assert {spec.params.clip_norm for spec in lab.specs[1:]} == {None, 1.0}

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
+
+from preflight.core.params import Params
+from preflight.search.driver import explore
+from preflight.search.study import SCORE_NAME, STARTUP_TRIALS, create_study, storage_url
+from preflight.telemetry import store
+
+SPACE = {"lr": FloatDistribution(1e-4, 1.0, log=True)}
+
+
+def load(folder: Path, name: str) -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=storage_url(folder))
+
+
+@pytest.mark.parametrize("folder", ["plain", "with space", "100%", "a#b"])
+def test_a_study_lies_in_the_run_directory_under_its_name(folder: str, tmp_path: Path, make_budget: Any) -> None:
+    run_dir = tmp_path / folder
+    run_dir.mkdir()
+    create_study("digits", run_dir, make_budget(), 0)
+    assert [path.name for path in run_dir.iterdir()] == [store.STUDY]
+    assert optuna.get_all_study_names(storage_url(run_dir)) == ["digits"]
+    study = load(run_dir, "digits")
+    assert study.direction == StudyDirection.MINIMIZE
+    assert study.metric_names == [SCORE_NAME]
+
+
+def test_what_was_explored_is_read_back_from_the_file(
+    tmp_path: Path, make_budget: Any, make_lab: Any, today: Params
+) -> None:
+    study = create_study("small", tmp_path, make_budget(), 0)
+    explore(study, make_lab(), today, SPACE, make_budget(trials=3), 0, lambda params: params, lambda item: None)
+    trials = load(tmp_path, "small").trials
+    assert [trial.user_attrs["recording"] for trial in trials] == [f"trials/explore-00{index}" for index in range(3)]
+    assert trials[0].params == {"lr": 0.3}
+    assert list(trials[0].intermediate_values) == [4, 8]
+
+
+def test_the_sampler_follows_the_seed(tmp_path: Path, make_budget: Any) -> None:
+    found = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        study = create_study(name, tmp_path, make_budget(), seed)
+        found.append([study.ask(SPACE).params["lr"] for _ in range(3)])
+    assert found[0] == found[1] != found[2]
+
+
+def reported(study: optuna.Study, values: dict[int, float]) -> bool:
+    trial = study.ask()
+    pruned = False
+    for step, value in values.items():
+        trial.report(value, step)
+        pruned = pruned or trial.should_prune()
+    study.tell(trial, values[max(values)])
+    return pruned
+
+
+def test_nothing_is_pruned_before_there_is_something_to_compare_with(tmp_path: Path, make_budget: Any) -> None:
+    study = create_study("small", tmp_path, make_budget(), 0)
+    assert [reported(study, {8: float(index)}) for index in range(STARTUP_TRIALS)] == [False] * STARTUP_TRIALS
+    assert reported(study, {8: 100.0})
+    assert not reported(study, {8: 0.0})
+
+
+def test_nothing_is_pruned_in_the_first_third_of_a_trial(tmp_path: Path, make_budget: Any) -> None:
+    study = create_study("small", tmp_path, make_budget(trial_steps=10), 0)
+    for _ in range(STARTUP_TRIALS):
+        reported(study, {3: 1.0, 4: 1.0})
+    assert not reported(study, {3: 100.0})
+    assert reported(study, {4: 100.0})
