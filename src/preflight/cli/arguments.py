@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from preflight import __version__
 from preflight.core.catalog import models_in, packaged_conf, sweeps_in
 from preflight.core.errors import ConfigError
 
@@ -57,7 +58,7 @@ def tune_parser() -> Parser:
         help="let the config import from this package, besides preflight, torch.nn, torch.optim, torch.utils.data "
         "and the modules in the current folder and beside DIR",
     )
-    parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
+    parser.add_argument("-V", "--version", action="version", version=f"preflight {__version__}")
     return parser
 
 

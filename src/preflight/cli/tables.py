@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from preflight.advise.evidence import Effect
+from preflight.advise.evidence import Effect, percent
 from preflight.advise.ladder import ladder_label
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, Measured, Recommendation
 from preflight.telemetry import store
@@ -118,7 +118,7 @@ def _changes(answer: Recommendation) -> Table:
 
 def gain(effect: Effect) -> str:
     """A gain with its interval: ``43% (4% to 66%)``."""
-    return f"{effect.gain:.0%} ({effect.low:.0%} to {effect.high:.0%})"
+    return f"{percent(effect.gain)} ({effect.interval})"
 
 
 def _measured(measured: Measured, metric: str | None) -> str:

@@ -30,7 +30,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """A sentence that stays."""
-        self._console.print(text, markup=False)
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def begin(self, stage: str, total: int) -> None:
         """Show a bar for the stage."""

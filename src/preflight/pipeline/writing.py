@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from preflight.advise.evidence import percent
 from preflight.advise.recommendation import Change, Recommendation
 from preflight.core.catalog import packaged_conf
 from preflight.core.errors import ConfigFileError
@@ -85,4 +86,4 @@ def _target(settings: Settings, file: Path) -> Path | None:
 
 
 def _why(change: Change) -> str:
-    return f"lowers the validation score by {change.needed.gain:.0%} (alone: {change.alone.gain:.0%})"
+    return f"lowers the validation score by {percent(change.needed.gain)} (alone: {percent(change.alone.gain)})"
