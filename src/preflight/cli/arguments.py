@@ -33,6 +33,7 @@ def tune_parser() -> Parser:
     """Arguments of `preflight +model=NAME`."""
     parser = Parser(
         prog="preflight",
+        allow_abbrev=False,
         usage="preflight +model=NAME [key=value ...] [--config-dir DIR] [--allow PREFIX]\n"
         "       preflight verify config_fixed.yaml [--run DIR]\n"
         "       preflight report RUN_DIR",

@@ -32,7 +32,9 @@ def tune(arguments: list[str]) -> int:
     console = make_console()
     terminal = Terminal(console)
     flight = prepare(settings, terminal)
-    console.print(f"preflight {settings.model.name} on {flight.task.device}: {flight.run_dir}", markup=False, soft_wrap=True)
+    console.print(
+        f"preflight {settings.model.name} on {flight.task.device}: {flight.run_dir}", markup=False, soft_wrap=True
+    )
     show_inspection(console, flight.inspection.as_dict())
     try:
         fly(flight)

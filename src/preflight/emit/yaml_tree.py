@@ -248,7 +248,8 @@ class _Builder:
             entries.append(self._entry(key, self._node(next(self._events))))
         node = self._collection(event, "mapping")
         end = self._end(node, ahead, entries[-1].value.end if entries else node.start)
-        column = node.column if node.outer == node.start else entries[0].key.column
+        anchored = node.outer != node.start and bool(entries)  # an anchor may stand on the line above
+        column = entries[0].key.column if anchored else node.column
         return replace(node, end=end, tail=end, column=column, entries=tuple(entries))
 
     def _entry(self, key: Node, value: Node) -> Entry:
