@@ -15,7 +15,7 @@ from preflight.telemetry.recording import Recording
 from preflight.telemetry.tables import Frame, write_telemetry
 
 # Shared machines are slow at times, and no example is wrong for it.
-settings.register_profile("patient", settings.default, deadline=None)
+settings.register_profile("patient", settings.default, deadline=None, max_examples=50)
 settings.load_profile("patient")
 
 SEEDS = 5

@@ -68,7 +68,7 @@ def test_the_first_trial_has_todays_settings(flown: Any, run: Run, study: optuna
 
 def test_the_study_holds_every_explored_trial(run: Run, study: optuna.Study) -> None:
     recordings = run.recordings("explore")
-    assert len(recordings) == 8
+    assert len(recordings) == 12
     for trial, recording in zip(study.trials, recordings, strict=True):
         assert trial.user_attrs["outcome"] == recording.status
         assert trial.user_attrs["recording"] == f"trials/{recording.folder.name}"
@@ -112,7 +112,7 @@ def test_every_stage_is_announced_with_the_runs_that_it_takes(flown: Any) -> Non
         "learning rates, height: standardize",
     ]
     totals = dict(flown.stages.begun)
-    assert totals["explore"] == 8
+    assert totals["explore"] == 12
     for (stage, total), count in zip(flown.stages.begun, flown.stages.counts, strict=True):
         if stage.startswith(("learning", "explore")):
             assert count == total
@@ -206,6 +206,7 @@ def test_a_crash_of_one_trial_does_not_end_the_study(
         return job(params)
 
     monkeypatch.setattr(flight.task, "job", sometimes)
+    monkeypatch.setattr(module, "write_report", lambda run_dir: run_dir)
     monkeypatch.setattr(module, "_stages", lambda flight: module._explore(flight, (1e-3, 1.0)))
     fly(flight)
     outcomes = [item.status for item in Run.open(flight.run_dir).recordings("explore")]

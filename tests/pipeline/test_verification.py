@@ -98,7 +98,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("kind: standardize", "kind: none"), ("lr: 0.003", "lr: 0.00003"), ("lr: 0.003", "lr: 3.0")]
+    ("old", "new"), [("kind: standardize", "kind: none"), ("lr: 0.03", "lr: 0.00003"), ("lr: 0.03", "lr: 3.0")]
 )
 def test_a_file_that_was_tampered_with_does_not_pass(flown: Any, fixed: Path, old: str, new: str) -> None:
     replaced(fixed, old, new)
@@ -187,7 +187,7 @@ def test_another_batch_size_is_verified_with_the_warmup_that_was_proved(
     model.write_text(f"{model.read_text(encoding='utf-8')}horizon_steps: 120\n", encoding="utf-8")
     replaced(project / "train.yaml", "warmup: 0 ", f"warmup: {5 if unit == 'steps' else 0.5} ")
     axes = ("space.batch_size=[64]", "space.lr=[0.03]", "space.normalization={height: [standardize]}")
-    overrides = [*small, *axes, "budget.trials=3", f"run_dir={tmp_path / 'run'}"]
+    overrides = [*small, *axes, "budget.trials=2", f"run_dir={tmp_path / 'run'}"]
     flight = prepare(load([f"+model={module}", *overrides], [project / "conf"]), Nobody())
     recommended = flight.finish(
         flight.today.with_values({"batch_size": 64, "lr": 0.03, "normalization.height": "standardize"})
@@ -197,6 +197,8 @@ def test_another_batch_size_is_verified_with_the_warmup_that_was_proved(
         return recommended, dict.fromkeys(recommended.changes_from(today), compare(today, recommended, measure))
 
     monkeypatch.setattr("preflight.pipeline.confirmation.choose.minimal", choose_this)
+    monkeypatch.setattr("preflight.pipeline.flight._range", lambda flight: (0.01, 1.0))
+    monkeypatch.setattr("preflight.pipeline.flight._ladder", lambda flight, params: [])
     monkeypatch.setattr("preflight.pipeline.flight.write_report", lambda run_dir: run_dir)
     fly(flight)
     assert flight.recommendation is not None

@@ -86,6 +86,11 @@ def on_dict(output: dict[str, Tensor], target: Tensor) -> Tensor:
     return F.mse_loss(output["left"] + 0 * output["right"], target)
 
 
+def on_rest(output: dict[str, Any], target: Tensor) -> Tensor:
+    assert output["note"] == "text"
+    return F.mse_loss(output["left"], target) + output["penalty"]
+
+
 def on_tuple(output: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
     return F.mse_loss(output[0] + 0 * output[1], target)
 
@@ -105,7 +110,7 @@ def on_numbers(output: dict[str, Tensor], target: Tensor) -> Tensor:
 A, B = torch.full((4, 3), 7.0), torch.ones(4, 3)
 STRUCTURES: dict[str, tuple[Callable[[Any, Tensor], Tensor], Any]] = {
     "mapping": (on_dict, {"left": A, "right": B}),
-    "mapping with other entries": (on_dict, {"left": A, "right": B, "loss": torch.tensor(3.0), "cache": None}),
+    "mapping with other entries": (on_rest, {"left": A, "penalty": torch.tensor(0.0), "note": "text"}),
     "mapping of numbered heads": (on_numbers, {"0": A, "1": B}),
     "tuple": (on_tuple, (A, B)),
     "list": (on_tuple, [A, B]),

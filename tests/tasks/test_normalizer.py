@@ -143,8 +143,9 @@ def test_a_constant_feature_becomes_zero(option: str, value: float) -> None:
 def test_noise_below_the_resolution_of_float32_is_not_blown_up() -> None:
     generator = torch.Generator().manual_seed(0)
     values = 0.3 + 1e-10 * torch.randn(1000, 1, generator=generator, dtype=torch.float64)
-    rows = InputNormalizer.from_config(fitted("standardize", values))(values)
-    assert float(rows.abs().max()) < 1e-3
+    module = InputNormalizer.from_config(fitted("standardize", values))
+    assert float(module(values).abs().max()) < 1e-3
+    assert float(module(values + 1).max()) == pytest.approx(1.0)  # another value, first seen in validation
 
 
 @pytest.mark.parametrize(("mean", "deviation"), [(1.7e9, 1e5), (2026.4, 0.05), (-3e5, 20.0)])

@@ -19,7 +19,7 @@ from preflight.telemetry.recorder import Cadence, Recorder
 from preflight.telemetry.tables import Frame, write_telemetry
 
 # Shared machines are slow at times, and no example is wrong for it.
-settings.register_profile("patient", settings.default, deadline=None)
+settings.register_profile("patient", settings.default, deadline=None, max_examples=50)
 settings.load_profile("patient")
 
 Array = npt.NDArray[np.float64]

@@ -290,6 +290,7 @@ def test_no_step_and_no_flush_asks_for_a_single_number(
     assert len(run.recorder.flush()) == 2
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_no_step_waits_for_it(training: Train, network_on: Callable[[str], Any]) -> None:
     network = network_on("cuda")

@@ -139,8 +139,7 @@ def find_divergence(recorder: Recorder, job: Job, task: Task) -> Outcome | None:
 
 
 def _first_nonfinite_gradient(history: Chunk, job: Job) -> tuple[int | None, str]:
-    has_gradient = np.array([parameter.grad is not None for _, parameter in job.parameters])
-    used = np.flatnonzero(has_gradient | ~np.isnan(history.norms).all(axis=0))  # NaN from the first step on, or absent
+    used = np.flatnonzero(~np.isnan(history.norms).all(axis=0))
     norms = history.norms[:, used]
     step = first_nonfinite(norms.sum(axis=1))
     if step is None:

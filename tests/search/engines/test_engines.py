@@ -156,11 +156,13 @@ def test_a_run_that_is_given_up_ends_its_workers(
     make_recipe: Any, make_spec: Any, workers: Callable[[], list[int]]
 ) -> None:
     recipe = make_recipe()
-    results = Local(recipe, recipe.make(), 2).run([make_spec(0), dataclasses.replace(make_spec(1), steps=10**7)])
+    long = dataclasses.replace(make_spec(1), steps=30_000)
+    results = Local(recipe, recipe.make(), 2).run([make_spec(0), long])
     assert next(results).outcome.status == COMPLETED
     assert workers()
     results.close()
     assert_none_left(workers)
+    assert not (recipe.run_dir / store.TRIALS / long.folder_name / store.TRIAL).exists()
 
 
 def assert_none_left(workers: Callable[[], list[int]]) -> None:
