@@ -42,10 +42,13 @@ def compare(before: Params, after: Params, measure: Measure, comparisons: int = 
 
 
 def best_candidate(today: Params, candidates: Sequence[Params], measure: Measure) -> tuple[Params, Effect]:
-    """The candidate with the largest mean effect, its interval widened for the number that was looked at."""
+    """The candidate whose gain is surest, its interval widened for the number that was looked at.
+
+    Surest is the highest lower bound: the largest mean may be one lucky seed.
+    """
     before, *after = measure([today, *candidates], 1)
-    gains = [effect(before, scores).gain for scores in after]
-    best = candidates[max(range(len(gains)), key=gains.__getitem__)]
+    sure = [(found.low, found.gain) for found in (effect(before, scores) for scores in after)]
+    best = candidates[max(range(len(sure)), key=sure.__getitem__)]
     return best, compare(today, best, measure, len(candidates))
 
 
@@ -87,7 +90,9 @@ def beats_constant(scores: Scores) -> bool:
 
 def metric_is_worse(before: Measured, after: Measured, goal: str) -> bool:
     """Whether the task's own metric got worse beyond the seeds' noise although the score got better."""
-    seeds = [s for s in before.metrics if math.isfinite(before.metrics[s]) and math.isfinite(after.metrics[s])]
+    seeds = [seed for seed, value in before.metrics.items() if math.isfinite(value)]
+    if any(not math.isfinite(after.metrics[seed]) for seed in seeds):
+        return True
     if len(seeds) < 2:
         return False
     sign = 1 if goal == "maximize" else -1

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 # A gain below this share of the score is not worth a changed line, however certain it is.
 MIN_GAIN = 0.02
 FLOOR = 1e-6
+MAX_LOG = 700.0  # of a float64
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,28 @@ def percent(share: float) -> str:
 def effect(before: Mapping[int, float], after: Mapping[int, float], comparisons: int = 1) -> Effect:
     """Effect on a score by seed, lower is better; only seeds that both have count.
 
-    ``comparisons`` widens the interval for having looked at several (Bonferroni). With fewer than two common seeds
-    the noise is unknown and the interval is everything.
+    The interval is a t-interval on the log ratio of the scores or, where a loss can go below zero and ratios say
+    nothing, on their difference as a share of the mean size before. ``comparisons`` widens it for having looked at
+    several (Bonferroni). With fewer than two common seeds the noise is unknown and the interval is everything.
     """
     seeds = sorted(set(before) & set(after))
-    logs = np.array([math.log(max(after[s], FLOOR) / max(before[s], FLOOR)) for s in seeds])
-    if len(logs) < 2:
-        gain = 1 - math.exp(float(logs[0])) if len(logs) else math.nan
-        return Effect(gain, -math.inf, 1.0, len(logs))
-    mean, error = float(logs.mean()), float(logs.std(ddof=1)) / math.sqrt(len(logs))
-    t = float(stdtrit(len(logs) - 1, 1 - (1 - CONFIDENCE) / (2 * comparisons)))
-    return Effect(1 - math.exp(mean), 1 - math.exp(mean + t * error), 1 - math.exp(mean - t * error), len(logs))
+    old, new = (np.array([scores[seed] for seed in seeds], dtype=np.float64) for scores in (before, after))
+    if not seeds:
+        return Effect(math.nan, -math.inf, 1.0, 0)
+    if min(old.min(), new.min()) < 0:
+        mean, margin = _mean_and_margin((old - new) / max(np.abs(old).mean(), FLOOR), comparisons)
+        return Effect(mean, mean - margin, mean + margin, len(seeds))
+    mean, margin = _mean_and_margin(np.log(np.maximum(new, FLOOR) / np.maximum(old, FLOOR)), comparisons)
+    return Effect(1 - math.exp(mean), 1 - _exp(mean + margin), 1 - _exp(mean - margin), len(seeds))
+
+
+def _mean_and_margin(values: npt.NDArray[np.float64], comparisons: int) -> tuple[float, float]:
+    """Mean and half the width of its t-interval, infinite for one value."""
+    if len(values) < 2:
+        return float(values[0]), math.inf
+    t = float(stdtrit(len(values) - 1, 1 - (1 - CONFIDENCE) / (2 * comparisons)))
+    return float(values.mean()), t * float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < MAX_LOG else math.inf

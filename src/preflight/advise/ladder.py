@@ -62,7 +62,8 @@ def read_ladder(recordings: Sequence[Recording], constant: float | None = None) 
     learning = [rung for rung in rungs if rung.verdict in (STABLE, UNSTEADY)]
     if not learning:
         return rungs
-    best = min(learning, key=lambda rung: rung.final_loss)
+    steady = [rung for rung in learning if rung.verdict == STABLE]
+    best = min(steady or learning, key=lambda rung: rung.final_loss)
     return [replace(rung, verdict=_beside(rung, best, constant)) for rung in rungs]
 
 

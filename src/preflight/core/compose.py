@@ -46,6 +46,7 @@ def compose_run(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> C
     model = _selected_model(overrides, models)
     _refuse_two(model, models[model], config_dirs)
     values = _compose(overrides, config_dirs)
+    _let_overrides_win(overrides, values)
     return Composed(values, model, models[model])
 
 
@@ -84,6 +85,19 @@ def _selected_model(overrides: Sequence[str], models: dict[str, Path]) -> str:
     if chosen[-1] not in models:
         raise ConfigError(f"unknown model '{chosen[-1]}'; {alternatives(chosen[-1], models)}")
     return chosen[-1]
+
+
+def _let_overrides_win(overrides: Sequence[str], values: dict[str, Any]) -> None:
+    """An axis given on the command line replaces the one that the model's own file brings."""
+    own = values["model"].get("space") if isinstance(values.get("model"), dict) else None
+    for override in overrides:
+        keys = override.lstrip("+").partition("=")[0].split(".")
+        if keys[0] != "space" or len(keys) < 2 or not isinstance(own, dict):
+            continue
+        if keys[1] != "extras":
+            own.pop(keys[1], None)
+        elif len(keys) > 2 and isinstance(own.get("extras"), dict):
+            own["extras"].pop(keys[2], None)
 
 
 def _compose(overrides: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, Any]:

@@ -125,6 +125,8 @@ def parse_model(values: Mapping[str, Any], *, name: str, folder: Path | None) ->
 
 def _refuse_reserved(group: str, names: Mapping[str, Any]) -> None:
     for name in names:
+        if "/" in str(name) or str(name).startswith("val_"):
+            raise ConfigError(f"model.{group}.{name}: a name must not hold a slash or begin with val_")
         if name in RESERVED[group]:
             raise ConfigError(
                 f"model.{group}.{name} has the name of a column of the telemetry; any but {', '.join(RESERVED[group])}"

@@ -84,7 +84,7 @@ def open_file(settings: Settings) -> UserFile | None:
 
 def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -> Inspection:
     """Read today's settings, look at every input field, check that one batch fits, and fit the constants."""
-    today = read_today(settings.model, task, file)
+    today = read_today(settings.model, task, file, settings.space.plain)
     _check_names(settings, task)
     _check_batch_sizes(settings, task)
     fields, options = [], {}
@@ -114,7 +114,9 @@ def _check_names(settings: Settings, task: PyTorchTask) -> None:
     mapped = [key.split(".", 1)[1] for key in settings.model.mapping if key.startswith("normalization.")]
     for name in mapped:
         if name not in task.data.numeric_inputs():
-            raise TaskError(f"model.mapping names normalization.{name}; {alternatives(name, task.data.numeric_inputs())}")
+            raise TaskError(
+                f"model.mapping names normalization.{name}; {alternatives(name, task.data.numeric_inputs())}"
+            )
 
 
 def _check_batch_sizes(settings: Settings, task: PyTorchTask) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +40,10 @@ class Today:
         return _run_length(self.horizon, batch_size, self.length.train_size)
 
 
-def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None) -> Today:
+def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None, searched: Collection[str] = ()) -> Today:
     """Merge the file's values with ``model.baseline``; a setting that both give differently is an error.
+
+    A parameter of the factory that is ``searched`` and given nowhere has the factory's default.
 
     Registers the file's own normalizations with the task. Raises :class:`ConfigError` naming the setting.
     """
@@ -58,7 +60,7 @@ def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None) -
         clip_norm=_optional(given, "clip_norm", positive=True),
         loss_weights={name: _number(given, f"loss_weights.{name}", 1.0) for name in model.losses},
         normalization={name: _normalization(given, name, task) for name in task.data.numeric_inputs()},
-        extras=_extras(given, task),
+        extras={**task.factory_defaults(searched), **_extras(given, task)},
     )
     given.check_all_used()
     return Today(params, length, file, given.sources, horizon)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 Array = npt.NDArray[np.float64]
 
@@ -12,8 +13,8 @@ EXPLODED_RATIO = 1000.0
 UNSTEADY_RATIO = 30.0
 # Median loss relative to the first one: beyond this the run has lost what initialisation had.
 RUNAWAY_RATIO = 3.0
-# Difference of two means in units of its standard error; 2 leaves one false answer in forty.
-STANDARD_ERRORS = 2.0
+# Of a difference of two means: one false answer in forty.
+CERTAINTY = 0.975
 
 
 def first_nonfinite(values: Array) -> int | None:
@@ -43,4 +44,5 @@ def is_decreasing(losses: Array) -> bool:
     quarter = len(losses) // 4
     early, late = losses[:quarter], losses[-quarter:]
     error = np.sqrt(early.var(ddof=1) / quarter + late.var(ddof=1) / quarter)
-    return bool(early.mean() - late.mean() > STANDARD_ERRORS * error)
+    # Few values: Student's t with the degrees of freedom of both quarters.
+    return bool(early.mean() - late.mean() > stdtrit(2 * quarter - 2, CERTAINTY) * error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -51,17 +51,28 @@ class PyTorchTask:
         return None if metric is None else _function(metric.function, "model.metric.function", self._trust)
 
     def factory_parameters(self) -> tuple[str, ...] | None:
-        """Names of the factory's keyword parameters; None where it takes any."""
+        """Names of the factory's keyword parameters; None where it takes any, or does not tell."""
+        signature = self._factory_signature()
+        if signature is None or any(item.kind is item.VAR_KEYWORD for item in signature.parameters.values()):
+            return None
+        return tuple(name for name, item in signature.parameters.items() if item.kind is not item.VAR_POSITIONAL)
+
+    def factory_defaults(self, names: Collection[str]) -> dict[str, Any]:
+        """Value of each of the factory's parameters that nobody sets: its configuration's argument, or its default."""
+        spec = self.settings.factory
+        given = dict(spec) if isinstance(spec, Mapping) else {}
+        signature = self._factory_signature()
+        parameters = {} if signature is None else signature.parameters
+        defaults = {name: item.default for name, item in parameters.items() if item.default is not item.empty}
+        return {name: value for name, value in {**defaults, **given}.items() if name in names}
+
+    def _factory_signature(self) -> inspect.Signature | None:
         spec = self.settings.factory
         target = str(spec["_target_"]) if isinstance(spec, Mapping) and "_target_" in spec else spec
-        function = find(target, "model.factory", self._trust)
         try:
-            parameters = inspect.signature(function).parameters.values()
+            return inspect.signature(find(target, "model.factory", self._trust))
         except (TypeError, ValueError):
             return None
-        if any(item.kind is item.VAR_KEYWORD for item in parameters):
-            return None
-        return tuple(item.name for item in parameters if item.kind is not item.VAR_POSITIONAL)
 
     def job(self, params: Params) -> Job:
         """Build the user's model with ``params.extras``, its normalizers and its optimizer."""

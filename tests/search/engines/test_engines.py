@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import pickle
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -163,6 +166,43 @@ def test_a_run_that_is_given_up_ends_its_workers(
     results.close()
     assert_none_left(workers)
     assert not (recipe.run_dir / store.TRIALS / long.folder_name / store.TRIAL).exists()
+
+
+DRIVER = """
+import pickle, sys
+from preflight.search.engines.local import Local
+recipe, specs = pickle.load(open(sys.argv[1], "rb"))
+for result in Local(recipe, recipe.make(), 2).run(specs):
+    print(result.outcome.status, flush=True)
+"""
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Process ids of all that run in ``folder``; what has ended has no folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if path.readlink() == folder:
+                found.append(int(path.parent.name))
+    return found
+
+
+@needs_proc
+@pytest.mark.slow
+def test_a_driver_that_is_killed_takes_its_workers_along(make_recipe: Any, make_spec: Any, tmp_path: Path) -> None:
+    specs = [make_spec(0), dataclasses.replace(make_spec(1), steps=10**6)]
+    (tmp_path / "order.pickle").write_bytes(pickle.dumps((make_recipe(), specs)))
+    command = [sys.executable, "-c", DRIVER, "order.pickle"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "completed\n"
+        assert len(processes_in(tmp_path)) > 1
+        driver.kill()
+    try:
+        assert_none_left(lambda: processes_in(tmp_path))
+    finally:
+        for pid in processes_in(tmp_path):
+            os.kill(pid, signal.SIGKILL)
 
 
 def assert_none_left(workers: Callable[[], list[int]]) -> None:

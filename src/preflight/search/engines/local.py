@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -90,8 +92,17 @@ def _end(pool: ProcessPoolExecutor) -> None:
 
 def _start(recipe: Recipe) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+    threading.Thread(target=_end_with_the_driver, daemon=True).start()
     global _lab  # noqa: PLW0603
     _lab = recipe.make()
+
+
+def _end_with_the_driver() -> None:
+    """A driver that is killed ends nobody: its workers would train on, and then hold their memory for ever."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
 
 
 def _run(spec: TrialSpec) -> Result:
