@@ -145,16 +145,26 @@ def test_a_change_is_shown_with_its_gains(write_run: Callable[..., Run], tmp_pat
 def test_files_are_named_and_what_the_user_has_to_do(write_run: Callable[..., Run], tmp_path: Path) -> None:
     text = result(write_run(ANSWER))
     assert f"{tmp_path}/config_fixed.yaml" in line(text, "corrected config:")
-    assert "warmup_fraction" in line(text, "not in your file")
+    assert "set it yourself" in line(text, "has no key in your file")
+    assert line(text, "  warmup_fraction:").strip() == "warmup_fraction: 0.0"
     assert f"{tmp_path}/report.html" in line(text, "report:")
     assert f"optuna-dashboard sqlite:///{tmp_path}/study.db" in line(text, "trials:")
+
+
+def test_a_normalization_to_set_oneself_comes_with_its_statistics(write_run: Callable[..., Run]) -> None:
+    fitted = {"kind": "standardize", "axis": 1, "center": [77.9], "scale": [95.9]}
+    text = result(write_run(ANSWER, unmapped=["normalization.input"], normalizers={"input: standardize": fitted}))
+    assert (
+        line(text, "  normalization.input:").strip()
+        == "normalization.input: {kind: standardize, axis: 1, center: [77.9], scale: [95.9]}"
+    )
 
 
 def test_todays_settings_that_stay_are_shown_without_changes(write_run: Callable[..., Run]) -> None:
     kept = replace(ANSWER, decision=KEEP, reason="nothing is better", recommended=TODAY, changes=(), after=None)
     text = result(write_run(kept, config_fixed=[], unmapped=[]))
     assert "Keep your config: nothing is better" in text
-    for part in ("recommended", "corrected config", "not in your file", "input: standardize"):
+    for part in ("recommended", "corrected config", "no key in your file", "input: standardize"):
         assert part not in text
 
 
@@ -163,6 +173,7 @@ def test_what_cannot_be_told_is_said(write_run: Callable[..., Run]) -> None:
     text = result(write_run(unclear, config_fixed=[], unmapped=[]))
     assert "Cannot tell: no better than a constant" in text
     assert "│ lr " not in text
+    assert "no key in your file" not in text
 
 
 def test_a_run_that_was_stopped_shows_what_there_is(write_run: Callable[..., Run]) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 from preflight.advise.evidence import Effect, percent
 from preflight.advise.ladder import ladder_label
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, Measured, Recommendation
+from preflight.emit.scalar import format_value
 from preflight.telemetry import store
 from preflight.telemetry.recording import Run
 
@@ -69,7 +70,7 @@ def show_result(console: Console, run: Run) -> None:
             console.print(_ladder(label, rungs, document["today"]["lr"]))
     if answer is not None:
         _show_answer(console, answer, run, document["length"]["horizon_steps"])
-    _show_files(console, run)
+    _show_files(console, answer, run)
 
 
 def _ladder(label: str, rungs: Sequence[Mapping[str, Any]], today: float) -> Table:
@@ -138,14 +139,23 @@ def number(value: float) -> str:
     return f"{value:.3g}" if math.isfinite(value) else ("not finite" if math.isinf(value) else "-")
 
 
-def _show_files(console: Console, run: Run) -> None:
+def _show_files(console: Console, answer: Recommendation | None, run: Run) -> None:
     for path in run.info["config_fixed"]:
         console.print(f"corrected config: {path}", markup=False, soft_wrap=True)
-    for name in run.info["unmapped"]:
-        console.print(f"  not in your file, set it yourself: {name}", markup=False)
+    if answer is not None and run.info["unmapped"]:
+        console.print("  proved together with what has no key in your file; set it yourself:", markup=False)
+        for name in run.info["unmapped"]:
+            console.print(f"    {name}: {_to_set(name, answer, run)}", markup=False, soft_wrap=True)
     console.print(f"report:           {run.folder / store.REPORT}", markup=False, soft_wrap=True)
     console.print(
         f"trials:           optuna-dashboard sqlite:///{run.folder / store.STUDY}",
         markup=False,
         soft_wrap=True,
     )
+
+
+def _to_set(name: str, answer: Recommendation, run: Run) -> str:
+    """Recommended value of a setting, of a normalization with its statistics."""
+    value = answer.recommended.flat()[name]
+    fitted = run.info["normalizers"].get(f"{name.removeprefix('normalization.')}: {value}")
+    return str(value) if fitted is None else format_value(fitted, flow=True)
