@@ -72,3 +72,8 @@ def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(TaskError, match="batch_size=8 is larger than the 7 training samples"):
         next(endless_batches(rows(7), 8, shuffle=True, seed=0, device=CPU))
     assert epochs(rows(7), 7, 1, shuffle=False) == [[list(range(7))]]
+
+
+def test_a_short_last_batch_is_dropped_where_the_loader_drops_it() -> None:
+    batches = endless_batches(rows(7), 3, shuffle=False, seed=0, device=CPU, drop_last=True)
+    assert [len(next(iter(next(batches).values()))) for _ in range(4)] == [3, 3, 3, 3]

@@ -102,7 +102,8 @@ def _show_answer(console: Console, answer: Recommendation, run: Run, horizon: in
     if answer.before is not None and answer.after is not None:
         metric = run.info["metric"]["name"] if run.info["metric"] else None
         console.print(f"  today:       {_measured(answer.before, metric)}", markup=False)
-        console.print(f"  recommended: {_measured(answer.after, metric)}", markup=False)
+        other = "recommended:" if answer.decision == CHANGE else "tried:      "
+        console.print(f"  {other} {_measured(answer.after, metric)}", markup=False)
     if answer.steps < horizon:
         console.print(f"  measured over {answer.steps} of {horizon} steps; the rest is extrapolated", markup=False)
 

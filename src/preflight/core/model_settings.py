@@ -166,7 +166,7 @@ def _metric(value: Any) -> MetricSettings | None:
     if value is None:
         return None
     section = Section(value, "model.metric", ("name", "function", "goal"))
-    function = section.required("function", "preflight.metrics.accuracy")
+    function = section.required("function", "preflight.tasks.metrics.accuracy")
     name = section.text("name") or (function.rsplit(".", 1)[-1] if isinstance(function, str) else "metric")
     if section.get("goal") is None:
         raise ConfigError(f"model.metric.goal is missing: say whether {name} is to {' or '.join(GOALS)}")

@@ -16,7 +16,7 @@ from preflight.pipeline.user_file import UserFile
 from preflight.probes.constant import best_constants
 from preflight.probes.fields import FieldReport, inspect_field, normalizer_configs
 from preflight.probes.fit import check_fit, one_line
-from preflight.tasks.data import Batch, Source
+from preflight.tasks.data import Batch, Source, spread
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 from preflight.trials.evaluation import evaluate
@@ -129,7 +129,7 @@ def _check_batch_sizes(settings: Settings, task: PyTorchTask) -> None:
 
 
 def _targets(task: PyTorchTask, source: Source) -> Batch:
-    batch = source.batch(torch.linspace(0, len(source) - 1, min(len(source), TARGET_SAMPLES)).long())
+    batch = source.batch(spread(len(source), TARGET_SAMPLES))
     return {name: batch[name] for name in task.data.roles.targets}
 
 

@@ -11,9 +11,9 @@ from preflight.tasks.data import Batch, Source
 
 
 def endless_batches(
-    source: Source, batch_size: int, *, shuffle: bool, seed: int, device: torch.device
+    source: Source, batch_size: int, *, shuffle: bool, seed: int, device: torch.device, drop_last: bool = False
 ) -> Iterator[Batch]:
-    """Batches of ``batch_size`` samples, epoch after epoch; as a DataLoader does, the last of an epoch may be short.
+    """Batches of ``batch_size`` samples, epoch after epoch; the last of an epoch may be short, or is dropped.
 
     Raises :class:`TaskError` if a batch is larger than the data.
     """
@@ -25,4 +25,5 @@ def endless_batches(
     while True:
         order = torch.randperm(size, generator=generator) if shuffle else torch.arange(size)
         for indices in order.to(on_device).split(batch_size):
-            yield source.batch(indices)
+            if not drop_last or len(indices) == batch_size:
+                yield source.batch(indices)

@@ -80,12 +80,13 @@ class Roles:
 
 @dataclass(frozen=True)
 class Data:
-    """Training and validation samples; ``batch_size`` is the loader's where the user gave loaders."""
+    """Training and validation samples; ``batch_size`` and ``drop_last`` are the training loader's, if there is one."""
 
     train: Source
     validation: Source
     roles: Roles
     batch_size: int | None = None
+    drop_last: bool = False
 
     def numeric_inputs(self) -> tuple[str, ...]:
         """Inputs that hold quantities, which can be normalized; masks, tokens and other integers do not."""
@@ -112,13 +113,15 @@ def read_data(given: Any, roles: Roles, device: torch.device) -> Data:
         parts = given["train"], given["validation"]
     if not isinstance(parts, Sequence) or len(parts) != 2:
         raise TaskError(f"model.data must give (train, validation), got {_described(given)}")
-    batch_size = parts[0].batch_size if isinstance(parts[0], DataLoader) else None
+    loader = parts[0] if isinstance(parts[0], DataLoader) else None
     train, validation = (
         _source(part, where, roles, device) for part, where in zip(parts, ("train", "validation"), strict=True)
     )
     settled = _roles(_fields(train, "train"), roles, "train")
     _roles(_fields(validation, "validation"), settled, "validation")
-    return Data(train, validation, settled, batch_size)
+    if loader is None:
+        return Data(train, validation, settled)
+    return Data(train, validation, settled, loader.batch_size, loader.drop_last)
 
 
 def _source(part: Any, where: str, roles: Roles, device: torch.device) -> Source:

@@ -112,7 +112,12 @@ class PyTorchTask:
     def batches(self, params: Params, seed: int) -> Iterator[Batch]:
         """Training batches without end."""
         return endless_batches(
-            self.data.train, params.batch_size, shuffle=params.shuffle, seed=seed, device=self.device
+            self.data.train,
+            params.batch_size,
+            shuffle=params.shuffle,
+            seed=seed,
+            device=self.device,
+            drop_last=self.data.drop_last,
         )
 
     def _groups(
