@@ -140,7 +140,6 @@ def test_a_value_out_of_bounds_is_named_with_its_bound(refused_mine: Refused, ov
     assert text in refused_mine(override)
 
 
-@pytest.mark.xfail(strict=True, reason="core.settings: NumPy, and so Optuna, takes no seed from 2**32 on")
 def test_a_seed_that_is_too_large(refused_mine: Refused) -> None:
     assert "seed must be" in refused_mine("seed=5000000000")
 
@@ -232,13 +231,11 @@ def test_a_task_that_cannot_be_trained(refused_mine: Refused, overrides: list[st
 
 
 @pytest.mark.filterwarnings("ignore:Using a target size")
-@pytest.mark.xfail(strict=True, reason="probes.fit: an output [B] and a target [B, 1] broadcast to [B, B] unnoticed")
 def test_an_output_that_only_fits_by_broadcasting(refused_mine: Refused) -> None:
     text = refused_mine("model.factory={_target_: MODULE.Flat}")
     assert "the loss 'distance' does not fit output distance float32[20]" in text
 
 
-@pytest.mark.xfail(strict=True, reason="tasks.base: a named output of a plain tensor is looked up in the tensor")
 def test_a_named_output_of_a_model_that_has_but_one(refused_mine: Refused) -> None:
     text = refused_mine("model.factory={_target_: MODULE.OneOutput}")
     assert "the loss 'distance'" in text

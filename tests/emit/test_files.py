@@ -63,9 +63,7 @@ def test_the_original_is_never_written(tmp_path: Path, name: str, overwrite: boo
     (tmp_path / "folder").mkdir()
     (tmp_path / "symlink.yaml").symlink_to(original)
     (tmp_path / "hardlink.yaml").hardlink_to(original)
-    with pytest.raises(
-        ConfigFileError, match="is the original config, which is never written; set output=PATH"
-    ):
+    with pytest.raises(ConfigFileError, match="is the original config, which is never written; set output=PATH"):
         write_atomic(tmp_path / name, "new", overwrite=overwrite, forbid=original)
     assert original.read_text() == "old"
     write_atomic(tmp_path / "other.yaml", "new", overwrite=overwrite, forbid=original)
@@ -109,9 +107,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"a: \xfc\n")
-    with pytest.raises(
-        ConfigFileError, match=r"latin\.yaml is not UTF-8 \(byte 3 is 0xfc\); save it as UTF-8"
-    ):
+    with pytest.raises(ConfigFileError, match=r"latin\.yaml is not UTF-8 \(byte 3 is 0xfc\); save it as UTF-8"):
         read_text(tmp_path / "latin.yaml")
     with pytest.raises(ConfigFileError, match=r"cannot read .*absent\.yaml: No such file or directory"):
         read_text(tmp_path / "absent.yaml")

@@ -76,9 +76,7 @@ def test_the_old_value_may_be_an_equal_number() -> None:
     assert change("a: 1\n", "a", 1.0, 2.0) == "a: 2.0  # preflight: was 1; why\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("3e-4", 3e-4), ("yes", True), ("~", None), (".nan", float("nan"))]
-)
+@pytest.mark.parametrize(("text", "value"), [("3e-4", 3e-4), ("yes", True), ("~", None), (".nan", float("nan"))])
 def test_a_value_that_is_there_already_changes_nothing(text: str, value: Any) -> None:
     before = f"a: {text}   # c\n"
     assert change(before, "a", value, value) == before

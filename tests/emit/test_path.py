@@ -22,13 +22,9 @@ def test_parse_path(path: str, segments: tuple[str | int, ...]) -> None:
     assert parse_path(path, "x.yaml") == segments
 
 
-@pytest.mark.parametrize(
-    "path", ["", ".", "a.", "a..b", "[0]", "a[x]", "a[-1]", "a[0", "a[0]b", '"open', 'a"b"']
-)
+@pytest.mark.parametrize("path", ["", ".", "a.", "a..b", "[0]", "a[x]", "a[-1]", "a[0", "a[0]b", '"open', 'a"b"'])
 def test_malformed_paths_are_refused(path: str) -> None:
-    with pytest.raises(
-        ConfigFileError, match=r"is no path into x\.yaml: found .* at character \d+; paths look"
-    ):
+    with pytest.raises(ConfigFileError, match=r"is no path into x\.yaml: found .* at character \d+; paths look"):
         parse_path(path, "x.yaml")
 
 

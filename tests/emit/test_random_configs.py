@@ -36,9 +36,7 @@ plain = [
     "a/b.c",
 ]
 quoted = ['"relu"', "'it''s'", '"# no comment"', "'${x'", '"a: b"', "''", '"ü😀"', "!!str 1", "&a5 5"]
-keys = st.sampled_from(
-    ["lr", "optim", "data", "weight decay", "x.y", "'on'", '"7"', "größe", "3", "steps", "k9"]
-)
+keys = st.sampled_from(["lr", "optim", "data", "weight decay", "x.y", "'on'", '"7"', "größe", "3", "steps", "k9"])
 comments = st.sampled_from(["", "", "", "  # note", " # tab\tin it", "   # ünï 😀", "  # a: [b, {c"])
 words = st.text(max_size=12).filter(lambda text: "${" not in text)
 scalars = words | st.integers() | st.floats() | st.booleans() | st.none()
@@ -204,9 +202,7 @@ def test_one_edit_changes_one_span_and_adds_one_comment(
 
 @settings(deadline=None, max_examples=60)
 @given(configs(), st.data(), values, st.lists(words, min_size=1, max_size=2))
-def test_one_insertion_removes_nothing(
-    config: Text, data: st.DataObject, new: Value, names: list[str]
-) -> None:
+def test_one_insertion_removes_nothing(config: Text, data: st.DataObject, new: Value, names: list[str]) -> None:
     text = config.text
     path = (*data.draw(st.sampled_from(config.mappings)), *(f"new{name}" for name in names))
     dotted = format_path(path)

@@ -100,11 +100,7 @@ def test_duplicate_keys_elsewhere_do_not_matter() -> None:
 
 
 @settings(deadline=None)
-@given(
-    st.lists(
-        st.sampled_from([*"\n\n  abx:-?&*!|>[]{},#'\"%~", ": ", "- ", "? ", "<<: ", "*a", "&a ", "!!int "])
-    )
-)
+@given(st.lists(st.sampled_from([*"\n\n  abx:-?&*!|>[]{},#'\"%~", ": ", "- ", "? ", "<<: ", "*a", "&a ", "!!int "])))
 def test_any_text_is_read_or_refused(parts: list[str]) -> None:
     try:
         document = parse("".join(parts), "x.yaml")

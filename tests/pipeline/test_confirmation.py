@@ -184,7 +184,6 @@ def test_what_is_no_better_than_a_constant_cannot_be_told_apart_from_a_dead_netw
     assert answer.after is not None
 
 
-@pytest.mark.xfail(strict=True, reason="advise.choose.beats_constant takes a score of 0.999 for better than a constant")
 def test_a_hair_better_than_a_constant_is_no_better_than_a_constant() -> None:
     def dead(params: Params, seed: int, fresh: bool) -> float:
         return 0.999 if params == BETTER else 1.25 * wobble(seed)

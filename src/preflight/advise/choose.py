@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy.special import stdtrit
 
-from preflight.advise.evidence import CONFIDENCE, Effect, effect
+from preflight.advise.evidence import CONFIDENCE, MIN_GAIN, Effect, effect
 from preflight.advise.recommendation import Change, Measured
 from preflight.core.params import Params
 
@@ -84,8 +84,8 @@ def changes(today: Params, chosen: Params, needed: Mapping[str, Effect], measure
 
 
 def beats_constant(scores: Scores) -> bool:
-    """Whether the settings do better than the best constant predictor on most seeds."""
-    return float(np.median(list(scores.values()))) < CONSTANT_PREDICTOR
+    """Whether the settings do better than the best constant predictor on most seeds, by a gain worth having."""
+    return float(np.median(list(scores.values()))) < CONSTANT_PREDICTOR - MIN_GAIN
 
 
 def metric_is_worse(before: Measured, after: Measured, goal: str) -> bool:

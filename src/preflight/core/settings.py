@@ -14,6 +14,8 @@ from preflight.core.model_settings import ModelSettings, parse_model
 from preflight.core.search_settings import BudgetSettings, SpaceSettings, parse_budget, parse_space
 from preflight.core.section import Section, check_integer
 
+# NumPy takes seeds below 2**32, and every stage of a run draws its own from ten thousand times this one.
+MAX_SEED = 400_000
 KNOWN = (
     "model",
     "space",
@@ -70,7 +72,7 @@ def parse(values: Mapping[str, Any], name: str, folder: Path | None, trust: Trus
         model=model,
         space=parse_space(section.mapping("space"), model.space, tuple(model.losses)),
         budget=parse_budget(section.mapping("budget")),
-        seed=section.integer("seed", 0, low=0),
+        seed=_seed(section),
         device=str(section.get("device", "auto")),
         threads=section.integer("threads", 1),
         workers=None if workers == "auto" else check_integer(workers, "workers"),
@@ -80,6 +82,13 @@ def parse(values: Mapping[str, Any], name: str, folder: Path | None, trust: Trus
         trust=trust,
         source=values,
     )
+
+
+def _seed(section: Section) -> int:
+    seed = section.integer("seed", 0, low=0)
+    if seed > MAX_SEED:
+        raise ConfigError(f"seed must be at most {MAX_SEED}, got {seed}")
+    return seed
 
 
 def _path(section: Section, key: str) -> Path | None:

@@ -14,7 +14,7 @@ import torch
 
 from preflight import __version__
 from preflight.advise.choose import leaders
-from preflight.advise.ladder import Rung, ladder_label, lr_bounds
+from preflight.advise.ladder import BEST, Rung, ladder_label, lr_bounds
 from preflight.advise.recommendation import CHANGE, Recommendation
 from preflight.core.errors import Interrupted, NothingTrainedError
 from preflight.core.params import Params
@@ -186,6 +186,17 @@ def _constant_loss(flight: Flight) -> float | None:
     return sum(known) if len(known) == len(constants) else None
 
 
+def _hints(flight: Flight) -> list[Params]:
+    """The best rung of every ladder: measured already, and so worth one of the trials."""
+    fitting = normalization_that_fits(flight.inspection)
+    found = []
+    for normalization in ({}, fitting):
+        params = flight.today.with_values({f"normalization.{name}": option for name, option in normalization.items()})
+        rungs = flight.ladders.get(ladder_label(params.normalization), [])
+        found += [params.with_values({"lr": rung.lr}) for rung in rungs if rung.verdict == BEST]
+    return list({params.key(): params for params in found if params.key() != flight.today.key()}.values())
+
+
 def _explore(flight: Flight, bounds: tuple[float, float]) -> list[Explored]:
     settings, audience = flight.settings, flight.audience
     study = create_study(settings.model.name, flight.run_dir, settings.budget, settings.seed)
@@ -205,6 +216,7 @@ def _explore(flight: Flight, bounds: tuple[float, float]) -> list[Explored]:
         settings.seed,
         flight.finish,
         watch,
+        _hints(flight),
     )
     audience.end()
     return explored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +41,12 @@ def _forward(job: Job, batch: Batch) -> Any:
 def _loss(loss: NamedLoss, output: Any, targets: Batch) -> Tensor:
     fit = f"output {_shape(output)} and target {_shapes(targets)}"
     try:
-        value = loss(output, targets)
+        with warnings.catch_warnings():
+            # [B] against [B, 1] broadcasts to [B, B]: torch says so, and trains on nonsense.
+            warnings.filterwarnings("error", message="Using a target size")
+            value = loss(output, targets)
+    except TaskError:
+        raise
     except Exception as error:
         raise TaskError(f"the loss '{loss.name}' does not fit {fit}: {one_line(error)}") from error
     if not isinstance(value, Tensor) or value.ndim != 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -38,14 +38,19 @@ def explore(
     seed: int,
     finish: Finish,
     watch: Watcher,
+    hints: Sequence[Params] = (),
 ) -> list[Explored]:
-    """Train ``budget.trials`` settings, today's first; ``finish`` rounds a proposal to what can be written.
+    """Train ``budget.trials`` settings, today's first, then the ``hints`` of earlier stages, then what Optuna proposes.
+
+    ``finish`` rounds a proposal to what can be written.
 
     A trial that diverges, runs out of memory or crashes is told with the worst score and its reason: Optuna's FAIL
     would teach its samplers nothing. Raises KeyboardInterrupt when the user stops it; what was told stays.
     """
     flat = today.flat()
-    study.enqueue_trial({name: flat.get(name) for name in space if _is_inside(flat.get(name), space[name])})
+    for settings in (today, *hints):
+        known = settings.flat()
+        study.enqueue_trial({name: known.get(name) for name in space if _is_inside(known.get(name), space[name])})
     done: list[Explored] = []
     started = time.monotonic()
     for index in range(budget.trials):

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from preflight.core.errors import TaskError
 from preflight.core.params import Params
 from preflight.tasks.data import Batch, Data
 
@@ -26,8 +27,14 @@ class NamedLoss:
 
     def __call__(self, output: Any, targets: Batch) -> Tensor:
         """Scalar loss, mean over the batch, of ``output`` and ``targets`` (one field alone is passed as a tensor)."""
-        chosen = output if self.output is None else output[self.output]
+        chosen = output if self.output is None else self._picked(output)
         return self.function(chosen, pick_target(targets, self.target))
+
+    def _picked(self, output: Any) -> Any:
+        if not isinstance(output, Mapping):
+            given = type(output).__name__
+            raise TaskError(f"the loss '{self.name}' takes the output '{self.output}', but the model gives one {given}")
+        return output[self.output]
 
 
 def pick_target(targets: Batch, name: str | None) -> Any:
