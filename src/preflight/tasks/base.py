@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from preflight.core.errors import TaskError
 from preflight.core.params import Params
 from preflight.tasks.data import Batch, Data
 
@@ -32,8 +31,7 @@ class NamedLoss:
 
     def _picked(self, output: Any) -> Any:
         if not isinstance(output, Mapping):
-            given = type(output).__name__
-            raise TaskError(f"the loss '{self.name}' takes the output '{self.output}', but the model gives one {given}")
+            raise TypeError(f"the output is a {type(output).__name__} and no mapping: it has no '{self.output}'")
         return output[self.output]
 
 
