@@ -64,6 +64,8 @@ def read_ladder(recordings: Sequence[Recording], constant: float | None = None) 
         return rungs
     steady = [rung for rung in learning if rung.verdict == STABLE]
     best = min(steady or learning, key=lambda rung: rung.final_loss)
+    if constant is not None and best.final_loss > constant:
+        return rungs  # the least bad of rates that all end above a constant prediction
     return [replace(rung, verdict=_beside(rung, best, constant)) for rung in rungs]
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import torch
+from optuna.distributions import BaseDistribution
 
 from preflight import __version__
 from preflight.advise.choose import leaders
@@ -28,9 +28,9 @@ from preflight.pipeline.inspection import (
     open_file,
     open_task,
 )
-from preflight.pipeline.ladder import climb, reasons
+from preflight.pipeline.ladder import HIGHEST, LOWEST, climb, reasons
 from preflight.pipeline.writing import Written, output_path, write_config
-from preflight.pipeline.written import rounded
+from preflight.pipeline.written import is_mapped, rounded
 from preflight.report.page import write_report
 from preflight.search.driver import Explored, explore
 from preflight.search.engines.base import Engine, Recipe
@@ -103,7 +103,7 @@ def prepare(settings: Settings, audience: Audience) -> Flight:
     output_path(settings, None if file is None else file.path)
     task = open_task(settings)
     inspection = inspect_task(settings, task, file)
-    _space(settings, inspection, task, (1e-5, 1.0))
+    _space(settings, inspection, task, (LOWEST, HIGHEST))
     run_dir = store.create(settings.run_dir or _default_run_dir(settings.model.name))
     lab = Lab(
         task,
@@ -125,6 +125,7 @@ def prepare(settings: Settings, audience: Audience) -> Flight:
 
 def _stages(flight: Flight) -> None:
     settings, audience = flight.settings, flight.audience
+    _say_what_is_not_searched(flight)
     bounds = _range(flight)
     explored = _explore(flight, bounds)
     finished = [(item.spec.params, item.result.score) for item in explored if item.result.outcome.status == COMPLETED]
@@ -222,8 +223,29 @@ def _explore(flight: Flight, bounds: tuple[float, float]) -> list[Explored]:
     return explored
 
 
-def _space(settings: Settings, inspection: Inspection, task: PyTorchTask, bounds: tuple[float, float]) -> Any:
-    return distributions(settings.space, inspection.today.params, bounds, inspection.options, task.factory_parameters())
+def _space(
+    settings: Settings, inspection: Inspection, task: PyTorchTask, bounds: tuple[float, float]
+) -> dict[str, BaseDistribution]:
+    """What is searched: where a file is corrected, only what can be written into it."""
+    today = inspection.today
+    found = distributions(settings.space, today.params, bounds, inspection.options, task.factory_parameters())
+    return {name: axis for name, axis in found.items() if today.file is None or is_mapped(name, today)}
+
+
+def _say_what_is_not_searched(flight: Flight) -> None:
+    whole = distributions(
+        flight.settings.space,
+        flight.today,
+        (LOWEST, HIGHEST),
+        flight.inspection.options,
+        flight.task.factory_parameters(),
+    )
+    file = flight.inspection.today.file
+    left = [name for name in whole if file is not None and not is_mapped(name, flight.inspection.today)]
+    if file is not None and left:
+        flight.audience.say(
+            f"not searched, since model.mapping has no key of {file.path.name} for it: {', '.join(left)}"
+        )
 
 
 def _close(flight: Flight) -> None:

@@ -79,11 +79,15 @@ def edits(
     return found
 
 
+def is_mapped(name: str, today: Today) -> bool:
+    """Whether a setting has a key in the user's file."""
+    mapping = today.file.mapping if today.file is not None else {}
+    return name in mapping or (name == "warmup_fraction" and any(key.startswith("warmup_") for key in mapping))
+
+
 def unmapped(params: Params, today: Today) -> list[str]:
     """Changed settings that have no key in the user's file."""
-    mapping = today.file.mapping if today.file is not None else {}
-    stems = {"warmup_fraction" if name.startswith("warmup_") else name for name in mapping}
-    return [name for name in params.changes_from(today.params) if name not in stems]
+    return [name for name in params.changes_from(today.params) if not is_mapped(name, today)]
 
 
 def _file_values(

@@ -42,6 +42,8 @@ def is_decreasing(losses: Array) -> bool:
     if len(losses) < 8 or not np.isfinite(losses).all():
         return False
     quarter = len(losses) // 4
+    if (losses > 0).all():
+        losses = np.log(losses)  # a fall by decades has its noise in proportion
     early, late = losses[:quarter], losses[-quarter:]
     error = np.sqrt(early.var(ddof=1) / quarter + late.var(ddof=1) / quarter)
     # Few values: Student's t with the degrees of freedom of both quarters.

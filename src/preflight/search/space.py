@@ -11,6 +11,8 @@ from preflight.core.params import Params, ParamValue
 from preflight.core.search_settings import PLAIN, Axis, SpaceSettings
 
 # `loss_weights: auto` of every loss after the first, relative to today's weight.
+# Width of the learning rate's range where a bound of the user's lies beyond what the range stage would search.
+LR_ROOM = 1000.0
 AUTO_WEIGHT_LOW, AUTO_WEIGHT_HIGH = 1e-3, 1e2
 
 
@@ -30,17 +32,21 @@ def distributions(
     axes: dict[str, Axis] = {}
     if space.lr is not None:
         low, high = lr_bounds
-        axes["lr"] = (
-            space.lr
-            if space.lr.choices
-            else Axis(low=space.lr.low or low, high=space.lr.high or high, log=space.lr.log)
-        )
+        axes["lr"] = space.lr if space.lr.choices else _lr_axis(space.lr, low, high, today.lr)
     axes |= space.plain
     axes |= {f"normalization.{name}": axis for name, axis in _normalizations(space, options).items()}
     axes |= {f"loss_weights.{name}": axis for name, axis in _weights(space, today).items()}
     _check_extras(space, factory_parameters)
     flat = today.flat()
     return {name: _distribution(name, axis, flat.get(name)) for name, axis in axes.items()}
+
+
+def _lr_axis(axis: Axis, low: float, high: float, today: float) -> Axis:
+    """Bounds that the user gave stay; the others hold today's rate, and leave room where they would cross."""
+    low, high = axis.low or min(low, today), axis.high or max(high, today)
+    if low >= high:
+        low, high = (low, low * LR_ROOM) if axis.low else (high / LR_ROOM, high)
+    return Axis(low=low, high=high, log=axis.log)
 
 
 def _normalizations(space: SpaceSettings, options: Mapping[str, tuple[str, ...]]) -> dict[str, Axis]:
@@ -80,9 +86,6 @@ def _distribution(name: str, axis: Axis, today: ParamValue) -> BaseDistribution:
     if axis.choices:
         return CategoricalDistribution(axis.choices if today in axis.choices else (today, *axis.choices))
     assert axis.low is not None and axis.high is not None
-    low, high = axis.low, axis.high
-    if isinstance(today, int | float) and not isinstance(today, bool) and (today > 0 or not axis.log):
-        low, high = min(low, today), max(high, today)
     if axis.integer or name == "batch_size":
-        return IntDistribution(round(low), round(high), log=axis.log)
-    return FloatDistribution(low, high, log=axis.log)
+        return IntDistribution(round(axis.low), round(axis.high), log=axis.log)
+    return FloatDistribution(axis.low, axis.high, log=axis.log)

@@ -26,6 +26,10 @@ ALLOWED = (
     "torch.optim.",
     "torch.utils.data.",
 )
+# Writes files.
+REFUSED = ("torch.utils.data.datapipes",)
+# Where torch's own functions come from that are written in C++.
+NATIVE = ("torch._C", "torch._VF", "torch._jit_internal")
 INSTALLED = ("site-packages", "dist-packages")
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 
@@ -81,6 +85,8 @@ def check_target(target: str, key: str, trust: Trust) -> None:
 def _is_trusted(target: str, trust: Trust) -> bool:
     if any(part.startswith("__") for part in target.split(".")):
         return False
+    if target.startswith(REFUSED):
+        return False
     return target.startswith((*ALLOWED, *_added(trust))) or _is_users_own(target.split(".", maxsplit=1)[0], trust)
 
 
@@ -102,11 +108,31 @@ def _located(target: str, key: str, trust: Trust) -> Any:
     for index, name in enumerate(names[1:], start=2):
         way = getattr(way, name)
         if not isinstance(way, ModuleType):
+            if not _is_at_home(way, names, index, trust):
+                raise TaskError(f"{key}={target} reaches {_home(way)}, which is outside the allowed prefixes")
             break
         if way.__name__ != ".".join(names[:index]) and not _is_trusted(f"{way.__name__}.", trust):
             rest = ".".join([way.__name__, *names[index:]])
             raise TaskError(f"{key}={target} reaches {rest}, which is outside the allowed prefixes")
     return found
+
+
+def _is_at_home(found: Any, names: list[str], index: int, trust: Trust) -> bool:
+    """Whether an object was made where it may be used from, and not merely imported there.
+
+    A user's own module may hand on what it imported, but not the methods of it.
+    """
+    is_last = index == len(names)
+    if _is_users_own(names[0], trust) and is_last:
+        return True
+    home = getattr(found, "__module__", None)
+    if not isinstance(home, str):
+        return is_last
+    return home.startswith(NATIVE) or _is_trusted(f"{home}.", trust)
+
+
+def _home(found: Any) -> str:
+    return f"{getattr(found, '__module__', '?')}.{getattr(found, '__qualname__', type(found).__name__)}"
 
 
 def _check_targets(spec: object, key: str, trust: Trust) -> None:
