@@ -38,13 +38,18 @@ def growth_of_gradient(norms: Array) -> float:
 
 
 def is_decreasing(losses: Array) -> bool:
-    """Whether the last quarter of ``losses[T]`` lies below the first quarter by more than its noise."""
+    """Whether the last quarter of ``losses[T]`` lies below the first quarter by more than its noise.
+
+    On a linear scale or, since a fall by decades has its noise in proportion, on a logarithmic one.
+    """
     if len(losses) < 8 or not np.isfinite(losses).all():
         return False
-    quarter = len(losses) // 4
-    if (losses > 0).all():
-        losses = np.log(losses)  # a fall by decades has its noise in proportion
-    early, late = losses[:quarter], losses[-quarter:]
+    return _falls(losses) or (bool((losses > 0).all()) and _falls(np.log(losses)))
+
+
+def _falls(values: Array) -> bool:
+    quarter = len(values) // 4
+    early, late = values[:quarter], values[-quarter:]
     error = np.sqrt(early.var(ddof=1) / quarter + late.var(ddof=1) / quarter)
     # Few values: Student's t with the degrees of freedom of both quarters.
     return bool(early.mean() - late.mean() > stdtrit(2 * quarter - 2, CERTAINTY) * error)
