@@ -224,3 +224,34 @@ def test_objects_from_python_are_taken_as_they_are() -> None:
     assert make(pair, "model.data", NOBODY) is pair
     assert find(torch.nn.functional.mse_loss, "model.losses.x", NOBODY) is torch.nn.functional.mse_loss
     assert make(functools.partial(nn.Linear, 2), "model.factory", NOBODY, out_features=3).out_features == 3
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.utils.data.datapipes.gen_pyi.Path.write_text",
+        "torch.utils.data.datapipes.gen_pyi.gen_from_template",
+        "torch.nn.modules.module.OrderedDict.fromkeys",
+        "torch.nn.modules.container.islice",
+    ],
+)
+def test_what_a_trusted_module_merely_imported_is_refused(target: str) -> None:
+    with pytest.raises(TaskError, match="outside the allowed prefixes"):
+        find(target, "model.data", Trust())
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.nn.functional.cross_entropy",
+        "torch.nn.functional.conv2d",
+        "torch.nn.functional.max_pool2d",
+        "torch.nn.functional.gelu",
+        "torch.nn.MSELoss",
+        "torch.optim.AdamW",
+        "torch.utils.data.TensorDataset",
+        "preflight.scenarios.icecube.load_data",
+    ],
+)
+def test_torchs_own_functions_and_classes_are_found(target: str) -> None:
+    assert callable(find(target, "model.losses.a", Trust()))

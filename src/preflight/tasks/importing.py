@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 from hydra.utils import get_object, instantiate
@@ -128,7 +128,8 @@ def _is_at_home(found: Any, names: list[str], index: int, trust: Trust) -> bool:
     home = getattr(found, "__module__", None)
     if not isinstance(home, str):
         return is_last
-    return home.startswith(NATIVE) or _is_trusted(f"{home}.", trust)
+    native = home.startswith(NATIVE) or (isinstance(found, BuiltinFunctionType) and home == "torch")
+    return native or _is_trusted(f"{home}.", trust)
 
 
 def _home(found: Any) -> str:
