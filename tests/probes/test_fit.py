@@ -181,3 +181,9 @@ def test_the_data_is_not_changed(make_task: Any) -> None:
     before = rows.clone()
     check_fit(task, TODAY, 0)
     assert torch.equal(rows, before) and rows.grad is None
+
+
+def test_a_loss_that_is_not_finite_before_any_training_is_told(make_task: Any) -> None:
+    task = make_task(losses={"a": lambda output, target: F.cross_entropy(output, target) * float("nan")})
+    with pytest.raises(TaskError, match="the loss 'a' is nan on the first batch, before any training"):
+        check_fit(task, TODAY, 0)

@@ -56,8 +56,8 @@ def tune_parser() -> Parser:
         action="append",
         default=[],
         metavar="PREFIX",
-        help="let the config import from this package, besides preflight, torch.nn, torch.optim, torch.utils.data "
-        "and the modules in the current folder and beside DIR",
+        help="let the config import from this package, besides preflight's own models and metrics, torch.nn, "
+        "torch.optim, torch.utils.data and the modules in the current folder and beside DIR",
     )
     parser.add_argument("-V", "--version", action="version", version=f"preflight {__version__}")
     return parser

@@ -24,7 +24,7 @@ def check_fit(task: Task, params: Params, seed: int) -> Any:
         job.network.train()
         output = _forward(job, batch)
         targets = {name: batch[name] for name in task.data.roles.targets}
-        values = [_loss(loss, output, targets) for loss in job.losses]
+        values = [_loss(loss, output, targets, batch) for loss in job.losses]
         _backward(job, values)
         with torch.no_grad():
             _metric(task, output, targets)
@@ -38,7 +38,7 @@ def _forward(job: Job, batch: Batch) -> Any:
         raise TaskError(f"the model does not take a batch of {_shapes(batch)}: {one_line(error)}") from error
 
 
-def _loss(loss: NamedLoss, output: Any, targets: Batch) -> Tensor:
+def _loss(loss: NamedLoss, output: Any, targets: Batch, batch: Batch) -> Tensor:
     fit = f"output {_shape(output)} and target {_shapes(targets)}"
     try:
         with warnings.catch_warnings():
@@ -52,6 +52,10 @@ def _loss(loss: NamedLoss, output: Any, targets: Batch) -> Tensor:
     if not isinstance(value, Tensor) or value.ndim != 0:
         got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise TaskError(f"the loss '{loss.name}' must be a scalar, got {got}; average it over the batch")
+    if not bool(torch.isfinite(value)):
+        bad = [name for name, field in batch.items() if field.is_floating_point() and not bool(field.isfinite().all())]
+        where = f"; not finite in this batch: {', '.join(bad)}" if bad else ""
+        raise TaskError(f"the loss '{loss.name}' is {value.item()} on the first batch, before any training{where}")
     return value
 
 
