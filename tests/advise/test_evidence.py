@@ -148,5 +148,26 @@ def test_better_is_certain_and_worth_having(found: Effect, better: bool, worse: 
     assert (found.is_better, found.is_worse, found.is_undecided) == (better, worse, undecided)
 
 
-def test_an_effect_in_words() -> None:
-    assert str(Effect(0.31, 0.254, 0.366, 5)) == "31% (25% to 37%, 5 seeds)"
+def test_two_seeds_that_differ_are_vague_and_no_absurd_number_is_shown() -> None:
+    found = effect({1: 1.0, 2: 1.0}, {1: 0.9, 2: 0.3})
+    assert found.is_vague
+    assert not found.is_better
+    assert found.interval.startswith("below -100% to ")
+    assert not effect({1: 1.0, 2: 1.1, 3: 1.0}, {1: 0.9, 2: 1.0, 3: 0.95}).is_vague
+
+
+def test_one_seed_tells_nothing() -> None:
+    found = effect({1: 1.0}, {1: 0.5})
+    assert found.is_vague
+    assert found.interval == "interval unknown"
+
+
+@pytest.mark.parametrize(
+    ("scores", "text"),
+    [
+        ({1: 0.5, 2: 0.5}, "takes 50% off the validation score (50% to 50%, 2 seeds)"),
+        ({1: 1.5, 2: 1.5}, "adds 50% to the validation score (gain -50% to -50%, 2 seeds)"),
+    ],
+)
+def test_an_effect_reads_as_what_it_does(scores: dict[int, float], text: str) -> None:
+    assert str(effect({1: 1.0, 2: 1.0}, scores)) == text

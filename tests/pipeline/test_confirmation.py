@@ -125,7 +125,8 @@ def test_a_change_that_only_works_with_another_one_stays() -> None:
 
 def test_without_candidates_todays_settings_stay() -> None:
     answer, engine = decide(both_faults, [])
-    assert is_kept(answer)
+    assert (answer.decision, answer.recommended, answer.changes) == (CANNOT_TELL, TODAY, ())
+    assert "budget.trials" in answer.reason
     assert engine.specs == []
 
 
@@ -161,7 +162,7 @@ def test_a_gain_that_does_not_repeat_on_fresh_seeds_is_no_reason_to_change() -> 
 
     answer, _ = decide(lucky)
     assert is_kept(answer)
-    assert answer.reason.startswith("the gain did not repeat on fresh seeds, where it was 0%")
+    assert answer.reason.startswith("the gain did not repeat on fresh seeds, where the change takes 0% off")
     assert answer.gain is not None
     assert answer.gain.gain == pytest.approx(0, abs=1e-9)
 
@@ -304,3 +305,13 @@ def test_an_answer_survives_the_run_directory() -> None:
     for model in (both_faults, lambda params, seed, fresh: wobble(seed)):
         answer, _ = decide(model)
         assert Recommendation.from_dict(answer.as_dict()) == answer
+
+
+def test_seeds_that_differ_too_much_are_no_reason_to_keep_or_change() -> None:
+    def wild(params: Params, seed: int, fresh: bool) -> float:
+        return 1.0 if params == TODAY else math.exp(-0.1 + 4 * math.sin(1000 * seed))
+
+    answer, _ = decide(wild)
+    assert answer.decision == CANNOT_TELL
+    assert answer.recommended == TODAY
+    assert "budget.seeds" in answer.reason

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from preflight.scenarios import icecube
-from preflight.scenarios.icecube_data import ROW_LENGTHS, sensor_positions
+from preflight.scenarios.icecube_data import DOWNWARD, ROW_LENGTHS, sensor_positions
 
 Split = dict[str, Tensor]
 
@@ -74,11 +74,18 @@ def test_events_are_padded_at_the_end_with_zeros_and_ordered_in_time(train: Spli
     assert (pulses[..., 0].diff(dim=1)[both] >= 0).all()
 
 
-def test_directions_are_uniform_unit_vectors(train: Split) -> None:
+def test_directions_are_unit_vectors_and_more_of_them_downward(train: Split) -> None:
     direction = train["direction"]
     assert torch.allclose(direction.norm(dim=1), torch.ones(len(direction)))
-    assert direction.mean(dim=0).abs().max() < 0.05
+    assert torch.allclose(direction.mean(dim=0), torch.tensor([0, 0, -DOWNWARD / 3]), atol=0.03)
     assert torch.allclose(direction.T @ direction / len(direction), torch.eye(3) / 3, atol=0.03)
+
+
+def test_the_best_constant_direction_is_where_the_documented_loss_came_to_rest(train: Split) -> None:
+    down = torch.tensor([[0.0, 0.0, -1.0]]).expand_as(train["direction"])
+    expected = math.pi / 2 - DOWNWARD * math.pi / 8
+    assert icecube.angle(down, train["direction"]).item() == pytest.approx(expected, abs=0.03)
+    assert expected == pytest.approx(1.49, abs=0.01)
 
 
 def test_tracks_run_along_their_direction(train: Split) -> None:

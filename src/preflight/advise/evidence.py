@@ -13,6 +13,8 @@ from scipy.special import stdtrit
 CONFIDENCE = 0.95
 # A gain below this share of the score is not worth a changed line, however certain it is.
 MIN_GAIN = 0.02
+# An interval that reaches below this has not narrowed anything down: the score may be lower, or twice as high.
+VAGUE = -1.0
 FLOOR = 1e-6
 MAX_LOG = 700.0  # of a float64
 
@@ -44,13 +46,24 @@ class Effect:
         """A loss beyond the seeds' noise."""
         return self.high < 0
 
+    @property
+    def is_vague(self) -> bool:
+        """Too few or too different seeds to say whether there is a gain."""
+        return self.low < VAGUE and self.high >= MIN_GAIN
+
     def __str__(self) -> str:
-        return f"{percent(self.gain)} ({self.interval}, {self.seeds} seeds)"
+        seeds = f"{self.seeds} seed{'s' * (self.seeds != 1)}"
+        if self.gain < 0:
+            return f"adds {percent(-self.gain)} to the validation score (gain {self.interval}, {seeds})"
+        return f"takes {percent(self.gain)} off the validation score ({self.interval}, {seeds})"
 
     @property
     def interval(self) -> str:
         """``low`` to ``high``, in percent."""
-        return f"{percent(self.low)} to {percent(self.high)}"
+        if math.isinf(self.low):
+            return "interval unknown"
+        low = f"below {percent(VAGUE)}" if self.low < VAGUE else percent(self.low)
+        return f"{low} to {percent(self.high)}"
 
 
 def percent(share: float) -> str:

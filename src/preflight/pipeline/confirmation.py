@@ -17,6 +17,10 @@ from preflight.trials.lab import TrialSpec
 # so that runs with neighbouring seeds share none either.
 SEEDS_PER_RUN, CONFIRM_SEEDS, PROOF_SEEDS = 10_000, 1000, 2000
 
+NOTHING_ELSE = (
+    "no settings but today's finished a trial, so there is nothing to compare: give it more trials (budget.trials)"
+)
+
 
 class Bench:
     """Trains settings on rounds of seeds, each setting and seed once."""
@@ -70,13 +74,14 @@ def confirm(
     steps = min(budget.confirm_steps, horizon_steps)
     bench = Bench(engine, budget, seed * SEEDS_PER_RUN + CONFIRM_SEEDS, steps, "confirm", audience)
     if not candidates:
-        return Recommendation(KEEP, "no other settings finished a trial", today, today, steps=steps)
+        return Recommendation(CANNOT_TELL, NOTHING_ELSE, today, today, steps=steps)
     audience.begin("confirm", budget.seeds * (1 + len(candidates)))
     best, gain = choose.best_candidate(today, candidates, bench.scores)
     audience.end()
     if not gain.is_better:
+        decision, reason = _not_better(gain)
         before = bench.measure([today])[0]
-        return Recommendation(KEEP, _not_better(gain), today, today, gain=gain, before=before, steps=steps)
+        return Recommendation(decision, reason, today, today, gain=gain, before=before, steps=steps)
     audience.begin("single changes", budget.seeds * 2 * len(best.changes_from(today)))
     chosen, needed = choose.minimal(today, best, bench.scores)
     changes = choose.changes(today, chosen, needed, bench.scores)
@@ -86,12 +91,16 @@ def confirm(
     return _proved(engine, today, finish(chosen), changes, budget, seed, steps, goal, audience)
 
 
-def _not_better(gain: Effect) -> str:
+def _not_better(gain: Effect) -> tuple[str, str]:
+    """Decision and reason where the best of the candidates is not better beyond the noise."""
+    found = f"the best of the other settings {gain}"
+    if gain.is_vague:
+        return CANNOT_TELL, f"{found}: give it more seeds (budget.seeds)"
     if gain.gain <= 0:
-        return f"the best of the other settings takes {gain} off the validation score: yours are as good or better"
+        return KEEP, f"{found}: yours are as good or better"
     if gain.low <= 0:
-        return f"the best of the other settings takes {gain} off the validation score, within the noise of the seeds"
-    return f"the best of the other settings takes {gain} off the validation score, too little to change a line for"
+        return KEEP, f"{found}, within the noise of the seeds"
+    return KEEP, f"{found}, too little to change a line for"
 
 
 def _proved(
@@ -111,9 +120,10 @@ def _proved(
     gain = choose.compare(today, chosen, bench.scores, choose.MAX_ROUNDS)
     before, after = bench.measure([today, chosen])
     audience.end()
-    decision, reason = CHANGE, f"on fresh seeds it takes {gain} off the validation score"
+    decision, reason = CHANGE, f"on fresh seeds it {gain}"
     if not gain.is_better:
-        decision, reason = KEEP, f"the gain did not repeat on fresh seeds, where it was {gain}"
+        decision = CANNOT_TELL if gain.is_vague else KEEP
+        reason = f"the gain did not repeat on fresh seeds, where the change {gain}"
     elif not choose.beats_constant(after.scores):
         decision = CANNOT_TELL
         reason = "the best settings found are better than today's, but no better than predicting a constant"

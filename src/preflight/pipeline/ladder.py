@@ -3,20 +3,73 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from preflight.advise.ladder import Rung, read_ladder
+from preflight.advise.ladder import BEST, Rung, ladder_label, lr_bounds, read_ladder
 from preflight.core.errors import NothingTrainedError
 from preflight.core.params import Params
 from preflight.core.search_settings import BudgetSettings
 from preflight.pipeline.audience import Audience
+from preflight.pipeline.inspection import Inspection, normalization_that_fits
 from preflight.search.engines.base import Engine
 from preflight.telemetry.recording import Run
 from preflight.trials.lab import CONSTANT_LR, TrialSpec
 from preflight.trials.outcome import Result
 
 LOWEST, HIGHEST = 1e-5, 1.0
+
+
+class Ladders:
+    """The ladders of a run: one for every normalization of the inputs that was asked for, each climbed once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        run_dir: Path,
+        inspection: Inspection,
+        budget: BudgetSettings,
+        seed: int,
+        audience: Audience,
+    ) -> None:
+        self._engine, self._run_dir, self._budget, self._seed, self._audience = engine, run_dir, budget, seed, audience
+        self._today = inspection.today.params
+        self._fitting = self._with(normalization_that_fits(inspection))
+        self._constant = _constant_loss(inspection)
+        self.climbed: dict[str, list[Rung]] = {}
+
+    def of(self, params: Params) -> list[Rung]:
+        """The rungs of a normalization, with today's other settings."""
+        label = ladder_label(params.normalization)
+        if label not in self.climbed:
+            self.climbed[label] = climb(
+                self._engine,
+                self._run_dir,
+                self._with(params.normalization),
+                self._budget,
+                self._seed,
+                self._audience,
+                label,
+                self._constant,
+            )
+        return self.climbed[label]
+
+    def bounds(self, normalization_is_free: bool) -> tuple[float, float]:
+        """Bounds of the learning rate over today's inputs and over inputs normalized as their kinds ask for."""
+        asked = [self._today, self._fitting] if normalization_is_free else [self._today]
+        bounds = [lr_bounds(self.of(params)) for params in asked]
+        return min(low for low, _ in bounds), max(high for _, high in bounds)
+
+    def hints(self) -> list[Params]:
+        """The best rung of every ladder: measured already, and so worth one of the trials."""
+        found = []
+        for params in (self._today, self._fitting):
+            rungs = self.climbed.get(ladder_label(params.normalization), [])
+            found += [params.with_values({"lr": rung.lr}) for rung in rungs if rung.verdict == BEST]
+        return list({params.key(): params for params in found if params.key() != self._today.key()}.values())
+
+    def _with(self, normalization: Mapping[str, str]) -> Params:
+        return self._today.with_values({f"normalization.{name}": option for name, option in normalization.items()})
 
 
 def learning_rates(today: float) -> list[float]:
@@ -61,3 +114,10 @@ def climb(
 def reasons(results: Iterable[Result]) -> str:
     """Why trials ended, each reason once."""
     return "; ".join(dict.fromkeys(result.outcome.reason for result in results if result.outcome.reason))
+
+
+def _constant_loss(inspection: Inspection) -> float | None:
+    """Weighted loss of the best constant predictors; None where one of them is not known."""
+    constants, weights = inspection.constants, inspection.today.params.loss_weights
+    known = [weights[name] * value for name, value in constants.items() if value is not None]
+    return sum(known) if len(known) == len(constants) else None

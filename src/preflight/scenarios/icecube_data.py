@@ -46,6 +46,7 @@ LIGHT_LENGTH_M: Final = 60.0  # over which it falls by a factor e
 LOSS_SIGMA: Final = 1.0  # of the logarithm of a muon's losses
 LOSS_POWER: Final = 1.4  # exponent of their tail
 MIN_PULSES: Final = 16
+DOWNWARD: Final = 0.2  # muons rarely come through the Earth: density of directions 1 - DOWNWARD * z
 
 
 def load_data(
@@ -55,7 +56,9 @@ def load_data(
 
     Each split holds ``pulses[N, L, 4]`` (float32: time in ns, charge in photo-electrons, sensor_id, auxiliary
     0/1; in order of time, zeros after the last pulse of an event), ``valid[N, L]`` (bool) and
-    ``direction[N, 3]`` (float32 unit vectors, uniform on the sphere), with ``L = pulses``.
+    ``direction[N, 3]`` (float32 unit vectors, more of them downward), with ``L = pulses``. The best constant
+    direction, straight down, is ``pi / 2 - DOWNWARD * pi / 8 = 1.49`` rad off on average: where the documented
+    loss came to rest.
 
     Raises ValueError if a split is empty or ``pulses`` is below ``MIN_PULSES``.
     """
@@ -86,7 +89,7 @@ def sensor_positions() -> Floats:
 
 def _simulate(rng: np.random.Generator, events: int, pulses: int) -> dict[str, Tensor]:
     positions = sensor_positions()
-    direction = _unit(rng.normal(size=(events, 3)))
+    direction = _directions(rng, events)
     centre = _across(IMPACT_M * rng.normal(size=(events, 3)), direction)  # of the track
     noise = rng.random((events, pulses)) < NOISE_SHARE
     sensor = np.where(
@@ -106,6 +109,14 @@ def _simulate(rng: np.random.Generator, events: int, pulses: int) -> dict[str, T
         "valid": torch.from_numpy(valid),
         "direction": torch.from_numpy(direction.astype(np.float32)),
     }
+
+
+def _directions(rng: np.random.Generator, events: int) -> Floats:
+    """Unit vectors ``[N, 3]``: uniform around the vertical, ``z`` by the inverse of its distribution function."""
+    azimuth = rng.uniform(0, 2 * math.pi, size=events)
+    z = (1 - np.sqrt((1 - DOWNWARD) ** 2 + 4 * DOWNWARD * rng.random(events))) / DOWNWARD
+    across = np.sqrt(1 - z**2)
+    return np.column_stack([across * np.cos(azimuth), across * np.sin(azimuth), z])
 
 
 def _pulse_tensor(features: Floats, valid: Bools) -> Tensor:

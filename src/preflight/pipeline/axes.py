@@ -1,0 +1,39 @@
+"""What a run searches, and what it leaves alone."""
+
+from __future__ import annotations
+
+from optuna.distributions import BaseDistribution
+
+from preflight.core.search_settings import SpaceSettings
+from preflight.pipeline.inspection import Inspection
+from preflight.pipeline.written import is_mapped
+from preflight.search.space import distributions
+from preflight.tasks.pytorch import PyTorchTask
+
+Bounds = tuple[float, float]
+
+
+def searched(
+    space: SpaceSettings, inspection: Inspection, task: PyTorchTask, lr_bounds: Bounds
+) -> dict[str, BaseDistribution]:
+    """Axes of the search: where a file is corrected, only what can be written into it.
+
+    Raises :class:`ConfigError` for a space that does not fit the task.
+    """
+    found = _all(space, inspection, task, lr_bounds)
+    return {name: axis for name, axis in found.items() if _can_be_written(name, inspection)}
+
+
+def not_searched(space: SpaceSettings, inspection: Inspection, task: PyTorchTask, lr_bounds: Bounds) -> list[str]:
+    """Axes that were asked for, and that the file to correct has no key for."""
+    return [name for name in _all(space, inspection, task, lr_bounds) if not _can_be_written(name, inspection)]
+
+
+def _all(
+    space: SpaceSettings, inspection: Inspection, task: PyTorchTask, lr_bounds: Bounds
+) -> dict[str, BaseDistribution]:
+    return distributions(space, inspection.today.params, lr_bounds, inspection.options, task.factory_parameters())
+
+
+def _can_be_written(name: str, inspection: Inspection) -> bool:
+    return inspection.today.file is None or is_mapped(name, inspection.today)
