@@ -63,7 +63,62 @@ def test_an_unknown_model_lists_the_models(override: str, named: str, refusal: R
 
 
 def test_two_models_are_one_too_many(refusal: Refusal) -> None:
-    assert "model" in refusal(compose_run, ["+model=digits", "+model=icecube"])
+    text = refusal(compose_run, ["+model=digits", "model=icecube"])
+    assert text == "more than one model: digits, icecube; give one +model=NAME, a run is of one model"
+
+
+@pytest.mark.parametrize("override", ["+mdel=digits", "mdoel=digits", "+Model=digits", "models=digits"])
+def test_a_misspelt_model_is_told_from_none(override: str, refusal: Refusal) -> None:
+    key = override.lstrip("+").partition("=")[0]
+    text = refusal(compose_run, [override])
+    assert text.startswith(f"unknown key '{key}'; did you mean +model=digits? models: digits, ")
+
+
+def test_the_folder_of_the_models_is_not_the_one_above_them(
+    add_model: AddModel, tmp_path: Path, refusal: Refusal
+) -> None:
+    add_model(tmp_path / "conf", "mine", MINE)
+    text = refusal(compose_run, ["+model=mine"], [tmp_path / "conf" / "model"])
+    assert f"--config-dir is the folder above model/, here {tmp_path / 'conf'};" in text
+
+
+@pytest.mark.parametrize(
+    "override", ["hydra.run.dir=x", "+hydra.job.name=x", "hydra/launcher=basic", "hydra.searchpath=[x]", "~hydra"]
+)
+def test_what_hydra_would_do_is_refused_and_not_ignored(override: str, refusal: Refusal) -> None:
+    text = refusal(compose_run, ["+model=digits", override])
+    assert text.startswith(f"{override} has no effect: ")
+    assert "run_dir=PATH" in text
+
+
+def test_a_key_that_begins_like_hydra_is_a_key() -> None:
+    assert compose_run(["+model=digits", "hydrant=1"]).values["hydrant"] == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "key"), [("model.losses={}", "model.losses.cross_entropy"), ("budget={ }", "budget.trials")]
+)
+def test_an_empty_mapping_that_would_be_merged_is_refused(override: str, key: str, refusal: Refusal) -> None:
+    text = refusal(compose_run, ["+model=digits", override])
+    assert text.startswith(f"{override} changes nothing: ")
+    assert text.endswith(f"take one out with ~{key}")
+    there = compose_run(["+model=digits", f"~{key}"]).values
+    group, *inner, last = key.split(".")
+    assert last not in (there[group][inner[0]] if inner else there[group])
+
+
+def test_an_empty_mapping_where_there_is_none_is_one() -> None:
+    values = compose_run(["+model=digits", "model.lr_ratios={}", "space.extras={}", "space.lr={}"]).values
+    assert (values["model"]["lr_ratios"], values["space"]["extras"], values["space"]["lr"]) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("given", ["{}", "{width: [8]}"])
+def test_extras_given_whole_replace_those_of_the_model(given: str, add_model: AddModel, tmp_path: Path) -> None:
+    own = "space: {extras: {dropout: [0.1]}, lr: [0.1]}\n"
+    folder = add_model(tmp_path, "mine", MINE + own)
+    values = compose_run(["+model=mine", f"space.extras={given}"], [folder]).values
+    assert values["model"]["space"] == {"lr": [0.1]}
+    assert values["space"]["extras"] == ({} if given == "{}" else {"width": [8]})
 
 
 @pytest.mark.parametrize(

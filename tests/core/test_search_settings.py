@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -8,8 +9,20 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preflight.advise.choose import MAX_ROUNDS
 from preflight.core.catalog import packaged_conf, sweeps_in
-from preflight.core.search_settings import NORMALIZATIONS, PLAIN, Axis, BudgetSettings, parse_budget, parse_space
+from preflight.core.search_settings import (
+    BOUNDS,
+    MAX_COUNT,
+    MAX_SEEDS,
+    NORMALIZATIONS,
+    PLAIN,
+    Axis,
+    BudgetSettings,
+    parse_budget,
+    parse_space,
+)
+from preflight.pipeline.confirmation import CONFIRM_SEEDS, PROOF_SEEDS, SEEDS_PER_RUN
 
 Refusal = Callable[..., str]
 LOSSES = ("video", "audio")
@@ -160,7 +173,10 @@ def test_a_log_scale_starts_above_zero(
         ({"lr": {"log": "yes"}}, "space.lr.log must be true or false, got 'yes'"),
         ({"lr": [0.1, None]}, "space.lr must be a finite number, got None"),
         ({"lr": [0.1, 0]}, "space.lr must be positive, got lr=0"),
-        ({"lr": ["0.1"]}, "space.lr must be a finite number, got '0.1'"),
+        (
+            {"lr": ["0.1"]},
+            "space.lr must be a finite number, got '0.1', which is text: write it without quotes, as 0.1",
+        ),
         ({"lr": []}, "space.lr.choices must be a list of values, got []"),
         ({"lr": {"choices": 0.1}}, "space.lr.choices must be a list of values, got 0.1"),
         ({"batch_size": [16.5]}, "space.batch_size must be a whole number of at least 1, got 16.5"),
@@ -231,6 +247,18 @@ def test_a_budget_is_taken_as_it_is(budget: dict[str, Any]) -> None:
         ({"seeds": 1}, "budget.seeds must be a whole number of at least 2, got 1"),
         ({"trial_steps": 3}, "budget.trial_steps must be a whole number of at least 4, got 3"),
         ({"range_steps": 7}, "budget.range_steps must be a whole number of at least 8, got 7"),
+        ({"trials": True}, "budget.trials must be a whole number of at least 1, got True"),
+        ({"trials": -3}, "budget.trials must be a whole number of at least 1, got -3"),
+        ({"trials": 2.5}, "budget.trials must be a whole number of at least 1, got 2.5"),
+        ({"trials": 10**18}, f"budget.trials must be a whole number of at most {MAX_COUNT}, got {10**18}"),
+        ({"trials": 10**400}, "budget.trials must be a whole number of at least 1, got 1"),
+        ({"trials": "10"}, "got '10', which is text: write it without quotes, as 10"),
+        ({"rungs": 1001}, "budget.rungs must be a whole number of at most 1000, got 1001"),
+        ({"seeds": MAX_SEEDS + 1}, f"budget.seeds must be a whole number of at most {MAX_SEEDS}, got {MAX_SEEDS + 1}"),
+        ({"range_seeds": 10**4}, f"budget.range_seeds must be a whole number of at most {MAX_SEEDS}, got 10000"),
+        ({"timeout_s": -1}, "budget.timeout_s must be positive, got timeout_s=-1"),
+        ({"timeout_s": True}, "budget.timeout_s must be a finite number, got True"),
+        ({"timeout_s": float("inf")}, "budget.timeout_s must be a finite number, got inf"),
         ({"timeout_s": 0}, "budget.timeout_s must be positive, got timeout_s=0"),
         ({"timeout_s": "soon"}, "budget.timeout_s must be a finite number, got 'soon'"),
     ],
@@ -238,7 +266,18 @@ def test_a_budget_is_taken_as_it_is(budget: dict[str, Any]) -> None:
 def test_a_wrong_budget_is_named_with_its_bound(
     change: dict[str, Any], text: str, budget: dict[str, Any], refusal: Refusal
 ) -> None:
-    assert refusal(parse_budget, {**budget, **change}) == text
+    assert text in refusal(parse_budget, {**budget, **change})
+
+
+def test_the_bounds_of_a_budget_are_allowed(budget: dict[str, Any]) -> None:
+    for name, (low, high) in BOUNDS.items():
+        for value in (low, high):
+            assert getattr(parse_budget({**budget, name: value}), name) == value
+
+
+def test_seeds_of_one_stage_never_reach_those_of_another() -> None:
+    stages = sorted((0, CONFIRM_SEEDS, PROOF_SEEDS, SEEDS_PER_RUN))
+    assert min(after - before for before, after in pairwise(stages)) >= MAX_ROUNDS * MAX_SEEDS
 
 
 def test_an_unknown_part_of_a_budget_lists_the_known_ones(budget: dict[str, Any], refusal: Refusal) -> None:

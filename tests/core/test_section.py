@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,7 +102,7 @@ def test_names_are_texts(value: object, refusal: Refusal) -> None:
     assert refusal(section.names, "inputs") == f"model.inputs must be a list of names, got {value!r}"
 
 
-@pytest.mark.parametrize("value", [True, "3", None, 1.5, math.nan, math.inf, -math.inf, [3], 0])
+@pytest.mark.parametrize("value", [True, "three", None, 1.5, math.nan, math.inf, -math.inf, [3], 0])
 def test_an_integer_names_itself_its_bound_and_the_value(value: object, refusal: Refusal) -> None:
     assert refusal(check_integer, value, "budget.trials") == (
         f"budget.trials must be a whole number of at least 1, got {value!r}"
@@ -121,7 +122,7 @@ def test_the_bound_itself_is_allowed(refusal: Refusal) -> None:
     assert "at least 0, got -1" in refusal(check_integer, -1, "seed", low=0)
 
 
-@pytest.mark.parametrize("value", [True, "0.1", None, math.nan, math.inf, -math.inf, [0.1]])
+@pytest.mark.parametrize("value", [True, "nan", "a lot", None, math.nan, math.inf, -math.inf, [0.1]])
 def test_a_number_is_finite_and_a_number(value: object, refusal: Refusal) -> None:
     assert refusal(check_number, value, "space.lr.low") == f"space.lr.low must be a finite number, got {value!r}"
 
@@ -146,3 +147,30 @@ def test_every_finite_number_is_taken_as_a_float(value: float) -> None:
     else:
         with pytest.raises(ConfigError, match="positive"):
             check_number(value, "x", positive=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("3e-1", "0.3"),
+        ("1e-5", "1.0e-05"),
+        ("3.5e-5", "3.5e-05"),
+        ("32", "32"),
+        (" 0.10 ", "0.1"),
+        ("1e20", "1.0e+20"),
+        ("-0.0", "0"),
+    ],
+)
+@pytest.mark.parametrize("check", [check_integer, check_number])
+def test_a_number_in_quotes_says_how_to_write_it(
+    check: Callable[..., float], text: str, written: str, refusal: Refusal
+) -> None:
+    told = refusal(check, text, "optimizer.lr in train.yaml")
+    assert told.startswith("optimizer.lr in train.yaml must be a ")
+    assert told.endswith(f"got {text!r}, which is text: write it without quotes, as {written}")
+    assert yaml.safe_load(written) == float(text)
+
+
+def test_a_number_above_its_bound_names_the_bound(refusal: Refusal) -> None:
+    assert check_integer(7, "n", high=7) == 7
+    assert refusal(check_integer, 8, "n", high=7) == "n must be a whole number of at most 7, got 8"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,8 @@ lengths = st.builds(
     RunLength,
     horizon_steps=st.integers(1, 10**6),
     batch_size=st.integers(1, 4096),
-    train_size=st.integers(1, 10**7),
+    train_size=st.integers(4096, 10**7) | st.integers(4096, 10**4),
+    drop_last=st.booleans(),
 )
 
 
@@ -20,6 +22,43 @@ def test_an_epoch_has_a_step_for_the_short_last_batch() -> None:
     assert RunLength(100, 32, 64).steps_per_epoch == 2
     assert RunLength(100, 32, 65).steps_per_epoch == 3
     assert RunLength(100, 64, 10).steps_per_epoch == 1
+    assert RunLength(100, 32, 65, drop_last=True).steps_per_epoch == 2
+
+
+def batches_of(length: RunLength) -> list[int]:
+    """Sizes of the batches of a run, drawn one by one."""
+    sizes: list[int] = []
+    left = length.train_size
+    while len(sizes) < length.horizon_steps:
+        size = min(length.batch_size, left)
+        if size == length.batch_size or not length.drop_last:
+            sizes.append(size)
+        left = left - size or length.train_size
+    return sizes
+
+
+small = st.builds(
+    RunLength,
+    horizon_steps=st.integers(1, 60),
+    batch_size=st.integers(1, 40),
+    train_size=st.integers(40, 120),
+    drop_last=st.booleans(),
+)
+
+
+@given(small)
+def test_the_samples_seen_are_those_of_the_batches(length: RunLength) -> None:
+    assert length.samples_seen == sum(batches_of(length))
+
+
+@given(small, st.integers(1, 40))
+def test_no_other_number_of_steps_is_nearer(length: RunLength, batch_size: int) -> None:
+    other = length.at_batch_size(batch_size)
+    misses = [
+        abs(replace(other, horizon_steps=steps).samples_seen - length.samples_seen)
+        for steps in range(max(1, other.horizon_steps - 3), other.horizon_steps + 4)
+    ]
+    assert abs(other.samples_seen - length.samples_seen) == min(misses)
 
 
 def test_the_same_warmup_in_every_unit() -> None:
@@ -86,9 +125,8 @@ def test_the_whole_run_is_one_in_every_unit(length: RunLength) -> None:
 def test_another_batch_size_sees_as_many_samples(length: RunLength, batch_size: int) -> None:
     other = length.at_batch_size(batch_size)
     assert (other.batch_size, other.train_size) == (batch_size, length.train_size)
-    assert other.horizon_steps >= 1
-    short = length.horizon_steps * length.batch_size - other.horizon_steps * batch_size
-    assert abs(short) <= batch_size / 2 or other.horizon_steps == 1
+    assert other.drop_last == length.drop_last
+    assert abs(length.samples_seen - other.samples_seen) <= batch_size / 2 or other.horizon_steps == 1
 
 
 @given(lengths)
@@ -98,7 +136,8 @@ def test_the_same_batch_size_changes_nothing(length: RunLength) -> None:
 
 @given(lengths, st.sampled_from([2, 4, 8]))
 def test_a_smaller_batch_and_back_is_the_same_run(length: RunLength, factor: int) -> None:
-    bigger = RunLength(length.horizon_steps, length.batch_size * factor, length.train_size)
+    bigger = replace(length, batch_size=max(1, length.batch_size // factor) * factor)
+    length = replace(length, batch_size=bigger.batch_size // factor)
     assert bigger.at_batch_size(length.batch_size).at_batch_size(bigger.batch_size) == bigger
 
 

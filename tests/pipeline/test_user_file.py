@@ -86,7 +86,32 @@ def test_a_misspelt_key_is_refused_with_its_neighbour() -> None:
 
 def test_a_missing_key_that_is_nearly_there_is_a_slip_and_not_an_insertion() -> None:
     text = refusal(weight_decay="optimizer.deccay")
-    assert text == ("model.mapping.weight_decay=optimizer.deccay: there is no key 'deccay', did you mean 'decay'?")
+    assert text == (
+        "model.mapping.weight_decay=optimizer.deccay: train.yaml has no key 'deccay', did you mean 'decay'? "
+        "If not, write 'deccay: null' there"
+    )
+
+
+@pytest.mark.parametrize("slip", ["dceay", "deca", "deccay", "dekay", "Decay"])
+def test_every_kind_of_slip_is_seen(slip: str) -> None:
+    assert "did you mean 'decay'?" in refusal(weight_decay=f"optimizer.{slip}")
+
+
+def test_a_key_that_is_mapped_already_cannot_have_been_meant() -> None:
+    text = "weights: {video_1: 1.0}\n"
+    mapping = {"loss_weights.a": "weights.video_1", "loss_weights.b": "weights.video_2"}
+    assert UserFile(Path("train.yaml"), text, mapping).values == {"loss_weights.a": 1.0}
+    del mapping["loss_weights.a"]
+    with pytest.raises(ConfigFileError, match="did you mean 'video_1'"):
+        UserFile(Path("train.yaml"), text, mapping).values  # noqa: B018
+
+
+def test_a_file_that_does_not_parse_blames_no_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text("a: 1\nb: [1,\nc: }\n", encoding="utf-8")
+    with pytest.raises(ConfigFileError) as error:
+        UserFile.open(path, {"lr": "a"})
+    assert str(error.value).startswith(f"{path} is not valid YAML at line 3, column 4: ")
 
 
 def test_a_missing_section_is_not_invented() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from preflight.core.catalog import models_in, packaged_conf
 from preflight.core.errors import ConfigError, alternatives
+from preflight.core.spelling import closest
 
 ASSIGNMENT = re.compile(r"(?P<plus>\+{0,2})(?P<key>[A-Za-z_][\w.]*)=(?P<value>.*)", re.DOTALL)
 # Config groups by the prefix Hydra wants: there is no default model to override.
 GROUPS = {"model": "+", "space": "", "budget": ""}
+HYDRAS_OWN = re.compile(r"[+~]*hydra(?![^./@=])")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def compose_run(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> C
         if not folder.is_dir():
             raise ConfigError(f"--config-dir {folder} is not a folder")
     models = models_in([*config_dirs, packaged_conf()])
-    model = _selected_model(overrides, models)
+    model = _selected_model(overrides, models, config_dirs)
     _refuse_two(model, models[model], config_dirs)
     values = _compose(overrides, config_dirs)
     _let_overrides_win(overrides, values)
@@ -61,7 +63,7 @@ def _as_hydra_takes_it(override: str) -> list[str]:
     An axis of the space is replaced as a whole, where Hydra would merge, and fail to turn a range into a list.
     """
     found = ASSIGNMENT.fullmatch(override)
-    if found is None or found["key"].startswith("hydra"):
+    if found is None:
         return [override]
     key, value = found["key"], found["value"]
     if key in GROUPS:
@@ -78,31 +80,64 @@ def _refuse_two(model: str, folder: Path, config_dirs: Sequence[Path]) -> None:
         raise ConfigError(f"model={model} in {folder} has the name of a model of preflight's own; rename it")
 
 
-def _selected_model(overrides: Sequence[str], models: dict[str, Path]) -> str:
-    chosen = [text.split("=", 1)[1] for text in overrides if text.lstrip("+").startswith("model=")]
+def _selected_model(overrides: Sequence[str], models: Mapping[str, Path], config_dirs: Sequence[Path]) -> str:
+    chosen = [override.partition("=")[2] for override in overrides if _key(override) == "model"]
     if not chosen:
-        raise ConfigError(f"no model: give +model=NAME; known: {', '.join(sorted(models))}")
-    if chosen[-1] not in models:
-        raise ConfigError(f"unknown model '{chosen[-1]}'; {alternatives(chosen[-1], models)}")
-    return chosen[-1]
+        raise ConfigError(_no_model(overrides, models))
+    if len(chosen) > 1:
+        raise ConfigError(f"more than one model: {', '.join(chosen)}; give one +model=NAME, a run is of one model")
+    if chosen[0] not in models:
+        above = next((folder for folder in config_dirs if (folder / f"{chosen[0]}.yaml").is_file()), None)
+        hint = f"--config-dir is the folder above model/, here {above.resolve().parent}; " if above else ""
+        raise ConfigError(f"unknown model '{chosen[0]}'; {hint}{alternatives(chosen[0], models)}")
+    return chosen[0]
+
+
+def _no_model(overrides: Sequence[str], models: Mapping[str, Path]) -> str:
+    misspelt = [override for override in overrides if closest(_key(override), ["model"]) and "." not in _key(override)]
+    if misspelt:
+        value = misspelt[0].partition("=")[2]
+        return f"unknown key '{_key(misspelt[0])}'; did you mean +model={value}? models: {', '.join(sorted(models))}"
+    return f"no model: give +model=NAME; known: {', '.join(sorted(models))}"
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
 
 
 def _let_overrides_win(overrides: Sequence[str], values: dict[str, Any]) -> None:
     """An axis given on the command line replaces the one that the model's own file brings."""
     own = values["model"].get("space") if isinstance(values.get("model"), dict) else None
     for override in overrides:
-        keys = override.lstrip("+").partition("=")[0].split(".")
-        if keys[0] != "space" or len(keys) < 2 or not isinstance(own, dict):
+        group, *axis = _key(override).split(".")
+        if group != "space" or not axis or not isinstance(own, dict):
             continue
-        if keys[1] != "extras":
-            own.pop(keys[1], None)
-        elif len(keys) > 2 and isinstance(own.get("extras"), dict):
-            own["extras"].pop(keys[2], None)
+        if axis[0] != "extras" or len(axis) == 1:
+            own.pop(axis[0], None)
+        elif isinstance(own.get("extras"), dict):
+            own["extras"].pop(axis[1], None)
+
+
+def _refuse_idle(overrides: Sequence[str], values: Mapping[str, Any]) -> None:
+    """An empty mapping is merged into the one that is there, and so changes nothing."""
+    for override in overrides:
+        there: Any = values
+        for part in _key(override).split("."):
+            there = there.get(part) if isinstance(there, dict) else None
+        if isinstance(there, dict) and there and _is_empty_mapping(override):
+            raise ConfigError(
+                f"{override} changes nothing: what is given is merged into the keys that are there "
+                f"({', '.join(map(str, there))}); take one out with ~{_key(override)}.{next(iter(there))}"
+            )
+
+
+def _is_empty_mapping(override: str) -> bool:
+    return re.fullmatch(r"\{\s*\}", override.partition("=")[2].strip()) is not None
 
 
 def _compose(overrides: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, Any]:
     paths = ["pkg://preflight.sweeps", *(_quoted(f"file://{folder.resolve()}") for folder in config_dirs)]
-    _check_grammar(overrides)
+    _check(overrides)
     prepared = [text for override in overrides for text in _as_hydra_takes_it(override)]
     logging.getLogger("hydra").setLevel(logging.ERROR)
     running = GlobalHydra.instance().hydra  # of a program that calls preflight
@@ -122,12 +157,18 @@ def _compose(overrides: Sequence[str], config_dirs: Sequence[Path]) -> dict[str,
     finally:
         GlobalHydra.instance().hydra = running
     assert isinstance(values, dict)
+    _refuse_idle(overrides, values)
     return {str(key): value for key, value in values.items() if key != "hydra"}
 
 
-def _check_grammar(overrides: Sequence[str]) -> None:
+def _check(overrides: Sequence[str]) -> None:
     parser = OverridesParser.create()
     for override in overrides:
+        if HYDRAS_OWN.match(override):
+            raise ConfigError(
+                f"{override} has no effect: preflight reads its configuration with Hydra, but is not run by it; "
+                "the folder of a run is given with run_dir=PATH, folders of models with --config-dir DIR"
+            )
         try:
             parser.parse_override(override)
         except HydraException as error:

@@ -12,8 +12,9 @@ PreflightError                   1  something preflight did not foresee
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from preflight.core.spelling import closest
 
 
 class PreflightError(Exception):
@@ -61,6 +62,6 @@ class Interrupted(PreflightError):  # noqa: N818  # the user meant it
 def alternatives(name: str, known: Iterable[str]) -> str:
     """Phrase for an error text: the nearest known name, and all of them."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    hint = f"did you mean '{close[0]}'? " if close else ""
+    close = closest(name, names)
+    hint = "" if close is None else f"did you mean '{close}'? "
     return f"{hint}known: {', '.join(names) if names else '(none)'}"

@@ -59,6 +59,19 @@ class BudgetSettings:
     timeout_s: float | None = None
 
 
+# A stage has a thousand seeds of its own, and may compare settings over three rounds of the budget's.
+MAX_SEEDS = 333
+# Beyond any run that ends.
+MAX_COUNT = 10**9
+# Two seeds are the least that show any noise at all; a run needs steps enough for its rungs and its warmup.
+BOUNDS = {
+    "seeds": (2, MAX_SEEDS),
+    "range_seeds": (1, MAX_SEEDS),
+    "rungs": (1, 1000),
+    "trial_steps": (4, MAX_COUNT),
+    "confirm_steps": (4, MAX_COUNT),
+    "range_steps": (8, MAX_COUNT),
+}
 PLAIN = ("warmup_fraction", "batch_size", "shuffle", "weight_decay", "clip_norm")
 OWN = ("lr", *PLAIN)
 POSITIVE = ("lr", "clip_norm")
@@ -178,16 +191,11 @@ def parse_budget(values: Mapping[str, Any]) -> BudgetSettings:
     """Check the `budget` group."""
     names = tuple(item.name for item in fields(BudgetSettings))
     section = Section(values, "budget", names)
-    whole = {
-        name: check_integer(section.required(name, "10"), section.name(name), low=_smallest(name))
-        for name in names
-        if name != "timeout_s"
-    }
+    whole = {}
+    for name in names:
+        if name != "timeout_s":
+            low, high = BOUNDS.get(name, (1, MAX_COUNT))
+            whole[name] = check_integer(section.required(name, "10"), section.name(name), low=low, high=high)
     timeout = section.get("timeout_s")
     limit = None if timeout is None else check_number(timeout, "budget.timeout_s", positive=True)
     return BudgetSettings(**whole, timeout_s=limit)
-
-
-def _smallest(name: str) -> int:
-    # Two seeds are the least that show any noise at all; trials may be today's settings alone.
-    return {"seeds": 2, "trial_steps": 4, "confirm_steps": 4, "range_steps": 8}.get(name, 1)

@@ -38,9 +38,9 @@ class Section:
             raise ConfigError(f"'{self.name(key)}' is missing; it looks like: {key}: {example}")
         return value
 
-    def integer(self, key: str, default: int, *, low: int = 1) -> int:
-        """Whole number, at least ``low``."""
-        return check_integer(self.get(key, default), self.name(key), low=low)
+    def integer(self, key: str, default: int, *, low: int = 1, high: int | None = None) -> int:
+        """Whole number from ``low`` to ``high``."""
+        return check_integer(self.get(key, default), self.name(key), low=low, high=high)
 
     def boolean(self, key: str, default: bool) -> bool:
         """True or false."""
@@ -79,22 +79,38 @@ class Section:
         return tuple(items)
 
 
-def check_integer(value: object, name: str, *, low: int = 1) -> int:
-    """``value`` as a whole number >= ``low``, or a ConfigError that names the parameter."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
+def check_integer(value: object, name: str, *, low: int = 1, high: int | None = None) -> int:
+    """``value`` as a whole number from ``low`` to ``high``, or a ConfigError that names the parameter."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value) and int(value) == value:
         whole = int(value)
-        if whole == value and whole >= low:
+        if high is not None and whole > high:
+            raise ConfigError(f"{name} must be a whole number of at most {high}, got {value!r}")
+        if whole >= low:
             return whole
-    raise ConfigError(f"{name} must be a whole number of at least {low}, got {value!r}")
+    raise ConfigError(f"{name} must be a whole number of at least {low}, got {value!r}{_unquoted(value)}")
 
 
 def check_number(value: object, name: str, *, positive: bool = False) -> float:
     """``value`` as a finite float (``positive``: above zero), or a ConfigError that names the parameter."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
-        raise ConfigError(f"{name} must be a finite number, got {value!r}")
+        raise ConfigError(f"{name} must be a finite number, got {value!r}{_unquoted(value)}")
     if positive and value <= 0:
         raise ConfigError(f"{name} must be positive, got {name.rsplit('.', 1)[-1]}={value}")
     return float(value)
+
+
+def _unquoted(value: object) -> str:
+    """How to write a number that was given as text, so that every YAML reader takes it for a number."""
+    try:
+        number = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        return ""
+    if not math.isfinite(number):
+        return ""
+    written = str(int(number)) if number.is_integer() and abs(number) < 1e6 else repr(number)
+    if "e" in written and "." not in written:  # PyYAML takes 1e-05 for text
+        written = written.replace("e", ".0e")
+    return f", which is text: write it without quotes, as {written}"
 
 
 def _is_finite(value: float) -> bool:

@@ -16,6 +16,8 @@ from preflight.core.section import Section, check_integer
 
 # NumPy takes seeds below 2**32, and every stage of a run draws its own from ten thousand times this one.
 MAX_SEED = 400_000
+# More than any machine has cores: OpenMP crashes where it cannot start its threads.
+MAX_THREADS = 1024
 KNOWN = (
     "model",
     "space",
@@ -72,10 +74,10 @@ def parse(values: Mapping[str, Any], name: str, folder: Path | None, trust: Trus
         model=model,
         space=parse_space(section.mapping("space"), model.space, tuple(model.losses)),
         budget=parse_budget(section.mapping("budget")),
-        seed=_seed(section),
+        seed=section.integer("seed", 0, low=0, high=MAX_SEED),
         device=str(section.get("device", "auto")),
-        threads=section.integer("threads", 1),
-        workers=None if workers == "auto" else check_integer(workers, "workers"),
+        threads=section.integer("threads", 1, high=MAX_THREADS),
+        workers=None if workers == "auto" else check_integer(workers, "workers", high=MAX_THREADS),
         run_dir=_path(section, "run_dir"),
         output=_path(section, "output"),
         overwrite=section.boolean("overwrite", False),
@@ -84,15 +86,10 @@ def parse(values: Mapping[str, Any], name: str, folder: Path | None, trust: Trus
     )
 
 
-def _seed(section: Section) -> int:
-    seed = section.integer("seed", 0, low=0)
-    if seed > MAX_SEED:
-        raise ConfigError(f"seed must be at most {MAX_SEED}, got {seed}")
-    return seed
-
-
 def _path(section: Section, key: str) -> Path | None:
     text = section.text(key)
+    if text == "":
+        raise ConfigError(f"{key} is empty; give {key}=PATH, or leave it out")
     return None if text is None else Path(os.path.expandvars(text)).expanduser()
 
 

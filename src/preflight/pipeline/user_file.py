@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,16 +9,16 @@ from pathlib import Path
 
 from preflight.core.edit import MISSING, Value
 from preflight.core.errors import ConfigFileError
+from preflight.core.spelling import is_slip
 from preflight.core.units import split_unit
 from preflight.emit.files import read_text
+from preflight.emit.path import format_path
 from preflight.emit.read import value_at
-from preflight.emit.yaml_span import find, locate
+from preflight.emit.yaml_span import Place, find, locate
 from preflight.emit.yaml_tree import Document, parse
 
 # A key that a file need not have: without it, training does without it.
 OPTIONAL = ("warmup", "normalization", "loss_weights", "weight_decay", "clip_norm", "shuffle")
-# A missing key this close to one that is there is a slip of the pen, not a key to insert.
-SAME_WORD = 0.85
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,10 @@ class UserFile:
 
         Raises :class:`ConfigFileError` for a key that should be there, naming its neighbours.
         """
-        found: dict[str, Value] = {}
+        document, found = self.document, dict[str, Value]()
         for name, key in self.mapping.items():
             try:
-                value = value_at(self.document, key)
+                value = value_at(document, key)
                 if value is MISSING:
                     self._check_missing(name, key)
                 else:
@@ -64,10 +63,17 @@ class UserFile:
         """A missing key may be inserted if training can do without it and its section is there."""
         place = locate(self.document, key)
         stem = (split_unit(name) or (name.split(".", maxsplit=1)[0],))[0]
-        siblings = [str(entry.key.value) for entry in place.parents[-1].entries] if place.parents else []
         if stem not in OPTIONAL or len(place.missing) > 1:
             find(self.document, key)
         wanted = str(place.missing[0])
-        close = difflib.get_close_matches(wanted, siblings, n=1, cutoff=SAME_WORD)
-        if close:
-            raise ConfigFileError(f"there is no key '{wanted}', did you mean '{close[0]}'?")
+        meant = next((other for other in self._unmapped_siblings(place) if is_slip(wanted, other)), None)
+        if meant is not None:
+            raise ConfigFileError(
+                f"{self.path} has no key '{wanted}', did you mean '{meant}'? If not, write '{wanted}: null' there"
+            )
+
+    def _unmapped_siblings(self, place: Place) -> list[str]:
+        """Keys beside a missing one that no other setting is mapped to."""
+        above, mapped = place.path[:-1], set(self.mapping.values())
+        names = [entry.name for entry in (place.parents[-1].entries if place.parents else ())]
+        return [name for name in names if name is not None and format_path((*above, name)) not in mapped]
