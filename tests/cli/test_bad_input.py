@@ -57,6 +57,12 @@ def test_the_project_itself_is_accepted(command: Command, project: Path, module:
         ([], ["no model", "+model=NAME", "digits", "icecube"]),
         (["+model=digit"], ["unknown model 'digit'", "did you mean 'digits'?", "icecube"]),
         (["+model="], ["unknown model ''", "digits"]),
+        (["+mdel=digits"], ["unknown key 'mdel'", "did you mean +model=digits?"]),
+        (["+model=digits", "+model=icecube"], ["more than one model: digits, icecube"]),
+        (
+            ["--config-dir", "conf/model", "+model=mine_on_the_command_line"],
+            ["--config-dir is the folder above model/"],
+        ),
         (["model=nothing_of_the_kind"], ["unknown model 'nothing_of_the_kind'", "known: digits"]),
         (["--config-dir", "conf", "+model=mine_on"], ["unknown model 'mine_on'", "mine_on_the_command_line"]),
         (["--config-dir", "nowhere", "+model=digits"], ["--config-dir nowhere is not a folder"]),
@@ -66,7 +72,7 @@ def test_the_project_itself_is_accepted(command: Command, project: Path, module:
         (["--multirun", "+model=digits"], ["--multirun", "preflight --help"]),
         (["verify"], ["config", "preflight --help"]),
         (["verify", "nothing.yaml"], ["nothing.yaml is not a file"]),
-        (["verify", "train.yaml"], ["no run in", "wrote train.yaml", "--run DIR"]),
+        (["verify", "train.yaml"], ["no run that wrote train.yaml", "preflight verify train.yaml --run RUN_DIR"]),
         (["verify", "train.yaml", "--run", "conf"], ["conf is not a run directory"]),
         (["report"], ["run_dir", "preflight --help"]),
         (["report", "conf"], ["conf is not a run directory"]),
@@ -92,7 +98,7 @@ def test_a_command_that_cannot_be(refused: Refused, project: Path, arguments: li
         ("sede=1", ["'sede'", "did you mean 'seed'?", "run_dir"]),
         ("budget.trails=3", ["'budget.trails'", "did you mean 'trials'?", "confirm_steps"]),
         ("space.lrr=[0.1]", ["'space.lrr'", "did you mean 'lr'?", "weight_decay"]),
-        ("space.lr.lo=0.1", ["'space.lr.lo'", "did you mean 'low'?", "high"]),
+        ("space.lr.lwo=0.1", ["'space.lr.lwo'", "did you mean 'low'?", "high"]),
         ("model.factry=x", ["'model.factry'", "did you mean 'factory'?", "losses"]),
         ("model.losses.distance.fuction=x", ["'model.losses.distance.fuction'", "did you mean 'function'?"]),
         # names of things that are not there
@@ -109,6 +115,9 @@ def test_a_command_that_cannot_be(refused: Refused, project: Path, arguments: li
         ("model.schedule=step", ["model.schedule=step", "constant, cosine, linear"]),
         ("model.metric.goal=smaller", ["model.metric.goal=smaller", "maximize, minimize"]),
         ("device=gpu", ["device=gpu", "known: auto, cpu"]),
+        # what would have no effect
+        ("hydra.run.dir=x", ["hydra.run.dir=x has no effect", "run_dir=PATH"]),
+        ("model.losses={}", ["model.losses={} changes nothing", "~model.losses.distance"]),
     ],
 )
 def test_a_misspelt_name_lists_the_alternatives(refused_mine: Refused, override: str, names: list[str]) -> None:
@@ -131,6 +140,9 @@ def test_a_misspelt_name_lists_the_alternatives(refused_mine: Refused, override:
         ("budget.trials=0", "budget.trials must be a whole number of at least 1, got 0"),
         ("budget.seeds=1", "budget.seeds must be a whole number of at least 2, got 1"),
         ("budget.confirm_steps=many", "budget.confirm_steps must be a whole number of at least 4, got 'many'"),
+        ("budget.seeds=334", "budget.seeds must be a whole number of at most 333, got 334"),
+        ("threads=100000", "threads must be a whole number of at most 1024, got 100000"),
+        ("run_dir=", "run_dir is empty; give run_dir=PATH, or leave it out"),
         ("seed=-1", "seed must be a whole number of at least 0, got -1"),
         ("workers=lots", "workers must be a whole number of at least 1, got 'lots'"),
         ("overwrite=maybe", "overwrite must be true or false, got 'maybe'"),
@@ -279,7 +291,21 @@ def test_a_mapping_that_does_not_fit_the_file(refused_mine: Refused, override: s
 )
 def test_a_file_to_correct_that_does_not_parse(refused_mine: Refused, project: Path, text: str) -> None:
     (project / "train.yaml").write_text(text, encoding="utf-8")
-    assert "train.yaml" in refused_mine()
+    assert refused_mine().startswith(str(project / "train.yaml"))
+
+
+def test_a_file_to_correct_that_does_not_parse_names_the_place(refused_mine: Refused, project: Path) -> None:
+    (project / "train.yaml").write_text("name: x\ntraining:\n  lr: 'open\n", encoding="utf-8")
+    text = refused_mine()
+    assert text.startswith(f"{project / 'train.yaml'} is not valid YAML at line 4, column 1: ")
+
+
+def test_a_learning_rate_in_quotes_says_how_to_write_it(refused_mine: Refused, project: Path) -> None:
+    path = project / "train.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("lr: 0.3", "lr: '3e-1'"), encoding="utf-8")
+    text = refused_mine()
+    assert text.startswith("training.optim.lr in train.yaml must be a finite number, got '3e-1', which is text: ")
+    assert text.endswith("write it without quotes, as 0.3")
 
 
 def test_a_file_to_correct_that_is_no_text(refused_mine: Refused, project: Path) -> None:
