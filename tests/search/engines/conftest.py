@@ -17,9 +17,20 @@ from preflight.trials.lab import TrialSpec
 # A task that fails in a chosen way where its factory is told to.
 MODULE = """
 import os
+import signal
+import time
+from pathlib import Path
 
 import torch
 from torch import nn
+
+
+def wait_for_another(log):
+    deadline = time.monotonic() + 60
+    while len(set(log.read_text().split())) < 2:
+        if time.monotonic() > deadline:
+            raise TimeoutError("nobody else came")
+        time.sleep(0.01)
 
 
 def load_data():
@@ -29,8 +40,16 @@ def load_data():
     return (inputs[:40], targets[:40]), (inputs[40:], targets[40:])
 
 
-def build(fate="live", dropout=0.5):
-    if fate == "die":
+def build(fate="live", dropout=0.5, place="."):
+    with open(Path(place, f"{fate}.log"), "a") as log:
+        log.write(f"{os.getpid()}\\n")
+    if fate in ("SIGKILL", "SIGSEGV"):
+        os.kill(os.getpid(), signal.Signals[fate])
+    if fate == "killed once" and len(Path(place, f"{fate}.log").read_text().split()) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fate == "meet":
+        wait_for_another(Path(place, "meet.log"))
+    if fate == "leave":
         os._exit(3)
     if fate == "crash":
         raise ValueError("no such fate")
@@ -83,9 +102,13 @@ def make_recipe(settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def make_spec() -> Callable[..., TrialSpec]:
+def make_spec(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TrialSpec]:
+    """A trial whose factory meets a fate, and leaves a line in a log of its name in its ``place``."""
+    place = str(tmp_path_factory.mktemp("place"))
+
     def make(index: int, fate: str = "live", **values: object) -> TrialSpec:
-        params = Params(lr=0.01, batch_size=8, extras={"fate": fate}).with_values(values)  # type: ignore[arg-type]
+        extras = {"fate": fate, "place": place}
+        params = Params(lr=0.01, batch_size=8, extras=extras).with_values(values)  # type: ignore[arg-type]
         return TrialSpec("confirm", index, params, index, 10, 2)
 
     return make

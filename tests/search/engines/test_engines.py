@@ -123,22 +123,6 @@ def test_an_interruption_ends_the_run(name: str, make_recipe: Any, make_spec: An
 
 
 @needs_proc
-def test_a_worker_that_dies_costs_its_trial_and_no_other(
-    make_recipe: Any, make_spec: Any, done: dict[str, Done], specs: list[TrialSpec], workers: Callable[[], list[int]]
-) -> None:
-    recipe = make_recipe()
-    engine = Local(recipe, recipe.make(), 2)
-    results = list(engine.run([specs[3], make_spec(8, "die"), make_spec(9)]))
-    assert [result.outcome.status for result in results] == [COMPLETED, CRASHED, COMPLETED]
-    assert results[1].outcome.reason == "the worker process died: killed, or a crash in native code"
-    assert results[1].penalized == WORST_SCORE
-    assert store.read_json(recipe.run_dir / store.TRIALS / "confirm-008" / store.TRIAL)["steps_done"] == 0
-    assert results[0].score == done["inline"].results[3].score
-    engine.close()
-    assert_none_left(workers)
-
-
-@needs_proc
 def test_a_worker_that_is_killed_between_runs_costs_nothing(
     make_recipe: Any, make_spec: Any, workers: Callable[[], list[int]]
 ) -> None:

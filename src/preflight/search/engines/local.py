@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import atexit
 import os
 import pickle
-import signal
-import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 
 from preflight.search.engines.base import Engine, Recipe
 from preflight.search.engines.inline import Inline
-from preflight.search.engines.preload import worker_context
+from preflight.search.engines.worker import Worker, WorkerDied, speaking
 from preflight.trials.lab import Lab, TrialSpec
 from preflight.trials.outcome import CRASHED, INTERRUPTED, Outcome, Result
 
 # Each loads the data; beyond so many, starting them takes longer than the trials of a quick budget.
 MAX_WORKERS = 8
-_lab: Lab | None = None  # a worker's own; a process pool has no other place for it
 
 
 def choose_engine(recipe: Recipe, lab: Lab, workers: int | None) -> Engine:
@@ -28,20 +25,41 @@ def choose_engine(recipe: Recipe, lab: Lab, workers: int | None) -> Engine:
     return Inline(lab) if count == 1 or not _can_be_sent(recipe) else Local(recipe, lab, count)
 
 
+@dataclass
+class _Round:
+    """Specifications on their way to results, by number."""
+
+    specs: Sequence[TrialSpec]
+    waiting: deque[int] = field(init=False)
+    died: dict[int, str] = field(default_factory=dict)
+    done: dict[int, Result] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.waiting = deque(range(len(self.specs)))
+
+
 class Local:
-    """See :class:`preflight.search.engines.base.Engine`. A worker that dies costs the trial it was running."""
+    """See :class:`preflight.search.engines.base.Engine`.
+
+    A worker that dies is replaced, and its trial is run once more when all others are done: alone, so that it is not
+    blamed for memory that others took, or for a signal from outside. A trial that dies twice has crashed, and the same
+    seed gives the same study whoever was killed.
+    """
 
     def __init__(self, recipe: Recipe, lab: Lab, workers: int) -> None:
-        self._recipe, self._lab, self._workers = recipe, lab, workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._recipe, self._lab, self._most = recipe, lab, workers
+        self._starting: list[Worker] = []
+        self._idle: list[Worker] = []
+        self._busy: dict[Worker, int] = {}
 
     def run(self, specs: Sequence[TrialSpec]) -> Iterator[Result]:
         """Results of ``specs``, trained side by side."""
+        left = _Round(specs)
         try:
-            pool = self._pool = self._pool or self._open(self._workers)
-            futures = [_submitted(pool, spec) for spec in specs]
-            for spec, future in zip(specs, futures, strict=True):
-                result = self._result(spec, future)
+            for number in range(len(specs)):
+                while number not in left.done:
+                    self._go_on(left)
+                result = left.done.pop(number)
                 if result.outcome.status == INTERRUPTED:
                     raise KeyboardInterrupt
                 yield result
@@ -51,63 +69,92 @@ class Local:
 
     def close(self) -> None:
         """Drop what waits and end the workers."""
-        if self._pool is not None:
-            _end(self._pool)
-            self._pool = None
+        for worker in self._workers():
+            worker.end()
+        self._starting, self._idle, self._busy = [], [], {}
+        atexit.unregister(self.close)
 
-    def _result(self, spec: TrialSpec, future: Future[Result] | None) -> Result:
-        """A broken pool fails every trial that was waiting: each is tried again in a worker of its own."""
+    def _workers(self) -> list[Worker]:
+        return [*self._starting, *self._idle, *self._busy]
+
+    def _go_on(self, left: _Round) -> None:
+        """Give out what can be given out, and take what comes next."""
+        self._give_out(left)
+        self._staff(len(left.waiting))
+        if self._busy or (left.waiting and self._starting):
+            for worker in speaking(self._workers()):
+                self._take(worker, left)
+        elif left.waiting:  # no worker could be started: there is still this process
+            number = left.waiting.popleft()
+            left.done[number] = self._lab.run(left.specs[number])
+        else:
+            number = min(left.died)
+            left.done[number] = self._again(left.specs[number], left.died.pop(number))
+
+    def _staff(self, wanted: int) -> None:
+        """Start workers for ``wanted`` trials that nobody has taken."""
+        missing = min(wanted - len(self._starting), self._most - len(self._workers()))
+        for _ in range(missing):
+            self._starting.append(self._started())
+
+    def _started(self) -> Worker:
+        atexit.unregister(self.close)
+        atexit.register(self.close)  # multiprocessing would wait for them at the end of the program
+        return Worker(self._recipe)
+
+    def _give_out(self, left: _Round) -> None:
+        while self._idle and left.waiting:
+            worker = self._idle.pop()
+            try:
+                worker.train(left.specs[left.waiting[0]])
+            except WorkerDied:  # killed while it had nothing to do
+                worker.end()
+                continue
+            self._busy[worker] = left.waiting.popleft()
+
+    def _take(self, worker: Worker, left: _Round) -> None:
         try:
-            if future is not None:
-                return future.result()
-        except BrokenProcessPool:
-            pass
+            answer = worker.answer()
+        except WorkerDied as death:
+            self._bury(worker, left, str(death))
+            return
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is None:
+            self._starting.remove(worker)
+        else:
+            left.done[self._busy.pop(worker)] = answer
+        self._idle.append(worker)
+
+    def _bury(self, worker: Worker, left: _Round, how: str) -> None:
+        worker.end()
+        if worker in self._busy:
+            left.died[self._busy.pop(worker)] = how
+        elif worker in self._idle:
+            self._idle.remove(worker)
+        else:  # another would fail as this one: for want of memory, or of a way to import the program
+            self._starting.remove(worker)
+            self._most -= 1
+
+    def _again(self, spec: TrialSpec, how: str) -> Result:
+        """Run a trial whose worker died, with nothing beside it; never in this process, which it might take along."""
         self.close()
-        alone = self._open(1)
+        worker = self._started()
+        self._starting.append(worker)
         try:
-            return alone.submit(_run, spec).result()
-        except BrokenProcessPool:
-            outcome = Outcome(CRASHED, "the worker process died: killed, or a crash in native code")
-            return self._lab.record_loss(spec, outcome)
+            answer = worker.answer()
+            if answer is None:
+                worker.train(spec)
+                answer = worker.answer()
+        except WorkerDied as death:
+            again = "the same" if str(death) == how else str(death)
+            return self._lab.record_loss(spec, Outcome(CRASHED, f"{how}; run again, alone: {again}"))
         finally:
-            _end(alone)
-
-    def _open(self, workers: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(workers, worker_context(), _start, (self._recipe,))
-
-
-def _submitted(pool: ProcessPoolExecutor, spec: TrialSpec) -> Future[Result] | None:
-    """None where the pool is broken already: a worker was killed while it had nothing to do."""
-    try:
-        return pool.submit(_run, spec)
-    except BrokenProcessPool:
-        return None
-
-
-def _end(pool: ProcessPoolExecutor) -> None:
-    for process in list((pool._processes or {}).values()):
-        process.terminate()
-    pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start(recipe: Recipe) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
-    threading.Thread(target=_end_with_the_driver, daemon=True).start()
-    global _lab  # noqa: PLW0603
-    _lab = recipe.make()
-
-
-def _end_with_the_driver() -> None:
-    """A driver that is killed ends nobody: its workers would train on, and then hold their memory for ever."""
-    driver = multiprocessing.parent_process()
-    if driver is not None:
-        driver.join()
-        os._exit(1)
-
-
-def _run(spec: TrialSpec) -> Result:
-    assert _lab is not None
-    return _lab.run(spec)
+            self.close()
+        if isinstance(answer, Exception):
+            raise answer
+        assert answer is not None
+        return answer
 
 
 def _cores() -> int:

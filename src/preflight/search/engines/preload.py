@@ -6,7 +6,7 @@ import multiprocessing
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 
-WORKER_MODULE = "preflight.search.engines.local"
+WORKER_MODULE = "preflight.search.engines.worker"
 
 
 def worker_context() -> ForkServerContext:

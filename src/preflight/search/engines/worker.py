@@ -1,0 +1,123 @@
+"""A worker: a process of its own that makes its own lab, and then trains one specification after the other."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections.abc import Iterable
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+
+from preflight.search.engines.base import Recipe
+from preflight.search.engines.preload import worker_context
+from preflight.trials.lab import TrialSpec
+from preflight.trials.outcome import Result
+
+END_TIMEOUT_S = 5.0
+# What a worker says: None when its lab is made, then a result for every specification, or what its lab raised.
+Answer = Result | Exception | None
+
+
+class WorkerDied(Exception):  # noqa: N818  # an event, and no error of the driver's
+    """A worker's process has ended; the text says how."""
+
+
+class Worker:
+    """One process; it trains one specification at a time."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        context = worker_context()
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(recipe, theirs))
+        self._process.start()
+        theirs.close()  # so that the pipe ends with the process
+
+    def train(self, spec: TrialSpec) -> None:
+        """Send a specification; raises :class:`WorkerDied` where nobody is there to take it."""
+        try:
+            self._connection.send(spec)
+        except OSError as error:
+            raise WorkerDied(self._ending()) from error
+
+    def answer(self) -> Answer:
+        """Wait for what it says next; raises :class:`WorkerDied` where it has died instead."""
+        connection.wait(self._signs())
+        try:
+            if self._connection.poll():  # an answer that was complete counts, whatever came after
+                answer: Answer = self._connection.recv()
+                return answer
+        except (EOFError, OSError):
+            pass
+        raise WorkerDied(self._ending())
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self._process.terminate()
+        self._ending()
+        self._connection.close()
+
+    def _signs(self) -> list[Connection | int]:
+        # A child that the user's code forked holds the pipe open: only the sentinel tells of the process itself.
+        return [self._connection, self._process.sentinel]
+
+    def _ending(self) -> str:
+        self._process.join(END_TIMEOUT_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        return _described(self._process.exitcode)
+
+
+def speaking(workers: Iterable[Worker]) -> list[Worker]:
+    """Those whose :meth:`Worker.answer` need not wait, of at least one worker; waits until there is one."""
+    owners = {sign: worker for worker in workers for sign in worker._signs()}
+    return list(dict.fromkeys(owners[sign] for sign in connection.wait(owners)))  # type: ignore[index]
+
+
+def _described(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return f"its process ended with exit code {exit_code}"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    hint = " (out of memory, or killed by hand)" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{hint}"
+
+
+def _serve(recipe: Recipe, driver: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+    threading.Thread(target=_end_with_the_driver, daemon=True).start()
+    lab = recipe.make()
+    driver.send(None)
+    while True:
+        try:
+            spec = driver.recv()
+        except EOFError:
+            return
+        try:
+            driver.send(lab.run(spec))
+        except Exception as error:  # not the user's: those are outcomes
+            driver.send(_sendable(error))
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error with its traceback as a note; one that cannot travel is told in words."""
+    error.add_note(traceback.format_exc())
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # an exception's own way of being pickled may raise anything
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error
+
+
+def _end_with_the_driver() -> None:
+    """A driver that is killed ends nobody: its workers would train on, and then hold their memory for ever."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
