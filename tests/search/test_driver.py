@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +12,11 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from preflight.core.errors import ConfigError
 from preflight.core.params import Params
 from preflight.search import driver
 from preflight.search.driver import Explored, explore
+from preflight.search.study import create_study
 from preflight.trials.lab import TrialSpec
 from preflight.trials.outcome import (
     COMPLETED,
@@ -166,6 +170,23 @@ def test_no_trial_is_left_running_when_the_lab_itself_fails(
     with pytest.raises(error):
         run(answer, study=study)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2 + [TrialState.FAIL]
+
+
+def test_a_study_that_cannot_be_written_any_more_ends_the_search_and_says_why(
+    tmp_path: Path, run: Any, make_budget: Any, answer_well: Any
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    study, watched = create_study("small", folder, make_budget(), 0), []
+
+    def answer(spec: TrialSpec) -> Result:
+        if spec.index == 2:
+            shutil.rmtree(folder)
+        return answer_well(spec)
+
+    with pytest.raises(ConfigError, match=r"^study\.db in the run directory cannot be written: attempt to write"):
+        run(answer, study=study, watch=watched.append)
+    assert len(watched) == 2
 
 
 def test_nothing_but_an_interruption_fails(run: Any) -> None:

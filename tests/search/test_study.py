@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
+from optuna_dashboard import wsgi
 
+from preflight.core.errors import ConfigError
 from preflight.core.params import Params
 from preflight.search.driver import explore
 from preflight.search.study import SCORE_NAME, STARTUP_TRIALS, create_study, storage_url
@@ -20,16 +25,63 @@ def load(folder: Path, name: str) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=storage_url(folder))
 
 
-@pytest.mark.parametrize("folder", ["plain", "with space", "100%", "a#b"])
-def test_a_study_lies_in_the_run_directory_under_its_name(folder: str, tmp_path: Path, make_budget: Any) -> None:
-    run_dir = tmp_path / folder
+# What a URL, a shell or Optuna's own templates could take for something else.
+ODD_NAMES = [
+    "with space",
+    "what?",
+    "a?mode=memory",
+    "a#b",
+    "100%",
+    "a%20b",
+    "größe-日本",
+    "{SCHEMA_VERSION}",
+    "it's",
+    'a"b',
+    "a@b:c",
+    "a&b;c$d",
+    "a\\b",
+]
+
+
+@pytest.mark.parametrize("is_relative", [False, True])
+@pytest.mark.parametrize("folder", ["plain", *ODD_NAMES])
+def test_a_study_lies_in_the_run_directory_under_its_name(
+    folder: str, is_relative: bool, tmp_path: Path, make_budget: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_dir = Path(folder) if is_relative else tmp_path / folder
     run_dir.mkdir()
     create_study("digits", run_dir, make_budget(), 0)
-    assert [path.name for path in run_dir.iterdir()] == [store.STUDY]
-    assert optuna.get_all_study_names(storage_url(run_dir)) == ["digits"]
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [folder, f"{folder}/{store.STUDY}"]
     study = load(run_dir, "digits")
     assert study.direction == StudyDirection.MINIMIZE
     assert study.metric_names == [SCORE_NAME]
+
+
+@pytest.mark.parametrize("folder", ["plain", *ODD_NAMES])
+def test_the_dashboard_opens_the_address_as_it_is_printed(
+    folder: str, tmp_path: Path, make_budget: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_dir = Path("runs") / folder
+    run_dir.mkdir(parents=True)
+    create_study("digits", run_dir, make_budget(), 0)
+    address = storage_url(run_dir)
+    assert shlex.split(address) == [address]
+    answer = json.loads(get(wsgi(address), "/api/studies"))
+    assert [study["study_name"] for study in answer["study_summaries"]] == ["digits"]
+
+
+def get(application: Any, path: str) -> bytes:
+    """Body of the answer of a WSGI application."""
+    environment: dict[str, Any] = {"PATH_INFO": path}
+    setup_testing_defaults(environment)
+    return b"".join(application(environment, lambda status, headers, exc_info=None: None))
+
+
+def test_a_folder_that_is_gone_is_named_and_no_traceback(tmp_path: Path, make_budget: Any) -> None:
+    with pytest.raises(ConfigError, match=r"study\.db in the run directory cannot be written: unable to open"):
+        create_study("digits", tmp_path / "gone", make_budget(), 0)
 
 
 def test_what_was_explored_is_read_back_from_the_file(

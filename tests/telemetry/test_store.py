@@ -4,8 +4,13 @@ import json
 import math
 import os
 import re
+import resource
 import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -90,7 +95,7 @@ def test_text_that_fails_half_way_leaves_nothing(was_there: bool, tmp_path: Path
     assert [item.read_text(encoding="utf-8") for item in tmp_path.iterdir()] == ["old"] * was_there
 
 
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_rename_that_fails_leaves_nothing(
     error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,9 +103,47 @@ def test_a_rename_that_fails_leaves_nothing(
         raise error
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(type(error)):
+    with pytest.raises(ConfigError if isinstance(error, OSError) else KeyboardInterrupt):
         store.write_json(tmp_path / "a.json", {"a": 1})
     assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def room(bytes_: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes: writing fails in the middle, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_disk_that_is_full_in_the_middle_of_a_file_is_named_and_leaves_no_half(
+    was_there: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "losses.csv"
+    if was_there:
+        store.write_text(path, "old")
+    with room(10_000), pytest.raises(ConfigError, match=re.escape(f"{path} cannot be written: File too large")):
+        store.write_text(path, "1,2,3\n" * 100_000)
+    assert [item.read_text(encoding="utf-8") for item in tmp_path.iterdir()] == ["old"] * was_there
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "deleted" / "trial.json"
+    with pytest.raises(ConfigError, match=re.escape(f"{path} cannot be written: No such file or directory")):
+        store.write_json(path, {})
+    with pytest.raises(ConfigError, match=re.escape(f"{path.parent / 'a'} cannot be written: No such file")):
+        store.empty_folder(path.parent / "a")
+
+
+def test_a_trials_folder_forgets_what_was_cut_off_in_it(tmp_path: Path) -> None:
+    folder = store.empty_folder(tmp_path / "range-000")
+    for name in ("losses.csv", ".losses.csv.x7", store.TRIAL):
+        (folder / name).touch()
+    assert list(store.empty_folder(folder).iterdir()) == []
 
 
 def test_the_file_appears_by_a_rename_and_is_whole_by_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +180,29 @@ def test_a_directory_that_holds_a_run_is_left_alone(tmp_path: Path) -> None:
         store.create(folder)
 
 
+@pytest.mark.parametrize("name", [store.STUDY, store.TRIALS])
+def test_a_directory_that_a_run_has_begun_to_fill_is_left_alone(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(ConfigError, match=re.escape(f"run_dir={tmp_path} holds ") + ".*; give another run_dir"):
+        store.create(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_of_many_runs_that_want_one_directory_one_gets_it(tmp_path: Path) -> None:
+    start = Barrier(8)
+
+    def create(_: int) -> bool:
+        start.wait()
+        try:
+            store.create(tmp_path / "run")
+        except ConfigError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(create, range(8))) == [False] * 7 + [True]
+
+
 def test_a_directory_without_a_run_may_be_used(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     assert (store.create(tmp_path) / store.TRIALS).is_dir()
@@ -146,6 +212,12 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=re.escape(f"run_dir={tmp_path / 'file' / 'run'} cannot be written: ")):
         store.create(tmp_path / "file" / "run")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that nobody may write, root neither")
+def test_a_folder_that_nobody_may_write_is_named() -> None:
+    with pytest.raises(ConfigError, match="run_dir=/proc/preflight cannot be written: "):
+        store.create(Path("/proc/preflight"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -160,6 +232,11 @@ def test_scratch_space_lies_inside_the_run(tmp_path: Path) -> None:
     assert store.scratch(tmp_path) == tmp_path / "verify"
     assert (tmp_path / "verify" / store.TRIALS).is_dir()
     assert store.scratch(tmp_path).is_dir()
+
+
+def test_the_study_has_an_address_without_a_character_of_another_meaning() -> None:
+    assert store.study_url(Path("runs/plain-1")) == "sqlite:///runs/plain-1/study.db"
+    assert store.study_url(Path("/a b?c#d%e{f}")) == "sqlite:////a%20b%3Fc%23d%25e%7Bf%7D/study.db"
 
 
 @given(names)

@@ -12,6 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from preflight.core.params import Params, ParamValue
 from preflight.core.search_settings import BudgetSettings
+from preflight.search.study import storing
 from preflight.trials.evaluation import Evaluation
 from preflight.trials.lab import Lab, TrialSpec
 from preflight.trials.outcome import INTERRUPTED, PRUNED, WORST_SCORE, Result
@@ -29,6 +30,7 @@ Watcher = Callable[[Explored], None]
 Finish = Callable[[Params], Params]
 
 
+@storing()
 def explore(
     study: Study,
     lab: Lab,
@@ -45,7 +47,8 @@ def explore(
     ``finish`` rounds a proposal to what can be written.
 
     A trial that diverges, runs out of memory or crashes is told with the worst score and its reason: Optuna's FAIL
-    would teach its samplers nothing. Raises KeyboardInterrupt when the user stops it; what was told stays.
+    would teach its samplers nothing. Raises KeyboardInterrupt when the user stops it, and :class:`ConfigError` where
+    the study cannot be written any more; what was told stays.
     """
     flat = today.flat()
     for settings in (today, *hints):

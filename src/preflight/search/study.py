@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import TPESampler
 from optuna.study import Study
+from sqlalchemy.exc import SQLAlchemyError
 
+from preflight.core.errors import ConfigError
 from preflight.core.search_settings import BudgetSettings
 from preflight.telemetry import store
 
@@ -19,24 +24,40 @@ STARTUP_TRIALS = 6
 
 
 def create_study(name: str, run_dir: Path, budget: BudgetSettings, seed: int) -> Study:
-    """A new study in the run directory's SQLite file; ``optuna-dashboard sqlite:///RUN_DIR/study.db`` shows it."""
+    """A new study in the run directory's SQLite file, which ``optuna-dashboard`` shows at ``store.study_url``.
+
+    Raises :class:`ConfigError` where the file cannot be written.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage_url(run_dir),
-        direction="minimize",
-        sampler=TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=False, constant_liar=False),
-        pruner=_pruner(budget),
-    )
-    with warnings.catch_warnings():  # experimental in Optuna 5
-        warnings.simplefilter("ignore")
-        study.set_metric_names([SCORE_NAME])
+    with storing():
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage_url(run_dir),
+            direction="minimize",
+            sampler=TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=False, constant_liar=False),
+            pruner=_pruner(budget),
+        )
+        with warnings.catch_warnings():  # experimental in Optuna 5
+            warnings.simplefilter("ignore")
+            study.set_metric_names([SCORE_NAME])
     return study
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """A full disk, or a run directory that is gone, is the user's to mend: :class:`ConfigError`, in SQLite's words."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise ConfigError(f"{store.STUDY} in the run directory cannot be written: {cause}") from error
 
 
 def storage_url(run_dir: Path) -> str:
     """Address of the study for Optuna and its dashboard."""
-    return f"sqlite:///{run_dir / store.STUDY}"
+    return store.study_url(run_dir)
 
 
 def _pruner(budget: BudgetSettings) -> BasePruner:

@@ -25,9 +25,11 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -47,10 +49,29 @@ REPORT = "report.html"
 
 
 def create(run_dir: Path) -> Path:
-    """Make a new run directory; raises :class:`ConfigError` if it holds a run already or cannot be written."""
-    if (run_dir / RUN).exists():
+    """Make a new run directory; raises :class:`ConfigError` if it holds a run already or cannot be written.
+
+    Of two runs that are started with the same directory at the same moment, one gets it.
+    """
+    if any((run_dir / name).exists() for name in (RUN, STUDY)):
         raise ConfigError(f"run_dir={run_dir} holds a run already; give another run_dir")
+    with _writing(run_dir, "run_dir="):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            (run_dir / TRIALS).mkdir()  # of several, one succeeds
+        except FileExistsError:
+            raise ConfigError(
+                f"run_dir={run_dir} holds trials of a run that is starting or was cut off; give another run_dir"
+            ) from None
     return create_folder(run_dir)
+
+
+def study_url(run_dir: Path) -> str:
+    """Address of the run's study for Optuna and its dashboard, safe to paste into a shell.
+
+    Whatever could mean something in a URL is quoted, in the relative path of a relative ``run_dir`` too.
+    """
+    return f"sqlite:///{quote(str(run_dir / STUDY))}"
 
 
 def scratch(run_dir: Path) -> Path:
@@ -60,26 +81,40 @@ def scratch(run_dir: Path) -> Path:
 
 def create_folder(folder: Path) -> Path:
     """Make ``folder`` with room for trials; raises :class:`ConfigError` where it cannot be written."""
-    try:
+    with _writing(folder, "run_dir="):
         (folder / TRIALS).mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        raise ConfigError(f"run_dir={folder} cannot be written: {error.strerror or error}") from error
+    return folder
+
+
+def empty_folder(folder: Path) -> Path:
+    """Make a trial's folder, and clear what a trial that was cut off left in it.
+
+    Raises :class:`ConfigError` where it cannot be written, as everything here that writes.
+    """
+    with _writing(folder):
+        folder.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            path.unlink()
     return folder
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing: a temporary file beside it, then a rename."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write a whole file or nothing: a temporary file beside it, then a rename.
+
+    Raises :class:`ConfigError` where there is no room for it, or no folder any more.
+    """
+    with _writing(path):
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
 
 
 def write_json(path: Path, value: object) -> None:
@@ -90,6 +125,15 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> Any:
     """Read what :func:`write_json` wrote; ``"nan"``, ``"inf"`` and ``"-inf"`` are numbers again."""
     return _restored(json.loads(path.read_text(encoding="utf-8")))
+
+
+@contextmanager
+def _writing(path: Path, parameter: str = "") -> Iterator[None]:
+    """A full disk, a folder without permission or one that is gone is the user's to mend, and no traceback."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{parameter}{path} cannot be written: {error.strerror or error}") from error
 
 
 def _plain(value: object) -> object:
