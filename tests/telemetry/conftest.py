@@ -176,8 +176,9 @@ def write_trial(tmp_path: Path, history: Chunk, layout: Layout, frame: Frame) ->
     ) -> Path:
         path = store.create_folder(folder) / store.TRIALS / name
         path.mkdir()
+        tables = {}
         if chunk is not None:
-            write_telemetry(path, chunk, columns, replace(frame, evaluations={}))
+            tables = write_telemetry(path, chunk, columns, replace(frame, evaluations={}))
         values = {
             "purpose": name.split("-", maxsplit=1)[0],
             "index": int(name.rsplit("-", maxsplit=1)[1]),
@@ -187,6 +188,7 @@ def write_trial(tmp_path: Path, history: Chunk, layout: Layout, frame: Frame) ->
             "outcome": {"status": "completed"},
             "score": 0.5,
             "metric": None,
+            "tables": tables,
         }
         store.write_json(path / store.TRIAL, values | info)
         return path

@@ -117,6 +117,32 @@ def test_a_table_that_cannot_be_read_is_named(table: str, content: bytes | None,
         getattr(Recording.open(folder), table)
 
 
+@pytest.mark.parametrize("table", ["losses", "gradient_norms", "parameters"])
+@pytest.mark.parametrize("cut", [1, 3, 30])
+def test_a_table_that_is_cut_off_is_not_read_as_whole(table: str, cut: int, write_trial: WriteTrial) -> None:
+    folder = write_trial()
+    path = folder / f"{table}.csv"
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(InputError, match=f"{path} cannot be read: "):
+        getattr(Recording.open(folder), table)
+
+
+def test_a_table_that_lacks_whole_rows_says_how_many(write_trial: WriteTrial) -> None:
+    folder = write_trial()
+    path = folder / "losses.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:4]))
+    with pytest.raises(InputError, match=f"{path} cannot be read: it is cut off after 3 of 6 rows"):
+        _ = Recording.open(folder).losses
+
+
+def test_a_trial_of_before_tables_were_counted_is_read(write_trial: WriteTrial) -> None:
+    folder = write_trial()
+    values = store.read_json(folder / store.TRIAL)
+    del values["tables"]
+    store.write_json(folder / store.TRIAL, values)
+    assert len(Recording.open(folder).losses) == 6
+
+
 @pytest.fixture
 def run(write_trial: WriteTrial, tmp_path: Path) -> Run:
     """A run with trials of two stages, one of them unfinished."""

@@ -89,6 +89,13 @@ def test_a_row_per_step_and_one_per_sample(written: Written) -> None:
     assert column(files["arcface_stats.csv"], "epoch") == ["0", "0", "1"]
 
 
+def test_the_rows_of_every_file_are_counted(
+    written: Written, tmp_path: Path, history: Chunk, layout: Layout, frame: Frame
+) -> None:
+    counted = write_telemetry(tmp_path, history, layout, frame)
+    assert counted == {name: len(rows) - 1 for name, rows in written().items()}
+
+
 def test_norms_are_those_of_the_whole_and_of_its_components(written: Written) -> None:
     rows = written()["gradient_norms.csv"]
     first = [float(value) for value in rows[1][1:]]

@@ -14,6 +14,7 @@ import pandas as pd
 from preflight.core.errors import InputError
 from preflight.core.params import Params
 from preflight.telemetry import store
+from preflight.telemetry.schema import GRADIENT_NORMS, LOSSES, PARAMETERS
 
 REQUIRED = ("purpose", "index", "params", "seed", "steps", "outcome")
 
@@ -79,22 +80,22 @@ class Recording:
     @property
     def was_recorded(self) -> bool:
         """Whether there is telemetry: a trial that crashed before its first step, or whose process died, has none."""
-        return (self.folder / "losses.csv").exists() and not self.losses.empty
+        return (self.folder / LOSSES.file).exists() and not self.losses.empty
 
     @cached_property
     def losses(self) -> pd.DataFrame:
         """``losses.csv``."""
-        return self._table("losses.csv")
+        return self._table(LOSSES.file)
 
     @cached_property
     def gradient_norms(self) -> pd.DataFrame:
         """``gradient_norms.csv``."""
-        return self._table("gradient_norms.csv")
+        return self._table(GRADIENT_NORMS.file)
 
     @cached_property
     def parameters(self) -> pd.DataFrame:
         """``parameters.csv``."""
-        return self._table("parameters.csv", {"name": str, "component": str})  # "0" may be a name
+        return self._table(PARAMETERS.file, {"name": str, "component": str})  # "0" may be a name
 
     @property
     def max_gradient_norm(self) -> float:
@@ -111,10 +112,17 @@ class Recording:
         return "" if norms.isna().all() else str(self.parameters["name"].iloc[int(norms.argmax())])
 
     def _table(self, name: str, texts: Mapping[str, type[str]] | None = None) -> pd.DataFrame:
+        """A table, whole: one that a full disk or a copy cut off has fewer rows, or half a last one."""
+        path = self.folder / name
         try:
-            return pd.read_csv(self.folder / name, dtype=texts)
+            frame = pd.read_csv(path, dtype=texts)
+            is_whole = path.read_bytes().endswith(b"\n")
         except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-            raise InputError(f"{self.folder / name} cannot be read: {error}") from error
+            raise InputError(f"{path} cannot be read: {error}") from error
+        rows = self.info.get("tables", {}).get(name, len(frame))
+        if len(frame) != rows or not is_whole:
+            raise InputError(f"{path} cannot be read: it is cut off after {len(frame)} of {rows} rows")
+        return frame
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preflight.telemetry.chunk import Array, Chunk, Layout, combine
-from preflight.telemetry.schema import PARAMETERS
+from preflight.telemetry.schema import GRADIENT_NORMS, HEAD_STATS, LEARNING_RATES, LOSSES, PARAMETERS, WEIGHT_DELTAS
 from preflight.telemetry.store import write_text
 
 Integers = npt.NDArray[np.int64]
@@ -29,46 +29,50 @@ class Frame:
     evaluations: Mapping[int, Mapping[str, float]]
 
 
-def write_telemetry(folder: Path, history: Chunk, layout: Layout, run: Frame) -> None:
-    """Write a trial's CSV files from its recorded ``history``."""
+def write_telemetry(folder: Path, history: Chunk, layout: Layout, run: Frame) -> dict[str, int]:
+    """Write a trial's CSV files from its recorded ``history``; returns the number of rows by file."""
+    tables = _tables(history, layout, run)
+    for name, rows in tables.items():
+        _write_rows(folder / name, rows)
+    return {name: len(rows) - 1 for name, rows in tables.items()}
+
+
+def _tables(history: Chunk, layout: Layout, run: Frame) -> dict[str, list[Sequence[object]]]:
+    """Rows of every file, its header first."""
     epochs = (history.first_step + np.arange(len(history))) // run.steps_per_epoch
     sampled = (history.first_step + np.arange(1, len(history) + 1)) % run.deltas_every_steps == 0
     norms = {"overall": combine(history.norms), **layout.by_component(history.norms)}
     deltas = layout.by_component(history.deltas[sampled])
-    _write_csv(folder / "gradient_norms.csv", epochs, norms)
-    _write_csv(
-        folder / "weight_deltas.csv",
-        epochs[sampled],
-        {f"{name}_delta": item for name, item in deltas.items()},
-    )
     lrs = {f"lr_group{index}": history.lrs[:, index] for index in range(history.lrs.shape[1])}
-    _write_csv(folder / "learning_rates.csv", epochs, lrs)
+    found = {
+        GRADIENT_NORMS.file: _rows(epochs, norms),
+        WEIGHT_DELTAS.file: _rows(epochs[sampled], {f"{name}_delta": item for name, item in deltas.items()}),
+        LEARNING_RATES.file: _rows(epochs, lrs),
+    }
     if run.head is not None:
         names = ("weight_mean", "weight_std", "weight_norm_mean", "weight_norm_std")
         heads = {name: history.heads[sampled, index] for index, name in enumerate(names)}
-        _write_csv(folder / f"{run.head}_stats.csv", epochs[sampled], heads)
-    _write_losses(folder / "losses.csv", history, epochs, layout, run.evaluations)
-    _write_parameters(folder / "parameters.csv", history, layout)
+        found[HEAD_STATS.file.replace("<head>", run.head)] = _rows(epochs[sampled], heads)
+    found[LOSSES.file] = _rows(epochs, _losses(history, layout, run.evaluations))
+    found[PARAMETERS.file] = _parameters(history, layout)
+    return found
 
 
-def _write_losses(
-    path: Path,
-    history: Chunk,
-    epochs: Integers,
-    layout: Layout,
-    evaluations: Mapping[int, Mapping[str, float]],
-) -> None:
+def _losses(
+    history: Chunk, layout: Layout, evaluations: Mapping[int, Mapping[str, float]]
+) -> dict[str, Array | Integers]:
     steps = history.first_step + np.arange(len(history))
     names = ("total", *layout.losses)
-    columns: dict[str, Array] = {name: history.losses[:, index] for index, name in enumerate(names)}
+    columns: dict[str, Array | Integers] = {"step": steps}
+    columns |= {name: history.losses[:, index] for index, name in enumerate(names)}
     validation = [*(f"val_{name}" for name in layout.losses), "val_score", "val_metric"]
     for name in validation:
         values = [evaluations.get(int(step), {}).get(name, np.nan) for step in steps]
         columns[name] = np.array(values, dtype=np.float64)
-    _write_csv(path, epochs, {"step": steps, **columns})
+    return columns
 
 
-def _write_parameters(path: Path, history: Chunk, layout: Layout) -> None:
+def _parameters(history: Chunk, layout: Layout) -> list[Sequence[object]]:
     finite = np.where(np.isfinite(history.norms), history.norms, -np.inf)
     missing = np.flatnonzero(np.isnan(history.norms).all(axis=0))
     rows: list[Sequence[object]] = [tuple(column.name for column in PARAMETERS.columns)]
@@ -80,12 +84,12 @@ def _write_parameters(path: Path, history: Chunk, layout: Layout) -> None:
         first = -1 if index in missing or not len(bad) else history.first_step + int(bad[0])
         step = history.first_step + peak
         rows.append((name, layout.components[index], layout.sizes[index], norm, step, first))
-    _write_rows(path, rows)
+    return rows
 
 
-def _write_csv(path: Path, epochs: Integers, columns: Mapping[str, Array | Integers]) -> None:
+def _rows(epochs: Integers, columns: Mapping[str, Array | Integers]) -> list[Sequence[object]]:
     cells = [[_number(value) for value in column.tolist()] for column in columns.values()]
-    _write_rows(path, [("epoch", *columns), *zip(epochs.tolist(), *cells, strict=True)])
+    return [("epoch", *columns), *zip(epochs.tolist(), *cells, strict=True)]
 
 
 def _write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:

@@ -97,8 +97,8 @@ class Lab:
     def _write(
         self, spec: TrialSpec, steps: int, recorder: Recorder | None, progress: Progress, result: Result
     ) -> None:
-        folder = self.run_dir / store.TRIALS / spec.folder_name
-        folder.mkdir(exist_ok=True)
+        folder = store.empty_folder(self.run_dir / store.TRIALS / spec.folder_name)
+        tables: Mapping[str, int] = {}
         if recorder is not None:
             frame = Frame(
                 steps_per_epoch=math.ceil(len(self.task.data.train) / spec.params.batch_size),
@@ -106,9 +106,9 @@ class Lab:
                 head=self.task.head,
                 evaluations={step: item.columns() for step, item in progress.evaluations.items()},
             )
-            write_telemetry(folder, recorder.history(), recorder.layout, frame)
+            tables = write_telemetry(folder, recorder.history(), recorder.layout, frame)
         # trial.json comes last: a folder without it is a trial that did not finish.
-        store.write_json(folder / store.TRIAL, self._info(spec, steps, result))
+        store.write_json(folder / store.TRIAL, {**self._info(spec, steps, result), "tables": tables})
 
     def _info(self, spec: TrialSpec, steps: int, result: Result) -> dict[str, object]:
         return {
