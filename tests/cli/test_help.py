@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from preflight import __version__
-from preflight.cli.arguments import EXIT_CODES
+from preflight.cli.arguments import EXAMPLES, EXIT_CODES
+from preflight.cli.stopping import SIGNALS
 from preflight.core.catalog import models_in, packaged_conf, sweeps_in
 from preflight.core.errors import PreflightError
 from preflight.core.settings import KNOWN
@@ -100,22 +102,35 @@ def test_help_names_every_exit_code(printed: Callable[..., str]) -> None:
         codes.add(kind.exit_code)
         kinds += kind.__subclasses__()
     listed = {int(line.split()[0]) for line in EXIT_CODES.splitlines()[1:]}
-    assert listed == codes
+    assert listed == codes | {128 + number for number in SIGNALS}
 
 
 def test_the_examples_in_the_help_can_be_used(printed: Callable[..., str]) -> None:
     from preflight.core.settings import load  # noqa: PLC0415
 
-    line = next(line for line in printed("--help").splitlines() if line.strip().startswith("e.g. "))
-    overrides = shlex.split(line)[1:]
-    assert len(overrides) >= 3
-    settings = load(["+model=digits", *overrides])
+    assert EXAMPLES in printed("--help")
+    commands = [shlex.split(line)[1:] for line in EXAMPLES.splitlines() if "+model=digits" in line]
+    assert len(commands) >= 3
+    settings = [load(overrides) for overrides in commands][-1]
     assert settings.space.lr is not None
     assert settings.space.lr.low == 1e-5
     assert "dropout" in settings.space.plain
 
 
+def test_help_names_every_place_that_code_may_come_from(printed: Callable[..., str]) -> None:
+    from preflight.tasks.importing import ALLOWED  # noqa: PLC0415
+
+    text = " ".join(printed("--help").split())
+    for prefix in ALLOWED:
+        assert re.search(rf"{re.escape(prefix.rstrip('.'))}[,.; ]", text), prefix
+
+
+def test_help_fits_a_screen_of_120_columns(printed: Callable[..., str]) -> None:
+    assert max(map(len, printed("--help").splitlines())) <= 120
+
+
 @pytest.mark.parametrize("name", ["verify", "report"])
 def test_every_command_has_its_own_help(printed: Callable[..., str], name: str) -> None:
     assert printed(name, "--help").startswith(f"usage: preflight {name} ")
+    assert EXIT_CODES in printed(name, "--help")
     assert f"preflight {name} " in printed("--help")

@@ -1,4 +1,4 @@
-"""Ctrl-C in a terminal: the signal goes to every process of the command at once."""
+"""Ctrl-C, and SIGTERM as `timeout` and clusters send it: the signal goes to every process of the command at once."""
 
 from __future__ import annotations
 
@@ -66,14 +66,15 @@ def finished(run_dir: Path, stage: str) -> int:
 
 LONG = {
     "explore": ["budget=smoke", "budget.trials=5000", "budget.trial_steps=50", "budget.range_seeds=1"],
-    "confirm": ["budget=smoke", "budget.trials=3", "budget.range_seeds=1", "budget.seeds=2000"],
+    "confirm": ["budget=smoke", "budget.trials=3", "budget.range_seeds=1", "budget.seeds=300"],
 }
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("stage", ["confirm", pytest.param("explore", marks=pytest.mark.slow)])
-def test_ctrl_c_leaves_finished_trials_and_a_partial_report(
-    start: Start, project: Path, small: tuple[str, ...], stage: str
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_finished_trials_and_a_partial_report(
+    start: Start, project: Path, small: tuple[str, ...], stage: str, number: signal.Signals
 ) -> None:
     space = [override for override in small if override.startswith("space.")]
     process = start(*space, *LONG[stage], "workers=2")
@@ -81,10 +82,11 @@ def test_ctrl_c_leaves_finished_trials_and_a_partial_report(
     wait_for(lambda: finished(run_dir, stage) >= 3, process)
     workers = session(process.pid)
     assert len(workers) >= 3  # the command, the server of its workers, and these
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
+    os.kill(process.pid, number)  # twice, as `timeout` does; it must not spoil the report
     out, err = process.communicate(timeout=PATIENCE_S)
 
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "Traceback" not in out + err
     assert "stopped; " in err
     assert f"finished trials and a partial report are in {run_dir.relative_to(project)}" in err
@@ -102,6 +104,9 @@ def test_ctrl_c_leaves_finished_trials_and_a_partial_report(
     explored = run.recordings("explore")
     assert len(study.trials) in (len(explored), len(explored) + 1)
     assert all(trial.state.is_finished() for trial in study.trials[:-1])
-    assert "interrupted" in (run_dir / store.REPORT).read_text(encoding="utf-8")
+    report = (run_dir / store.REPORT).read_text(encoding="utf-8")
+    assert "interrupted" in report
+    assert ("So far, unconfirmed" in out) == ("So far, unconfirmed" in report)
+    assert not list(run_dir.glob(".*"))
     assert not list(project.rglob("config_fixed.yaml"))
     assert not list(project.rglob(".*.tmp"))

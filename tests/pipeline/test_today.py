@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from preflight.core.errors import ConfigError, ConfigFileError, InputError, TaskError
 from preflight.core.model_settings import ModelSettings
-from preflight.pipeline.today import TODAY, Today, read_today
+from preflight.pipeline.today import AS_CONFIGURED, Today, read_today
 from preflight.pipeline.user_file import UserFile
 from preflight.tasks.normalizer import InputNormalizer
 from preflight.tasks.pytorch import PyTorchTask
@@ -167,8 +167,8 @@ def test_the_files_own_normalizer_is_todays(read_text: ReadText, model_settings:
     model = model_settings(config="train.yaml", mapping=MAPPING | {"normalization.height": "inputs.height"})
     task = make_task(model)
     today = read_today(model, task, UserFile(Path("train.yaml"), text, model.mapping))
-    assert today.params.normalization == {"height": TODAY, "angle": "none"}
-    normalizer = InputNormalizer.from_config(task.normalizers["height", TODAY])
+    assert today.params.normalization == {"height": AS_CONFIGURED, "angle": "none"}
+    normalizer = InputNormalizer.from_config(task.normalizers["height", AS_CONFIGURED])
     assert torch.equal(normalizer(torch.tensor([[3000.0], [3500.0]])), torch.tensor([[0.0], [1.0]]))
 
 

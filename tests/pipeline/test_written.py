@@ -12,7 +12,7 @@ from preflight.core.params import Params
 from preflight.emit.patch import apply
 from preflight.emit.read import value_at
 from preflight.emit.yaml_tree import parse
-from preflight.pipeline.today import TODAY, Today
+from preflight.pipeline.today import AS_CONFIGURED, Today
 from preflight.pipeline.written import edits, rounded, unmapped
 
 ReadText = Callable[..., Today]
@@ -221,7 +221,7 @@ def test_what_is_confirmed_is_what_is_written(
     written = edited(today, confirmed)
     again = read_text(written, mapping)
     option = confirmed.normalization["height"]
-    kept = "none" if option == "none" else TODAY
+    kept = "none" if option == "none" else AS_CONFIGURED
     assert again.params == confirmed.with_values({"normalization.height": kept})
-    if option not in ("none", TODAY):
+    if option not in ("none", AS_CONFIGURED):
         assert value_at(parse(written, "train.yaml"), "inputs.height") == FITTED["height", option]

@@ -43,7 +43,7 @@ class RunWriter:
             "seed": 0,
             "status": "done",
             "metric": {"name": "accuracy", "function": "f", "goal": "maximize"},
-            "budget": {"trials": 20},
+            "budget": {"trials": 20, "range_steps": 40},
             "ladders": {},
             "normalizers": {},
             "config_fixed": [],

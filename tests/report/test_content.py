@@ -26,8 +26,10 @@ def content(writer: Any) -> Page:
 def test_a_change_is_said_in_one_sentence(changed: Any) -> None:
     page = content(changed)
     assert page.verdict.kind == "change"
-    assert page.verdict.sentence.startswith("Change 2 settings: validation score 0.997 → 0.103 (gain 90%, 95% interval")
-    assert page.verdict.sentence.endswith("3 fresh seeds), accuracy 0.500 → 0.948.")
+    assert page.verdict.sentence.startswith(
+        "Change 2 settings: validation score 0.997 → 0.103 (geometric mean of 3 fresh seeds; gain 90%, 95% interval"
+    )
+    assert page.verdict.sentence.endswith("), accuracy 0.500 → 0.948 (mean).")
     assert page.verdict.alert == ""
 
 
@@ -70,8 +72,8 @@ def test_todays_learning_rate_is_marked_and_explosions_are_placed(changed: Any) 
 def test_keeping_says_why_and_how_good_today_is(kept: Any) -> None:
     page = content(kept)
     assert page.verdict.kind == "keep"
-    assert page.verdict.sentence.startswith("Keep today's settings: nothing beyond the noise.")
-    assert "validation score of 0.531 over 3 seeds" in page.verdict.sentence
+    assert page.verdict.sentence.startswith("Keep your config: nothing beyond the noise.")
+    assert "validation score of 0.531 (geometric mean of 3 seeds)" in page.verdict.sentence
     assert page.verdict.notes == ()
     assert page.changes == ()
     assert page.trajectories is not None
@@ -93,6 +95,7 @@ def test_a_run_that_was_interrupted_before_anything_was_trained(new_run: NewRun)
     page = content(new_run(status="interrupted"))
     assert page.verdict.kind == "unfinished"
     assert page.verdict.alert == "This run was interrupted. Finished so far: no run."
+    assert page.verdict.notes == ()
     assert (page.ladders, page.trials, page.trajectories, page.diff, page.seeds) == ((), (), None, (), ())
 
 
@@ -102,6 +105,32 @@ def test_a_run_that_was_interrupted_half_way_counts_what_there_is(new_run: NewRu
     page = content(writer)
     assert page.verdict.alert == "This run was interrupted. Finished so far: 5 of 20 explored trials."
     assert len(page.trials) == 5
+    assert page.verdict.notes == (
+        "So far, unconfirmed: lr 0.03 → 0.003, normalization.input none → standardize; validation score 1.00 → 0.200, "
+        "accuracy 0 → 0.800 in one trial of 60 steps each, the best of 5 explored trials.",
+    )
+
+
+def test_a_run_that_was_interrupted_before_anything_was_better_says_so(new_run: NewRun) -> None:
+    writer = new_run(status="interrupted")
+    writer.trial("explore", 0, score=0.2)
+    writer.trial("explore", 1, NOW.with_values({"lr": 0.1}), score=0.4)
+    (note,) = content(writer).verdict.notes
+    assert note.startswith("So far, unconfirmed: none of 2 explored trials is better than today's settings (score 0.2")
+
+
+def test_a_setting_has_the_same_key_in_every_table(changed: Any) -> None:
+    page = content(changed)
+    keys = {row.name: row.key for row in page.settings}
+    assert [(row.name, row.key) for row in page.changes] == [(row.name, keys[row.name]) for row in page.changes]
+
+
+def test_ladders_come_with_what_they_are_good_for(changed: Any) -> None:
+    assert "held constant for 40 steps" in content(changed).ladder_note
+
+
+def test_without_a_ladder_there_is_nothing_to_say_about_it(new_run: NewRun) -> None:
+    assert content(new_run()).ladder_note == ""
 
 
 def test_a_run_that_died_has_not_finished(new_run: NewRun) -> None:

@@ -13,16 +13,50 @@ from preflight.core.errors import ConfigError
 
 EXIT_CODES = """\
 exit codes:
-  0    done: a config was written, or "keep your config"
+  0    done: a config was written, or the answer is to keep yours or that it cannot be told
   1    something preflight did not foresee
   2    bad input: a key, a value, a file, a module
   3    no trial ended with a score
   4    verify: the written config did not reproduce its score
-  130  stopped by Ctrl-C; finished trials and a partial report stay"""
+  130  stopped by Ctrl-C; finished trials and a partial report stay
+  143  stopped by SIGTERM (timeout, a cluster, docker stop); the same stays"""
+KEYS = """\
+keys, as key=value (default):
+  seed (0)          of everything random; the same seed on the same device gives the same run
+  device (auto)     cpu, cuda, cuda:1, ...; auto takes a GPU where there is one
+  threads (1)       of PyTorch on the CPU, in each process
+  workers (auto)    processes that train side by side; auto is one per core on the CPU, one on a GPU
+  run_dir           where everything is kept (runs/MODEL-DATE)
+  output            the corrected config (config_fixed.yaml beside your file and in run_dir)
+  overwrite (false) whether an existing output may be replaced
+  space.*  budget.*  model.*  any key inside these"""
+EXAMPLES = """\
+examples:
+  preflight +model=digits
+  preflight +model=digits budget=smoke run_dir=runs/first
+  preflight +model=digits space.lr.low=1e-5 budget.trials=40 'space.extras.dropout={low: 0.0, high: 0.3}'
+  preflight --config-dir conf +model=mine budget=thorough seed=1
+  preflight verify config_fixed.yaml
+  optuna-dashboard sqlite:///runs/first/study.db"""
+ALLOWED_HELP = (
+    "let the config import from this package too; allowed without it: preflight.scenarios, "
+    "preflight.tasks.metrics, preflight.tasks.normalizer, torch.nn, torch.optim, torch.utils.data, and your own "
+    "modules in the current folder and in the folder that holds DIR"
+)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises instead of printing usage."""
+    """A parser that raises instead of printing usage, and whose help ends with the exit codes."""
+
+    def __init__(self, prog: str, description: str, *, usage: str | None = None, epilog: str = "") -> None:
+        super().__init__(
+            prog=prog,
+            usage=usage,
+            description=description,
+            epilog=f"{epilog}{EXIT_CODES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raise :class:`ConfigError`, which ends the command with exit code 2."""
@@ -33,14 +67,12 @@ def tune_parser() -> Parser:
     """Arguments of `preflight +model=NAME`."""
     parser = Parser(
         prog="preflight",
-        allow_abbrev=False,
-        usage="preflight +model=NAME [key=value ...] [--config-dir DIR] [--allow PREFIX]\n"
-        "       preflight verify config_fixed.yaml [--run DIR]\n"
-        "       preflight report RUN_DIR",
-        description="Finds settings that train better than today's, proves them on fresh seeds, and writes the "
-        "corrected config beside your own.",
+        usage="preflight +model=NAME [key=value ...] [--config-dir DIR] [--allow PACKAGE]\n"
+        "       preflight verify config_fixed.yaml [--run DIR]    train with the written file: is its score repeated?\n"
+        "       preflight report RUN_DIR                          make the report again, without training",
+        description="Finds settings that train better than today's, proves them on fresh seeds, and writes the\n"
+        "corrected config beside your own, which stays as it is.",
         epilog=_epilog(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="+model=NAME and any key of the config")
     parser.add_argument(
@@ -49,15 +81,14 @@ def tune_parser() -> Parser:
         default=[],
         type=Path,
         metavar="DIR",
-        help="folder that holds model/NAME.yaml",
+        help="a folder of your own that holds model/NAME.yaml",
     )
     parser.add_argument(
         "--allow",
         action="append",
         default=[],
-        metavar="PREFIX",
-        help="let the config import from this package, besides preflight's own models and metrics, torch.nn, "
-        "torch.optim, torch.utils.data and the modules in the current folder and beside DIR",
+        metavar="PACKAGE",
+        help=ALLOWED_HELP,
     )
     parser.add_argument("-V", "--version", action="version", version=f"preflight {__version__}")
     return parser
@@ -66,17 +97,17 @@ def tune_parser() -> Parser:
 def _epilog() -> str:
     return "\n".join(
         [
-            f"models: {', '.join(sorted(models_in([packaged_conf()])))}, and yours in --config-dir DIR",
+            f"models, as +model=NAME: {', '.join(sorted(models_in([packaged_conf()])))}, and yours in --config-dir DIR",
             "",
+            "how long to search (budget=quick by default) and over what:",
             _options("budget=", sweeps_in("budget")),
-            "",
             _options("space=", sweeps_in("space")),
             "",
-            "keys (defaults): seed (0)  device (auto)  threads (1)  workers (auto)  run_dir (runs/MODEL-DATE)",
-            "  output (config_fixed.yaml beside your file)  overwrite (false)  space.*  budget.*  model.*",
-            "  e.g. space.lr.low=1e-5 budget.trials=40 'space.extras.dropout={low: 0.0, high: 0.3}'",
+            KEYS,
             "",
-            EXIT_CODES,
+            EXAMPLES,
+            "",
+            "",
         ]
     )
 

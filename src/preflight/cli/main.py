@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from preflight import __version__
+from preflight.cli.stopping import stoppable
 from preflight.core.errors import Interrupted, PreflightError
 
 COMMANDS = ("report", "tune", "verify")
@@ -20,14 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # a name that does not import is an error of ours
     name = given.pop(0) if given and given[0] in COMMANDS else "tune"
-    try:
-        return _command(name)(given)
-    except PreflightError as error:
-        print(f"preflight: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("preflight: stopped before anything was trained", file=sys.stderr)
-        return Interrupted.exit_code
+    with stoppable() as stop:
+        try:
+            return _command(name)(given)
+        except KeyboardInterrupt:
+            print("preflight: stopped", file=sys.stderr)
+            return stop.exit_code
+        except PreflightError as error:
+            print(f"preflight: {error}", file=sys.stderr)
+            return stop.exit_code if isinstance(error, Interrupted) else error.exit_code
 
 
 def _command(name: str) -> Callable[[list[str]], int]:

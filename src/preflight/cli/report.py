@@ -9,8 +9,11 @@ from preflight.cli.arguments import Parser
 
 def report(arguments: list[str]) -> int:
     """Write ``report.html`` into a run directory and show the run's tables."""
-    parser = Parser(prog="preflight report", description="Make report.html from a run directory; trains nothing.")
-    parser.add_argument("run_dir", type=Path)
+    parser = Parser(
+        prog="preflight report",
+        description="Makes report.html from a run directory and shows its tables; trains nothing.",
+    )
+    parser.add_argument("run_dir", type=Path, help="a folder in runs/, or what run_dir= gave")
     options = parser.parse_args(arguments)
     from preflight.cli.tables import show_result  # noqa: PLC0415
     from preflight.cli.terminal import make_console  # noqa: PLC0415

@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from preflight.advise.evidence import Effect, percent
 from preflight.advise.ladder import ladder_label
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, Measured, Recommendation
+from preflight.cli.grid import Column, Grid, number, show_grid
+from preflight.cli.interim import show_interim
 from preflight.emit.scalar import format_value
+from preflight.report import format as fmt
+from preflight.report.rates import ladder_note
+from preflight.report.typical import Typical, typical, typical_metric
 from preflight.telemetry import store
 from preflight.telemetry.recording import Run
 
@@ -65,57 +68,76 @@ def show_result(console: Console, run: Run) -> None:
     answer = None if saved is None else Recommendation.from_dict(saved)
     shown = [document["today"]["normalization"]] + ([] if answer is None else [answer.recommended.normalization])
     labels = [ladder_label(normalization) for normalization in shown]
-    for label, rungs in run.info["ladders"].items():
-        if label in labels:
-            console.print(_ladder(label, rungs, document["today"]["lr"]))
-    if answer is not None:
+    ladders = [(label, rungs) for label, rungs in run.info["ladders"].items() if label in labels]
+    for label, rungs in ladders:
+        show_grid(console, _ladder(label, rungs, document["today"]["lr"]))
+    if ladders:
+        console.print(ladder_note(run), markup=False)
+    if answer is None:
+        show_interim(console, run.folder)
+    else:
         _show_answer(console, answer, run, document["length"]["horizon_steps"])
     _show_files(console, answer, run)
 
 
-def _ladder(label: str, rungs: Sequence[Mapping[str, Any]], today: float) -> Table:
+def _ladder(label: str, rungs: Sequence[Mapping[str, Any]], today: float) -> Grid:
     seeds = max(rung["seeds"] for rung in rungs)
-    table = Table(title=f"learning rates with {escape(label)} ({seeds} seeds)", title_justify="left")
-    for column in ("LR", "max grad norm, median", "worst", "loss decreasing", "loss at end"):
-        table.add_column(column, justify="right")
-    table.add_column("exploded at")
-    table.add_column("verdict")
-    for rung in rungs:
-        mark = " (today)" if rung["lr"] == today else ""
-        table.add_row(
-            f"{rung['lr']:.1e}{mark}" if rung["lr"] != today else f"{rung['lr']:g}{mark}",
+    numbers = ("LR", "max grad norm", "worst seed", "loss decreasing", "loss at end")
+    columns = (*(Column(name, right=True) for name in numbers), Column("exploded at"), Column("verdict"))
+    rows = [
+        (
+            f"{rung['lr']:g} (today)" if rung["lr"] == today else f"{rung['lr']:.1e}",
             number(rung["median_max_norm"]),
             number(rung["worst_max_norm"]),
             f"{rung['decreasing']} of {rung['seeds']}",
             number(rung["final_loss"]),
-            Text(rung["exploded_at"]),
+            rung["exploded_at"],
             Text(rung["verdict"], style=VERDICT_STYLE.get(rung["verdict"], "")),
         )
-    return table
+        for rung in rungs
+    ]
+    return Grid(f"learning rates with {label} (medians of {seeds} seeds)", columns, rows)
 
 
 def _show_answer(console: Console, answer: Recommendation, run: Run, horizon: int) -> None:
     if answer.decision == CHANGE:
-        console.print(_changes(answer))
+        show_grid(console, _changes(answer))
     headline = {CHANGE: "Change", CANNOT_TELL: "Cannot tell"}.get(answer.decision, "Keep your config")
     console.print(f"{headline}: {answer.reason}", style="bold", markup=False)
-    if answer.before is not None and answer.after is not None:
-        metric = run.info["metric"]["name"] if run.info["metric"] else None
-        console.print(f"  today:       {_measured(answer.before, metric)}", markup=False)
-        other = "recommended:" if answer.decision == CHANGE else "tried:      "
-        console.print(f"  {other} {_measured(answer.after, metric)}", markup=False)
+    if answer.before is not None:
+        _show_sides(console, answer.before, answer.after, answer.decision, run)
     if answer.steps < horizon:
         console.print(f"  measured over {answer.steps} of {horizon} steps; the rest is extrapolated", markup=False)
 
 
-def _changes(answer: Recommendation) -> Table:
-    table = Table(title="changes, each with what it takes off the validation score", title_justify="left")
-    for column in ("setting", "today", "recommended", "alone", "added to the others"):
-        table.add_column(column)
-    for change in answer.changes:
-        row = (change.name, str(change.old), str(change.new), gain(change.alone), gain(change.needed))
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+def _show_sides(console: Console, before: Measured, after: Measured | None, decision: str, run: Run) -> None:
+    metric = run.info["metric"]["name"] if run.info["metric"] else ""
+    sides = [before] if after is None else [before, after]
+    labels = ["today:", "recommended:" if decision == CHANGE else "tried:"]
+    found = typical(*sides)
+    for label, side, score in zip(labels, sides, found.scores, strict=False):
+        console.print(f"  {label:<12} {_measured(side, score, metric)}", markup=False)
+    console.print(f"  {_caption(found, metric)}", markup=False)
+
+
+def _caption(found: Typical, metric: str) -> str:
+    text = f"score: {found.statistic} of {found.seeds} seeds"
+    return f"{text}; {metric}: mean" if metric else text
+
+
+def _changes(answer: Recommendation) -> Grid:
+    columns = [Column(name) for name in ("setting", "today", "recommended", "alone", "added to the others")]
+    rows = [
+        (
+            change.name,
+            fmt.setting(change.name, change.old),
+            fmt.setting(change.name, change.new),
+            gain(change.alone),
+            gain(change.needed),
+        )
+        for change in answer.changes
+    ]
+    return Grid("changes, each with what it takes off the validation score", columns, rows)
 
 
 def gain(effect: Effect) -> str:
@@ -123,21 +145,10 @@ def gain(effect: Effect) -> str:
     return f"{percent(effect.gain)} ({effect.interval})"
 
 
-def _measured(measured: Measured, metric: str | None) -> str:
-    scores = sorted(measured.scores.values())
-    text = f"score {_median(scores):.3g} (worst seed {scores[-1]:.3g})"
-    finite = [value for value in measured.metrics.values() if math.isfinite(value)]
-    return f"{text}, {metric} {_median(sorted(finite)):.4g}" if metric and finite else text
-
-
-def _median(values: Sequence[float]) -> float:
-    middle = len(values) // 2
-    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
-
-
-def number(value: float) -> str:
-    """Three digits; what is not finite is named."""
-    return f"{value:.3g}" if math.isfinite(value) else ("not finite" if math.isinf(value) else "-")
+def _measured(measured: Measured, score: float, metric: str) -> str:
+    text = f"score {number(score)} (worst seed {number(max(measured.scores.values()))})"
+    value = typical_metric(measured)
+    return f"{text}, {metric} {value:.4g}" if metric and math.isfinite(value) else text
 
 
 def _show_files(console: Console, answer: Recommendation | None, run: Run) -> None:

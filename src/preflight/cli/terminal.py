@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-PLAIN_WIDTH = 120
-
 
 def make_console() -> Console:
-    """Standard output; wide enough for the tables where it is not a terminal."""
-    console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH, no_color=True)
+    """Standard output: where it is no terminal, lines of any length without colours, whatever the environment says."""
+    if sys.stdout.isatty():
+        return Console(highlight=False, emoji=False)
+    return Console(highlight=False, emoji=False, force_terminal=False, no_color=True, soft_wrap=True)
 
 
 class Terminal:
@@ -59,12 +59,12 @@ class Terminal:
 
     def end(self) -> None:
         """Replace the bar by a line; nothing where no stage is open."""
-        if not self._stage:
+        stage, self._stage = self._stage, ""  # first: Ctrl-C in here has the end of the run call this again
+        if not stage:
             return
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
         best = "" if self._best is None else f", best score {self._best:.3g}"
         seconds = time.monotonic() - self._started
-        self.say(f"{self._stage}: {self._count} runs in {seconds:.0f} s{best}")
-        self._stage = ""
+        self.say(f"{stage}: {self._count} runs in {seconds:.0f} s{best}")

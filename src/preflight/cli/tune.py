@@ -6,7 +6,7 @@ import os
 import sys
 
 from preflight.cli.arguments import tune_parser
-from preflight.core.errors import ConfigError, PreflightError
+from preflight.core.errors import ConfigError, Interrupted, PreflightError
 
 
 def tune(arguments: list[str]) -> int:
@@ -17,6 +17,7 @@ def tune(arguments: list[str]) -> int:
             raise ConfigError(f"'{override}' is not of the form key=value; see preflight --help")
     # Deterministic matrix products on CUDA need this before the library is loaded.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from preflight.cli.interim import show_interim  # noqa: PLC0415
     from preflight.cli.tables import show_inspection, show_result  # noqa: PLC0415
     from preflight.cli.terminal import Terminal, make_console  # noqa: PLC0415
     from preflight.core.settings import load  # noqa: PLC0415
@@ -32,14 +33,17 @@ def tune(arguments: list[str]) -> int:
     console = make_console()
     terminal = Terminal(console)
     flight = prepare(settings, terminal)
-    console.print(
-        f"preflight {settings.model.name} on {flight.task.device}: {flight.run_dir}", markup=False, soft_wrap=True
-    )
+    console.print(f"preflight {settings.model.name} on {flight.task.device}: {flight.run_dir}", markup=False)
     show_inspection(console, flight.inspection.as_dict())
     try:
         fly(flight)
+        show_result(console, Run.open(flight.run_dir))
+    except Interrupted:
+        show_interim(console, flight.run_dir)
+        raise
+    except KeyboardInterrupt:  # while the last files were written
+        raise Interrupted(f"stopped; what was finished is in {flight.run_dir}") from None
     except PreflightError:
         print(f"preflight: the run ended early; see {flight.run_dir}", file=sys.stderr)
         raise
-    show_result(console, Run.open(flight.run_dir))
     return 0

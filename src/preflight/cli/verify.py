@@ -12,13 +12,13 @@ def verify(arguments: list[str]) -> int:
     """Returns 0 if the file's own values give the recorded score again; raises NotReproducedError otherwise."""
     parser = Parser(
         prog="preflight verify",
-        description="Train with the settings that a corrected config holds, and compare with the recorded score.",
+        description="Trains with the settings that a corrected config holds, and compares with the recorded score.",
     )
     parser.add_argument("config", type=Path, help="the file that preflight wrote")
     parser.add_argument(
         "--run", type=Path, metavar="DIR", help="its run directory; default: found beside it or in runs/"
     )
-    parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help="as for the run itself")
+    parser.add_argument("--allow", action="append", default=[], metavar="PACKAGE", help="as for the run itself")
     options = parser.parse_args(arguments)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     from preflight.cli.terminal import Terminal, make_console  # noqa: PLC0415

@@ -15,7 +15,7 @@ from preflight.pipeline.user_file import UserFile
 from preflight.tasks.normalizer import InputNormalizer
 from preflight.tasks.pytorch import PyTorchTask
 
-TODAY = "today"
+AS_CONFIGURED = "as configured"
 """Option of a normalization whose statistics the user's file holds already."""
 DEFAULT_BATCH_SIZE = 32
 
@@ -194,7 +194,7 @@ def _warmup(given: _Given, length: RunLength) -> float:
 
 
 def _normalization(given: _Given, field: str, task: PyTorchTask) -> str:
-    """``none``, or :data:`TODAY` where the file holds a normalizer."""
+    """``none``, or :data:`AS_CONFIGURED` where the file holds a normalizer."""
     name = f"normalization.{field}"
     value = given.get(name)
     if value is None or value == "none":
@@ -210,8 +210,8 @@ def _normalization(given: _Given, field: str, task: PyTorchTask) -> str:
         InputNormalizer.from_config(value)
     except ConfigError as error:
         raise ConfigFileError(f"{name} in {given.where(name)}: {error}") from error
-    task.normalizers[(field, TODAY)] = value
-    return TODAY
+    task.normalizers[(field, AS_CONFIGURED)] = value
+    return AS_CONFIGURED
 
 
 def _extras(given: _Given, task: PyTorchTask) -> dict[str, ParamValue]:

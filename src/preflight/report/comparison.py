@@ -45,13 +45,14 @@ class Comparison:
 
 def compare(sources: Sources) -> Comparison | None:
     """The strongest stage that has both sides, else the strongest that has any; None where nothing was trained."""
-    found = [_of_stage(stage, sources) for stage in STAGES]
+    found = [of_stage(stage, sources) for stage in STAGES]
     recorded = [comparison for comparison in found if comparison.sides]
     complete = [comparison for comparison in recorded if len(comparison.sides) == 2]
     return next(iter(complete or recorded), None)
 
 
-def _of_stage(stage: str, sources: Sources) -> Comparison:
+def of_stage(stage: str, sources: Sources) -> Comparison:
+    """Today's runs of a stage and those of its best other settings."""
     groups: dict[object, list[Recording]] = {}
     for recording in sources.of(stage):
         groups.setdefault(recording.params.key(), []).append(recording)

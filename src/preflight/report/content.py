@@ -10,8 +10,8 @@ from preflight.advise.recommendation import CHANGE
 from preflight.report import format as fmt
 from preflight.report.comparison import CONFIRM, EXPLORE, PROOF, Comparison, Side
 from preflight.report.fields import FieldTable, LossRow, field_tables, length_text, loss_rows
-from preflight.report.rates import Ladder
-from preflight.report.sources import Sources, is_recorded
+from preflight.report.rates import Ladder, ladder_note
+from preflight.report.sources import Sources, is_recorded, outcome
 from preflight.report.tables import (
     ChangeRow,
     LadderTable,
@@ -73,6 +73,7 @@ class Page:
     seeds: tuple[SeedRow, ...]
     diff: tuple[DiffLine, ...]
     ladders: tuple[LadderTable, ...]
+    ladder_note: str
     trajectories: Trajectories | None
     trials: tuple[TrialRow, ...]
     more_trials: str
@@ -95,6 +96,7 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         seeds=seed_rows(sources),
         diff=diff_lines(sources.run.text(store.DIFF) or ""),
         ladders=tuple(ladder_table(ladder, sources) for ladder in found),
+        ladder_note=ladder_note(sources.run) if any(ladder.rungs for ladder in found) else "",
         trajectories=None if comparison is None else _trajectories(comparison, sources.today.batch_size),
         trials=trial_rows(sources),
         more_trials=_more_trials(sources),
@@ -163,7 +165,7 @@ def _ends(side: Side) -> list[str]:
     """How the runs of a side ended that did not complete, and which have no recording."""
     bad = [recording for recording in side.recordings if recording.status != "completed"]
     texts = [
-        f"{side.label}, seed {recording.seed}: {recording.status.replace('_', ' ')}"
+        f"{side.label}, seed {recording.seed}: {outcome(recording)}"
         f"{f' ({recording.reason})' if recording.reason else ''}"
         for recording in bad[:MAX_ENDS]
     ]
@@ -187,8 +189,6 @@ def _reading(sources: Sources) -> tuple[str, ...]:
         f"A gain of 30% is a score lower by 30%. Settings are compared on the same seeds; intervals hold with "
         f"{fmt.confidence()} confidence over seeds. The final gain is measured on fresh seeds that took no part in "
         "choosing.",
-        "Learning-rate tables are short runs at a constant rate without warmup: they say what a rate does to the "
-        "gradient, not which rate ends best.",
     ]
     missing = extrapolation(sources)
     if missing:

@@ -47,8 +47,8 @@ def ladders_figure(ladders: Sequence[Ladder], roles: Mapping[str, str], rates: S
         rungs = [rung for ladder in ladders for rung in ladder.rungs]
         norms = [norm for rung in rungs for norm in (rung.median_max_norm, rung.worst_max_norm)]
         for axes, title, values in (
-            (left, "Largest gradient norm", norms),
-            (right, "Loss at the end", [rung.final_loss for rung in rungs]),
+            (left, "Largest gradient norm, median of seeds", norms),
+            (right, "Loss at the end, median of seeds", [rung.final_loss for rung in rungs]),
         ):
             _rate_axis(axes, [rung.lr for rung in rungs], rates)
             finite = [value for value in values if math.isfinite(value)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from preflight.advise import evidence
 from preflight.advise.evidence import CONFIDENCE, Effect
 from preflight.core.params import ParamValue
 
@@ -13,8 +14,6 @@ MINUS = "\N{MINUS SIGN}"
 ARROW = "\N{RIGHTWARDS ARROW}"
 INFINITE = "\N{INFINITY}"
 
-# Option of a normalization whose statistics the user's file holds already.
-AS_IN_FILE = "today"
 # What the absence of a setting means.
 _ABSENT = {"clip_norm": "no clipping", "weight_decay": "optimizer's default"}
 
@@ -43,7 +42,7 @@ def whole(value: int) -> str:
 
 
 def percent(share: float) -> str:
-    """0.98 -> 98%. Never rounds up to 100%, which would claim that nothing is left."""
+    """0.98 -> 98%, rounded as on the terminal."""
     return f"{_points(share)}%" if math.isfinite(share) else MISSING
 
 
@@ -65,8 +64,6 @@ def setting(name: str, value: ParamValue) -> str:
         return _ABSENT.get(name, "none")
     if isinstance(value, bool):
         return str(value).lower()
-    if name.startswith("normalization.") and value == AS_IN_FILE:
-        return "as in your file"
     if name == "warmup_fraction":
         return f"{100 * float(value):.3g}% of the run"
     return plain(value) if isinstance(value, float) else str(value)
@@ -95,13 +92,7 @@ def count(amount: int, one: str, many: str = "") -> str:
 
 
 def _points(share: float) -> str:
-    points = 100 * share
-    if 99.5 <= points < 100:
-        text = f"{min(points, 99.99):.2f}".rstrip("0").rstrip(".")
-    elif abs(points) < 9.95:
-        text = f"{points:.1f}".removesuffix(".0")
-    else:
-        text = f"{points:,.0f}"
+    text = evidence.percent(share).removesuffix("%")
     return "0" if text == "-0" else text.replace("-", MINUS)
 
 

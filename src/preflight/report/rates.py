@@ -10,7 +10,7 @@ from preflight.advise.ladder import Rung, read_ladder
 from preflight.core.errors import InputError
 from preflight.report.comparison import OTHER, TODAY
 from preflight.report.sources import Sources, normalization_label, penalized_score
-from preflight.telemetry.recording import Recording
+from preflight.telemetry.recording import Recording, Run
 
 MAX_GROUPS = 6
 # Colours beside those of today's and the recommended settings; the last one is for the rest.
@@ -50,6 +50,14 @@ def ladders(sources: Sources) -> list[Ladder]:
         if label not in known and recording.status != "interrupted":
             pending.setdefault(label, []).append(recording)
     return found + [Ladder(label, rungs, finished=False) for label, items in pending.items() if (rungs := _read(items))]
+
+
+def ladder_note(run: Run) -> str:
+    """What the verdicts of a ladder hold for."""
+    return (
+        f"Each learning rate was held constant for {run.info['budget']['range_steps']} steps, without warmup or "
+        "schedule: that only bounds the search, and the rate that is best over a whole run can be another one."
+    )
 
 
 def _read(recordings: Sequence[Recording]) -> tuple[Rung, ...]:

@@ -62,6 +62,11 @@ def normalization_label(params: Params) -> str:
     return ladder_label(params.normalization)
 
 
+def outcome(recording: Recording) -> str:
+    """How it ended, in words."""
+    return recording.status.replace("_", " ")
+
+
 def is_recorded(recording: Recording) -> bool:
     """Whether there are losses to read; a file that cannot be read is as good as none."""
     try:

@@ -12,8 +12,8 @@ from preflight.core.params import Params
 from preflight.core.units import split_unit
 from preflight.report import format as fmt
 from preflight.report.rates import Ladder, has_score, ranked
-from preflight.report.sources import Sources, normalization_label
-from preflight.report.verdict import typical_metric, typical_score
+from preflight.report.sources import Sources, normalization_label, outcome
+from preflight.report.typical import typical, typical_metric
 from preflight.telemetry.recording import Recording
 
 MAX_TRIALS = 50
@@ -98,7 +98,6 @@ def change_rows(sources: Sources) -> tuple[ChangeRow, ...]:
     """The recommended changes; empty where nothing is to be changed."""
     if sources.recommendation is None:
         return ()
-    mapping, unmapped = sources.inspection.get("mapping", {}), sources.run.info.get("unmapped", [])
     return tuple(
         ChangeRow(
             name=change.name,
@@ -106,7 +105,7 @@ def change_rows(sources: Sources) -> tuple[ChangeRow, ...]:
             new=fmt.setting(change.name, change.new),
             alone=effect_text(change.alone),
             needed=effect_text(change.needed),
-            key="" if change.name in unmapped else key_of(change.name, mapping),
+            key=_key(change.name, sources),
         )
         for change in sources.recommendation.changes
     )
@@ -115,6 +114,12 @@ def change_rows(sources: Sources) -> tuple[ChangeRow, ...]:
 def effect_text(effect: Effect) -> EffectText:
     """A measured effect as its table cell shows it."""
     return EffectText(fmt.percent(effect.gain), fmt.interval(effect), effect.low <= 0 <= effect.high)
+
+
+def _key(name: str, sources: Sources) -> str:
+    """Empty too where the file has no place for the key."""
+    unmapped = name in sources.run.info.get("unmapped", [])
+    return "" if unmapped else key_of(name, sources.inspection.get("mapping", {}))
 
 
 def key_of(name: str, mapping: Mapping[str, str]) -> str:
@@ -133,6 +138,7 @@ def seed_rows(sources: Sources) -> tuple[SeedRow, ...]:
     if answer is None or answer.before is None or answer.after is None:
         return ()
     sides, with_metric = (answer.before, answer.after), bool(sources.metric_name)
+    both = typical(*sides)
 
     def row(name: str, scores: Sequence[float], metrics: Sequence[float]) -> SeedRow:
         return SeedRow(name, tuple(fmt.number(value) for value in (*scores, *(metrics if with_metric else ()))))
@@ -141,11 +147,7 @@ def seed_rows(sources: Sources) -> tuple[SeedRow, ...]:
         scores = [side.scores.get(seed, math.nan) for side in sides]
         return row(str(seed), scores, [side.metrics.get(seed, math.nan) for side in sides])
 
-    means = row(
-        "mean",
-        [typical_score(side.scores) for side in sides],
-        [typical_metric(side.metrics) for side in sides],
-    )
+    means = row("mean", both.scores, [typical_metric(side) for side in sides])
     return (*(of_seed(seed) for seed in sorted({*answer.before.scores, *answer.after.scores})), means)
 
 
@@ -190,7 +192,7 @@ def _trial_row(recording: Recording, today: Params) -> TrialRow:
     return TrialRow(
         index=str(recording.info["index"]),
         settings=", ".join(f"{name} {fmt.setting(name, value)}" for name, value in changes.items()),
-        outcome=recording.status.replace("_", " "),
+        outcome=outcome(recording),
         reason=recording.reason,
         score=fmt.number(recording.score) if counts else fmt.MISSING,
         metric=fmt.number(recording.metric) if counts else fmt.MISSING,
@@ -201,8 +203,6 @@ def _trial_row(recording: Recording, today: Params) -> TrialRow:
 
 def setting_rows(sources: Sources) -> tuple[SettingRow, ...]:
     """Today's settings, and where the user's file has them."""
-    mapping = sources.inspection.get("mapping", {})
     return tuple(
-        SettingRow(name, fmt.setting(name, value), key_of(name, mapping))
-        for name, value in sources.today.flat().items()
+        SettingRow(name, fmt.setting(name, value), _key(name, sources)) for name, value in sources.today.flat().items()
     )

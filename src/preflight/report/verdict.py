@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Measured, Recommendation
+from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Recommendation
 from preflight.report import format as fmt
+from preflight.report.interim import interim
 from preflight.report.sources import Sources
+from preflight.report.typical import typical, typical_metric
 
 TITLES = {CHANGE: "Change", KEEP: "Keep", CANNOT_TELL: "Cannot tell"}
 UNFINISHED = "unfinished"
@@ -29,7 +30,8 @@ def verdict(sources: Sources) -> Verdict:
     """What the run answers, and how far its measurements carry."""
     answer, alert = sources.recommendation, _alert(sources)
     if answer is None:
-        return Verdict(UNFINISHED, "No answer", "No recommendation: the run has not come that far.", alert, ())
+        sentence = "No recommendation: the run has not come that far."
+        return Verdict(UNFINISHED, "No answer", sentence, alert, _so_far(sources))
     sentence = _change(answer, sources) if answer.decision == CHANGE else _no_change(answer, sources)
     notes = (extrapolation(sources), _unmapped(sources))
     return Verdict(answer.decision, TITLES[answer.decision], sentence, alert, tuple(note for note in notes if note))
@@ -43,16 +45,23 @@ def extrapolation(sources: Sources) -> str:
     return f"Measured over {fmt.whole(answer.steps)} of {fmt.whole(horizon)} steps; the rest is extrapolated."
 
 
-def typical_score(scores: Mapping[int, float]) -> float:
-    """Geometric mean over seeds, whose ratio is what a gain states; NaN for no seeds."""
-    values = [max(score, 1e-6) for score in scores.values() if math.isfinite(score)]
-    return math.exp(sum(math.log(value) for value in values) / len(values)) if values else math.nan
-
-
-def typical_metric(metrics: Mapping[int, float]) -> float:
-    """Mean over the seeds that have one; NaN for none."""
-    values = [metric for metric in metrics.values() if math.isfinite(metric)]
-    return sum(values) / len(values) if values else math.nan
+def _so_far(sources: Sources) -> tuple[str, ...]:
+    found = interim(sources)
+    if found is None:
+        return ()
+    before, after = map(fmt.number, found.scores)
+    steps = fmt.count(found.best.steps, "step")
+    trials = fmt.count(found.trials, "explored trial")
+    if not found.is_better:
+        text = f"none of {trials} is better than today's settings (score {before}; best of the others {after})"
+        return (f"So far, unconfirmed: {text}.",)
+    changes = ", ".join(
+        f"{name} {fmt.setting(name, old)} {fmt.ARROW} {fmt.setting(name, new)}"
+        for name, (old, new) in found.changes.items()
+    )
+    scores = f"validation score {before} {fmt.ARROW} {after}"
+    metrics = _pair(sources.metric_name, found.today.metric, found.best.metric)
+    return (f"So far, unconfirmed: {changes}; {scores}{metrics} in one trial of {steps} each, the best of {trials}.",)
 
 
 def _change(answer: Recommendation, sources: Sources) -> str:
@@ -60,36 +69,36 @@ def _change(answer: Recommendation, sources: Sources) -> str:
     gain = answer.gain
     if gain is None or answer.before is None or answer.after is None:
         return f"{what}: {answer.reason}."
-    before, after = typical_score(answer.before.scores), typical_score(answer.after.scores)
+    both = typical(answer.before, answer.after)
+    before, after = map(fmt.number, both.scores)
+    metrics = _pair(sources.metric_name, typical_metric(answer.before), typical_metric(answer.after))
     return (
-        f"{what}: validation score {fmt.number(before)} {fmt.ARROW} {fmt.number(after)} "
-        f"(gain {fmt.percent(gain.gain)}, {fmt.confidence()} interval {fmt.interval(gain)}, "
-        f"{fmt.count(gain.seeds, 'fresh seed')}){_metrics(sources, answer.before, answer.after)}."
+        f"{what}: validation score {before} {fmt.ARROW} {after} "
+        f"({both.statistic} of {fmt.count(both.seeds, 'fresh seed')}; gain {fmt.percent(gain.gain)}, "
+        f"{fmt.confidence()} interval {fmt.interval(gain)}){metrics}{' (mean)' if metrics else ''}."
     )
 
 
-def _metrics(sources: Sources, before: Measured, after: Measured) -> str:
-    pair = [typical_metric(side.metrics) for side in (before, after)]
-    if not sources.metric_name or all(math.isnan(value) for value in pair):
+def _pair(metric_name: str, before: float, after: float) -> str:
+    if not metric_name or (math.isnan(before) and math.isnan(after)):
         return ""
-    return f", {sources.metric_name} {fmt.number(pair[0])} {fmt.ARROW} {fmt.number(pair[1])}"
+    return f", {metric_name} {fmt.number(before)} {fmt.ARROW} {fmt.number(after)}"
 
 
 def _no_change(answer: Recommendation, sources: Sources) -> str:
-    what = "Keep today's settings" if answer.decision == KEEP else "Cannot tell"
+    what = "Keep your config" if answer.decision == KEEP else "Cannot tell"
     return f"{what}: {answer.reason}.{_today(answer, sources)}"
 
 
 def _today(answer: Recommendation, sources: Sources) -> str:
     if answer.before is None or not answer.before.scores:
         return ""
-    score = fmt.number(typical_score(answer.before.scores))
-    metric = typical_metric(answer.before.metrics)
+    found, metric = typical(answer.before), typical_metric(answer.before)
     and_metric = (
-        f", {sources.metric_name} {fmt.number(metric)}" if sources.metric_name and math.isfinite(metric) else ""
+        f", {sources.metric_name} {fmt.number(metric)} (mean)" if sources.metric_name and math.isfinite(metric) else ""
     )
-    seeds = fmt.count(len(answer.before.scores), "seed")
-    return f" Today's settings have a validation score of {score}{and_metric} over {seeds}."
+    score = f"{fmt.number(found.scores[0])} ({found.statistic} of {fmt.count(found.seeds, 'seed')})"
+    return f" Today's settings have a validation score of {score}{and_metric}."
 
 
 def _alert(sources: Sources) -> str:

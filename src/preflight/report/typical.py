@@ -1,0 +1,49 @@
+"""One number for a setting's scores or metrics over several seeds, the same on the terminal and in the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from preflight.advise.evidence import FLOOR
+from preflight.advise.recommendation import Measured
+
+GEOMETRIC_MEAN, MEAN = "geometric mean", "mean"
+
+
+@dataclass(frozen=True)
+class Typical:
+    """Typical score of each side, what kind of mean it is, and of how many seeds."""
+
+    scores: tuple[float, ...]
+    statistic: str
+    seeds: int
+
+
+def typical(*sides: Measured) -> Typical:
+    """Geometric means, since the gain is their ratio: it is measured on the log of paired scores.
+
+    Where a loss can go below zero the gain is measured on differences, and the means are plain ones.
+    """
+    known = [_finite(side.scores) for side in sides]
+    signed = any(value < 0 for values in known for value in values)
+    means = tuple((_mean if signed else _geometric_mean)(values) for values in known)
+    return Typical(means, MEAN if signed else GEOMETRIC_MEAN, max(map(len, known)))
+
+
+def typical_metric(side: Measured) -> float:
+    """Mean over the seeds that have one; NaN for none."""
+    return _mean(_finite(side.metrics))
+
+
+def _finite(by_seed: Mapping[int, float]) -> list[float]:
+    return [value for value in by_seed.values() if math.isfinite(value)]
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+def _geometric_mean(values: list[float]) -> float:
+    return math.exp(_mean([math.log(max(value, FLOOR)) for value in values]))
