@@ -102,9 +102,10 @@ def test_a_run_that_was_interrupted_before_anything_was_trained(new_run: NewRun)
 def test_a_run_that_was_interrupted_half_way_counts_what_there_is(new_run: NewRun) -> None:
     writer = new_run(status="interrupted")
     writer.explored()
+    writer.trial("explore", 5, NOW.with_values({"lr": 0.2}), status="interrupted", steps_done=3)
     page = content(writer)
     assert page.verdict.alert == "This run was interrupted. Finished so far: 5 of 20 explored trials."
-    assert len(page.trials) == 5
+    assert len(page.trials) == 6
     assert page.verdict.notes == (
         "So far, unconfirmed: lr 0.03 → 0.003, normalization.input none → standardize; validation score 1.00 → 0.200, "
         "accuracy 0 → 0.800 in one trial of 60 steps each, the best of 5 explored trials.",

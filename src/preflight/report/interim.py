@@ -43,4 +43,4 @@ def interim(sources: Sources) -> Interim | None:
     today, best = comparison.side(TODAY), comparison.side(OTHER)
     if today is None or best is None:
         return None
-    return Interim(len(sources.of(EXPLORE)), today.recordings[0], best.recordings[0])
+    return Interim(len(sources.finished(EXPLORE)), today.recordings[0], best.recordings[0])

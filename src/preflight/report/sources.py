@@ -53,8 +53,12 @@ class Sources:
         return "" if metric is None else str(metric["name"])
 
     def of(self, purpose: str) -> tuple[Recording, ...]:
-        """Finished trials of one stage in the order they ran."""
+        """Recorded trials of one stage in the order they ran."""
         return tuple(recording for recording in self.recordings if recording.purpose == purpose)
+
+    def finished(self, purpose: str) -> tuple[Recording, ...]:
+        """Those of :meth:`of` that came to an end of their own: a run that is stopped cuts one short."""
+        return tuple(recording for recording in self.of(purpose) if recording.status != "interrupted")
 
 
 def normalization_label(params: Params) -> str:

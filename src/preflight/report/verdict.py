@@ -115,14 +115,14 @@ def _alert(sources: Sources) -> str:
 def finished(sources: Sources) -> str:
     """Finished trials of each stage that was begun."""
     planned = int(sources.run.info.get("budget", {}).get("trials", 0))
-    explored = len(sources.of("explore"))
+    done = {stage: len(sources.finished(stage)) for stage in ("range", "explore", "confirm", "proof")}
     stages = {
-        "range": fmt.count(len(sources.of("range")), "learning-rate run"),
-        "explore": f"{fmt.whole(explored)} of {fmt.count(max(planned, explored), 'explored trial')}",
-        "confirm": fmt.count(len(sources.of("confirm")), "confirming run"),
-        "proof": fmt.count(len(sources.of("proof")), "run on fresh seeds", "runs on fresh seeds"),
+        "range": fmt.count(done["range"], "learning-rate run"),
+        "explore": f"{fmt.whole(done['explore'])} of {fmt.count(max(planned, done['explore']), 'explored trial')}",
+        "confirm": fmt.count(done["confirm"], "confirming run"),
+        "proof": fmt.count(done["proof"], "run on fresh seeds", "runs on fresh seeds"),
     }
-    return ", ".join(text for stage, text in stages.items() if sources.of(stage)) or "no run"
+    return ", ".join(text for stage, text in stages.items() if done[stage]) or "no run"
 
 
 def _unmapped(sources: Sources) -> str:
