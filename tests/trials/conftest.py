@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +18,7 @@ from preflight.tasks.pytorch import PyTorchTask
 from preflight.telemetry import store
 from preflight.telemetry.recorder import Cadence
 from preflight.trials.lab import Lab, TrialSpec
+from preflight.trials.outcome import COMPLETED, Result
 
 MakeTask = Callable[..., PyTorchTask]
 MakeLab = Callable[..., Lab]
@@ -73,6 +77,37 @@ def make_lab(make_task: MakeTask, tmp_path: Path) -> MakeLab:
         return Lab(task, folders[-1], references, 8, 100, Cadence(chunk_steps=4, deltas_every_steps=3))
 
     return make
+
+
+@pytest.fixture
+def folder_of() -> Callable[[Lab, TrialSpec], Path]:
+    """A trial's folder."""
+    return lambda lab, spec: lab.run_dir / store.TRIALS / spec.folder_name
+
+
+@pytest.fixture
+def table(folder_of: Callable[[Lab, TrialSpec], Path]) -> Callable[[Lab, TrialSpec, str], pd.DataFrame]:
+    """A file of a trial's telemetry."""
+    return lambda lab, spec, name: pd.read_csv(folder_of(lab, spec) / name)
+
+
+@pytest.fixture
+def run(folder_of: Any, table: Any) -> Callable[..., Result]:
+    """Run a trial; what is true of every result is checked here."""
+
+    def checked(lab: Lab, spec: TrialSpec, **changes: Any) -> Result:
+        result = lab.run(spec, **changes)
+        info = store.read_json(folder_of(lab, spec) / store.TRIAL)
+        assert info["outcome"] == result.outcome.as_dict()
+        assert info["steps_done"] == result.steps_done
+        assert (result.outcome.status == COMPLETED) == (not result.outcome.reason)
+        assert math.isfinite(result.penalized)
+        assert {name: len(table(lab, spec, name)) for name in info["tables"]} == info["tables"]
+        if info["tables"]:
+            assert info["tables"]["losses.csv"] == info["tables"]["learning_rates.csv"]
+        return result
+
+    return checked
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ CERTAINTY = 0.975
 
 
 def first_nonfinite(values: Array) -> int | None:
-    """Index of the first NaN or infinity in ``values[T]``."""
-    bad = np.flatnonzero(~np.isfinite(values))
-    return int(bad[0]) if len(bad) else None
+    """First row of ``values[T]`` or ``values[T, C]`` with a NaN or an infinity."""
+    bad = ~np.isfinite(values)
+    rows = np.flatnonzero(bad if bad.ndim == 1 else bad.any(axis=1))
+    return int(rows[0]) if len(rows) else None
 
 
 def has_run_away(losses: Array) -> bool:

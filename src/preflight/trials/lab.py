@@ -14,8 +14,9 @@ from preflight.tasks.seeding import seeded
 from preflight.telemetry import store
 from preflight.telemetry.recorder import Cadence, Recorder
 from preflight.telemetry.tables import Frame, write_telemetry
+from preflight.trials.batch_order import steps_per_epoch
 from preflight.trials.evaluation import Evaluation
-from preflight.trials.loop import Hopeless, Plan, Progress, ended_by, rungs, train
+from preflight.trials.loop import ENDINGS, Hopeless, Plan, Progress, ended_by, rungs, train
 from preflight.trials.outcome import Outcome, Result
 
 CONSTANT_LR = "constant"
@@ -70,6 +71,7 @@ class Lab:
             self.references,
             self.validation_samples,
             self.batch_size,  # today's fits, and losses that depend on the batch stay comparable
+            spec.seed,
         )
         recorder: Recorder | None = None
         with seeded(spec.seed, self.task.device):
@@ -77,7 +79,7 @@ class Lab:
                 job = self.task.job(spec.params)
                 batches = self.task.batches(spec.params, spec.seed)
                 recorder = self._recorder(job)
-            except (Exception, KeyboardInterrupt) as error:  # see ended_by
+            except ENDINGS as error:
                 outcome, progress = ended_by(error, spec.params.batch_size, 0), Progress({})
             else:
                 outcome, progress = train(job, self.task, batches, plan, recorder, hopeless)
@@ -101,7 +103,7 @@ class Lab:
         tables: Mapping[str, int] = {}
         if recorder is not None:
             frame = Frame(
-                steps_per_epoch=math.ceil(len(self.task.data.train) / spec.params.batch_size),
+                steps_per_epoch=steps_per_epoch(self.task.data, spec.params.batch_size),
                 deltas_every_steps=self.cadence.deltas_every_steps,
                 head=self.task.head,
                 evaluations={step: item.columns() for step, item in progress.evaluations.items()},

@@ -7,16 +7,14 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from preflight.core.errors import PreflightError
-from preflight.rules.predicates import first_nonfinite
 from preflight.tasks.base import Job, Task
 from preflight.tasks.data import Batch
-from preflight.telemetry.chunk import Chunk
 from preflight.telemetry.recorder import Recorder
+from preflight.trials.divergence import find_divergence, with_samples
 from preflight.trials.evaluation import Evaluation, evaluate
 from preflight.trials.outcome import COMPLETED, CRASHED, DIVERGED, INTERRUPTED, OUT_OF_MEMORY, PRUNED, Outcome
 from preflight.trials.schedules import lr_factor
@@ -24,7 +22,10 @@ from preflight.trials.schedules import lr_factor
 
 @dataclass(frozen=True)
 class Plan:
-    """Length and measure of a trial: steps, schedule, steps after which it is evaluated, what scores relate to."""
+    """Length and measure of a trial: steps, schedule, steps after which it is evaluated, what scores relate to.
+
+    ``seed`` is that of the order of its batches.
+    """
 
     steps: int
     schedule: str
@@ -32,6 +33,7 @@ class Plan:
     references: Mapping[str, float]
     validation_samples: int
     validation_batch_size: int
+    seed: int
 
 
 @dataclass
@@ -41,6 +43,9 @@ class Progress:
     evaluations: dict[int, Evaluation]
     steps_done: int = 0
 
+
+# What may come out of the user's model, data, losses or metric: a script may end itself, and Ctrl-C comes anywhere.
+ENDINGS = (Exception, KeyboardInterrupt, SystemExit)
 
 # Asked at every rung with (steps done, evaluation): whether the trial is hopeless.
 Hopeless = Callable[[int, Evaluation], bool]
@@ -58,14 +63,12 @@ def train(
     progress = Progress({})
     try:
         outcome = _steps(job, task, batches, plan, recorder, hopeless, progress)
-    except (Exception, KeyboardInterrupt) as error:  # the user's model, data, losses or metric, or Ctrl-C
+    except ENDINGS as error:
         outcome = ended_by(error, job.params.batch_size, progress.steps_done)
-    if recorder.pending:
-        recorder.flush()
-    if outcome.status == CRASHED:
+    diverged = _flush(job, task, plan, recorder) if recorder.pending else None
+    if diverged is not None and outcome.status == CRASHED:
         # A user's own assertion that outputs are finite says less than the step at which they ceased to be.
-        diverged = find_divergence(recorder, job, task)
-        outcome = outcome if diverged is None else replace(diverged, traceback=outcome.traceback)
+        outcome = replace(diverged, traceback=outcome.traceback)
     return outcome, progress
 
 
@@ -85,8 +88,7 @@ def _steps(
         progress.steps_done = step + 1
         at_rung = progress.steps_done in plan.rungs
         if recorder.full or at_rung or progress.steps_done == plan.steps:
-            recorder.flush()
-            diverged = find_divergence(recorder, job, task)
+            diverged = _flush(job, task, plan, recorder)
             if diverged is not None:
                 return diverged
         if at_rung:
@@ -121,36 +123,10 @@ def _one_step(
     recorder.updated()
 
 
-def find_divergence(recorder: Recorder, job: Job, task: Task) -> Outcome | None:
-    """Whether what was recorded so far says that the run is lost, and where that began."""
-    history = recorder.history()
-    names = ("total", *recorder.layout.losses)
-    loss_step = first_nonfinite(history.losses.sum(axis=1))
-    gradient_step, parameter = _first_nonfinite_gradient(history, job)
-    batch_size = job.params.batch_size
-    # A finite loss may have a gradient that is not: that comes first, and the next loss shows it.
-    if gradient_step is not None and (loss_step is None or gradient_step < loss_step):
-        return _diverged(f"the gradient of '{parameter}' is not finite", gradient_step, task, batch_size, parameter)
-    if loss_step is None:
-        return None
-    order = [*range(1, len(names)), 0]
-    bad = [names[index] for index in order if not np.isfinite(history.losses[loss_step, index])]
-    return _diverged(f"the loss '{bad[0]}' is not finite", loss_step, task, batch_size, bad[0])
-
-
-def _first_nonfinite_gradient(history: Chunk, job: Job) -> tuple[int | None, str]:
-    used = np.flatnonzero(~np.isnan(history.norms).all(axis=0))
-    norms = history.norms[:, used]
-    step = first_nonfinite(norms.sum(axis=1))
-    if step is None:
-        return None, ""
-    bad = used[~np.isfinite(norms[step])]
-    return step, job.parameters[int(bad[-1])][0]  # backward reaches the last layer first
-
-
-def _diverged(reason: str, step: int, task: Task, batch_size: int, culprit: str) -> Outcome:
-    per_epoch = math.ceil(len(task.data.train) / batch_size)
-    return Outcome(DIVERGED, f"{reason} at step {step}", step=step, batch=step % per_epoch, culprit=culprit)
+def _flush(job: Job, task: Task, plan: Plan, recorder: Recorder) -> Outcome | None:
+    """Move what was recorded to the host; where it diverged, if it did."""
+    diverged = find_divergence(recorder.flush(), recorder.layout)
+    return None if diverged is None else with_samples(diverged, task.data, job.params, plan.seed)
 
 
 def _worst(evaluation: Evaluation) -> str | None:

@@ -19,18 +19,23 @@ WORST_SCORE = 10.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """``step``, ``batch``, ``culprit`` say where it went wrong: step, batch of its epoch, loss or parameter."""
+    """``step``, ``batch``, ``culprit`` say where it went wrong: step, batch of its epoch, loss or parameter.
+
+    ``samples`` are numbers of training samples in that batch: those that are not finite themselves, or the first few.
+    """
 
     status: str
     reason: str = ""
     step: int | None = None
     batch: int | None = None
     culprit: str | None = None
+    samples: tuple[int, ...] = ()
     traceback: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Fields that are set."""
-        return {key: value for key, value in asdict(self).items() if value not in (None, "")}
+        """Fields that are set, as JSON has them."""
+        found = asdict(self) | {"samples": list(self.samples)}
+        return {key: value for key, value in found.items() if value not in (None, "", [])}
 
 
 @dataclass(frozen=True)
