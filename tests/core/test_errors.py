@@ -61,3 +61,12 @@ def test_alternatives_are_the_nearest_and_all(name: str, known: list[str], text:
 
 def test_alternatives_may_come_from_anything_that_iterates() -> None:
     assert alternatives("b", (name for name in "cab")) == "did you mean 'b'? known: a, b, c"
+
+
+@pytest.mark.parametrize("text", ["a:  'x  y'", "", "one\n\ttwo\r\n", "one\u2028two", "\n one two"])
+def test_an_error_is_one_line(text: str) -> None:
+    told = str(PreflightError(text))
+    assert len(told.splitlines()) <= 1
+    assert told.split() == text.split()
+    if len(text.splitlines()) == 1:
+        assert told == text

@@ -108,6 +108,16 @@ def test_an_equal_number_of_another_type_is_a_change() -> None:
             "cannot edit 'a' in x.yaml safely: 'b', 'c.d' would change too, by an anchor or '<<'",
         ),
         (
+            "a: &x {b: 1}\nc: {<<: [*x]}\n",
+            [("a", {"b": 1}, 2)],
+            "cannot edit 'a' in x.yaml safely: 'c.b', 'c.<<' would change too, by an anchor or '<<'",
+        ),
+        (
+            "a: &x k\n*x : 1\n",
+            [("a", "k", "j")],
+            "cannot edit 'a' in x.yaml safely: 'k', 'j' would change too, by an anchor or '<<'",
+        ),
+        (
             "a: &x {b: 1}\nc: {<<: *x}\n",
             [("a.b", 1, 2)],
             "cannot edit 'a.b' in x.yaml safely: 'c.b' would change",

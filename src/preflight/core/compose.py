@@ -157,8 +157,9 @@ def _compose(overrides: Sequence[str], config_dirs: Sequence[Path]) -> dict[str,
     finally:
         GlobalHydra.instance().hydra = running
     assert isinstance(values, dict)
-    _refuse_idle(overrides, values)
-    return {str(key): value for key, value in values.items() if key != "hydra"}
+    composed = {str(key): value for key, value in values.items() if key != "hydra"}
+    _refuse_idle(overrides, composed)
+    return composed
 
 
 def _check(overrides: Sequence[str]) -> None:

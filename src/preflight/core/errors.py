@@ -18,9 +18,12 @@ from preflight.core.spelling import closest
 
 
 class PreflightError(Exception):
-    """Root of every error that is reported without a traceback."""
+    """Root of every error that is reported without a traceback, on one line, whatever it quotes of the user's files."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))
 
 
 class InputError(PreflightError):

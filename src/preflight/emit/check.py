@@ -10,7 +10,7 @@ from preflight.core.edit import Edit
 from preflight.core.errors import ConfigFileError
 from preflight.emit.path import Segment, format_path, parse_path
 from preflight.emit.read import same_value, value_at
-from preflight.emit.yaml_tree import Document, Entry, Node, merged_entries, parse, walk
+from preflight.emit.yaml_tree import Document, Node, merge_sources, merged_entries, parse, walk
 
 _SHARED: Final = (
     ", by an anchor or '<<' that shares the value; "
@@ -21,13 +21,12 @@ _Path: TypeAlias = tuple[Segment, ...]
 _Raw: TypeAlias = tuple[str, ...]
 
 
-def verify(old: Document, new_text: str, edits: Sequence[Edit]) -> None:
-    """Re-read ``new_text``: every edit must have arrived, and every other value must be as it was.
+def verify(old: Document, new: Document, edits: Sequence[Edit]) -> None:
+    """Compare what was read again: every edit must have arrived, and every other value must be as it was.
 
     Aliases and merge keys are followed on both sides, so a change that would reach a value elsewhere shows.
     Raises ConfigFileError otherwise.
     """
-    new = reparse(new_text, old, edits)
     failure = _failure(old, edits)
     for edit in edits:
         try:
@@ -89,11 +88,11 @@ def _leaves(node: Node, path: _Path) -> Iterator[tuple[_Path, _Raw]]:
     node = node.resolved
     if node.kind == "mapping" and node.entries:
         counts: Counter[str] = Counter()
-        for name, entry in _named_entries(node):
+        for name, value in _named_entries(node):
             counts[name] += 1
             # A key that stands twice would hide its first value from the comparison.
             key = name if counts[name] == 1 else f"{name} (again {counts[name]})"
-            yield from _leaves(entry.value, (*path, key))
+            yield from _leaves(value, (*path, key))
     elif node.kind == "sequence" and node.items:
         for index, item in enumerate(node.items):
             yield from _leaves(item, (*path, index))
@@ -104,8 +103,10 @@ def _leaves(node: Node, path: _Path) -> Iterator[tuple[_Path, _Raw]]:
         yield path, (node.kind, *written)
 
 
-def _named_entries(node: Node) -> Iterator[tuple[str, Entry]]:
+def _named_entries(node: Node) -> Iterator[tuple[str, Node]]:
     for entry in (*node.entries, *merged_entries(node)):
-        is_followed = entry.is_merge and entry.value.resolved.kind != "scalar"
-        if not is_followed:
-            yield entry.name if entry.name is not None else "(a key that is no single value)", entry
+        if not entry.is_merge:
+            yield entry.name if entry.name is not None else "(a key that is no single value)", entry.value
+    for source in merge_sources(node):
+        if source.kind != "mapping":  # which no loader merges: a change to it or from it must show
+            yield "<<", source

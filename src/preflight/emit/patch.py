@@ -75,14 +75,14 @@ def _lines(text: str) -> list[str]:
 
 
 def _finish(document: Document, text: str, absent: list[Edit], notes: list[Note], edits: Sequence[Edit]) -> str:
-    """Insert what is absent, write the notes, and check the outcome against ``document``."""
+    """Insert what is absent, write the notes, and check both steps against ``document``."""
+    step = reparse(text, document, edits)
     for edit in absent:
-        step = reparse(text, document, edits)
-        text = insertion(step, locate(step, edit.path), edit.new)
-    verify(document, text, edits)
-    text = annotate(reparse(text, document, edits), notes)
-    verify(document, text, edits)
-    return text
+        step = reparse(insertion(step, locate(step, edit.path), edit.new), document, edits)
+    verify(document, step, edits)
+    step = reparse(annotate(step, notes), document, edits)
+    verify(document, step, edits)
+    return step.text
 
 
 def _place(document: Document, edit: Edit) -> Place:

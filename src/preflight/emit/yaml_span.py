@@ -84,8 +84,8 @@ def missing_key(document: Document, place: Place) -> ConfigFileError:
 
 
 def _key_names(node: Node) -> Iterable[str]:
-    own = [entry.key.value for entry in node.entries if entry.name is not None and not entry.is_merge]
-    return [*own, *(entry.key.value for entry in merged_entries(node))]
+    entries = (*(entry for entry in node.entries if not entry.is_merge), *merged_entries(node))
+    return [entry.name for entry in entries if entry.name is not None]
 
 
 class _Walk:

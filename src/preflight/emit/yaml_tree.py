@@ -78,8 +78,9 @@ class Entry:
 
     @property
     def name(self) -> str | None:
-        """The key as written, None where it is no single value."""
-        return self.key.value if self.key.kind == "scalar" else None
+        """The key as written, or as written where its alias leads; None where it is no single value."""
+        key = self.key.resolved
+        return key.value if key.kind == "scalar" else None
 
     @property
     def is_merge(self) -> bool:
@@ -101,20 +102,23 @@ class Document:
         return self.text[node.start : node.end]
 
 
+def merge_sources(node: Node) -> Iterator[Node]:
+    """What ``mapping`` is merged with through ``<<``, nearest source first."""
+    for entry in reversed(node.entries):
+        if entry.is_merge:
+            given = entry.value.resolved
+            yield from (item.resolved for item in (given.items if given.kind == "sequence" else (given,)))
+
+
 def merged_entries(node: Node) -> Iterator[Entry]:
     """Entries that ``mapping`` gets through ``<<`` and does not override, nearest source first."""
     seen = {entry.name for entry in node.entries}
-    for merge in reversed(node.entries):
-        if not merge.is_merge:
-            continue
-        given = merge.value.resolved
-        for source in given.items if given.kind == "sequence" else (given,):
-            origin = source.resolved
-            own = [entry for entry in origin.entries if not entry.is_merge]
-            for entry in (*own, *merged_entries(origin)):
-                if entry.name not in seen:
-                    seen.add(entry.name)
-                    yield entry
+    for source in merge_sources(node):
+        own = [entry for entry in source.entries if not entry.is_merge]
+        for entry in (*own, *merged_entries(source)):
+            if entry.name not in seen:
+                seen.add(entry.name)
+                yield entry
 
 
 def walk(node: Node) -> Iterator[Node]:

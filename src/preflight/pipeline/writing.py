@@ -86,4 +86,6 @@ def _target(settings: Settings, file: Path) -> Path | None:
 
 
 def _why(change: Change) -> str:
-    return f"lowers the validation score by {percent(change.needed.gain)} (alone: {percent(change.alone.gain)})"
+    alone = change.alone.gain
+    by_itself = f"alone: {percent(alone)}" if alone >= 0 else f"alone it raises it by {percent(-alone)}"
+    return f"lowers the validation score by {percent(change.needed.gain)} ({by_itself})"
