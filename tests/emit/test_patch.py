@@ -6,7 +6,7 @@ import yaml
 
 from preflight.core.edit import MISSING, Edit
 from preflight.core.errors import ConfigFileError
-from preflight.emit.patch import apply, diff, insert
+from preflight.emit.patch import apply, diff
 
 
 def change(text: str, path: str, old: Any, new: Any, why: str = "why") -> str:
@@ -213,28 +213,27 @@ def test_an_anchor_may_change_where_its_aliases_are_overridden_or_edited_too() -
 )
 def test_insertion(before: str, path: str, new: Any, after: str) -> None:
     edit = Edit(path, MISSING, new, "why")
-    assert insert(before, [edit], source="x.yaml") == after
     assert apply(before, [edit], source="x.yaml") == after
 
 
 def test_insertions_into_one_mapping_keep_their_order() -> None:
     edits = [Edit("x.c", MISSING, 1, ""), Edit("x.a", MISSING, 2, ""), Edit("x.b", MISSING, 3, "")]
     after = "x:\n  y: 0\n  c: 1  # preflight: new\n  a: 2  # preflight: new\n  b: 3  # preflight: new\nz: 1\n"
-    assert insert("x:\n  y: 0\nz: 1\n", edits, source="x.yaml") == after
+    assert apply("x:\n  y: 0\nz: 1\n", edits, source="x.yaml") == after
 
 
 def test_an_inherited_key_is_overridden_whether_or_not_the_edit_knew_it() -> None:
     before = "a: &x {b: 1}\nc:\n  <<: *x\n"
     after = f"{before}  b: 2  # preflight: was 1 through <<; why\n"
     assert change(before, "c.b", 1, 2) == after
-    assert insert(before, [Edit("c.b", MISSING, 2, "why")], source="x.yaml") == after
+    assert apply(before, [Edit("c.b", MISSING, 2, "why")], source="x.yaml") == after
     assert change(before, "c.b", 1, 1) == before
 
 
 @pytest.mark.parametrize(
     ("text", "path", "reason"),
     [
-        ("a: 1\n", "a", "cannot add 'a' to x.yaml: it is there already"),
+        ("a: 1\n", "a", "x.yaml: 'a' is 1, but the edit was made for a key that is not there"),
         ("a: 1\n", "a.b", "x.yaml: cannot follow 'a.b': 'a' is the single value 1, which has no keys"),
         ("a: [1]\n", "a.b", "x.yaml: cannot follow 'a.b': 'a' is a list of 1, so 'b' is not in it"),
         ("a:\n", "a.b[0]", "cannot add 'a.b[0]' to x.yaml: there is no list to put an item into"),
@@ -250,7 +249,7 @@ def test_an_inherited_key_is_overridden_whether_or_not_the_edit_knew_it() -> Non
 )
 def test_insertions_that_are_refused(text: str, path: str, reason: str) -> None:
     with pytest.raises(ConfigFileError) as error:
-        insert(text, [Edit(path, MISSING, 5, "why")], source="x.yaml")
+        apply(text, [Edit(path, MISSING, 5, "why")], source="x.yaml")
     assert reason in str(error.value)
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from preflight.core.edit import MISSING, Edit, Value
-from preflight.emit.patch import apply, insert
+from preflight.emit.patch import apply
 from preflight.emit.path import Segment, format_path
-from preflight.emit.read import read_value, same_value, value_at
+from preflight.emit.read import same_value, value_at
 from preflight.emit.yaml_span import find
 from preflight.emit.yaml_tree import Document, Node, parse
 
@@ -185,12 +185,12 @@ def test_one_edit_changes_one_span_and_adds_one_comment(
         return
     if node_at(before, dotted).tag is not None:
         new = "a text, as its tag says"
-    old = read_value(text, dotted)
+    old = value_at(parse(text, "x.yaml"), dotted)
     after = apply(text, [Edit(dotted, old, new, why)], source="x.yaml")
     if same_value(old, new):
         assert after == text
         return
-    assert same_value(read_value(after, dotted), new)
+    assert same_value(value_at(parse(after, "x.yaml"), dotted), new)
     assert others(after, config, path) == others(text, config, path)
     for loaded in loaded_by_both(after):
         assert same_value(descend(loaded, path), new)
@@ -206,8 +206,8 @@ def test_one_insertion_removes_nothing(config: Text, data: st.DataObject, new: V
     text = config.text
     path = (*data.draw(st.sampled_from(config.mappings)), *(f"new{name}" for name in names))
     dotted = format_path(path)
-    after = insert(text, [Edit(dotted, MISSING, new, "why")], source="x.yaml")
-    assert same_value(read_value(after, dotted), new)
+    after = apply(text, [Edit(dotted, MISSING, new, "why")], source="x.yaml")
+    assert same_value(value_at(parse(after, "x.yaml"), dotted), new)
     assert others(after, config, path) == others(text, config, path)
     for loaded in loaded_by_both(after):
         assert same_value(descend(loaded, path), new)

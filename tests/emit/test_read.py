@@ -5,7 +5,12 @@ import pytest
 
 from preflight.core.edit import MISSING
 from preflight.core.errors import ConfigFileError
-from preflight.emit.read import read_value, require_value, same_value
+from preflight.emit.read import same_value, value_at
+from preflight.emit.yaml_tree import parse
+
+
+def read(text: str, path: str) -> Any:
+    return value_at(parse(text, "x.yaml"), path)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +45,7 @@ from preflight.emit.read import read_value, require_value, same_value
     ],
 )
 def test_values_are_read_as_omegaconf_reads_them(text: str, value: Any) -> None:
-    assert same_value(read_value(f"v: {text}\nw: 1\n", "v"), value)
+    assert same_value(read(f"v: {text}\nw: 1\n", "v"), value)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +67,8 @@ def test_values_are_read_as_omegaconf_reads_them(text: str, value: Any) -> None:
         ("a: 1\nb: ${a}/x\n", "b", "1/x"),
         ("a: 1\nb: \\${a}\n", "b", "${a}"),
         ("a: !include other.yaml\nb: 1e1\n", "b", 10.0),
+        ("a: !!map {b: !!seq [1], c: ! 2}\n", "a", {"b": [1], "c": 2}),
+        ("a: !mine {b: 1}\n", "a.b", 1),
         ("a: 1\n", "b", MISSING),
         ("a:\n", "a.b.c", MISSING),
         ("", "a", MISSING),
@@ -69,7 +76,7 @@ def test_values_are_read_as_omegaconf_reads_them(text: str, value: Any) -> None:
     ],
 )
 def test_references_are_resolved(text: str, path: str, value: Any) -> None:
-    assert same_value(read_value(text, path), value)
+    assert same_value(read(text, path), value)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +93,8 @@ def test_references_are_resolved(text: str, path: str, value: Any) -> None:
         ("b: {c: 1}\na: ${b}\n", "a.d", "cannot read 'a.d': 'a' is ${b}"),
         ("a: ${b}\nb: 1\nc: 1\nc: 2\n", "a", "found duplicate key c"),
         ("a: !include x.yaml\n", "a", "x.yaml, line 1: cannot read !include x.yaml: could not determine"),
+        ("a: !mine {b: 1}\n", "a", "x.yaml, line 1: cannot read !mine {b: 1}: the tag does not fit a mapping"),
+        ("a: !!float [1]\n", "a", "x.yaml, line 1: cannot read !!float [1]: the tag does not fit a sequence"),
         ("a: !!int x\n", "a", "x.yaml, line 1: cannot read !!int x: invalid literal"),
         ("a: {b: {c: {d: 1}}}\n", "a", "x.yaml: 'a' holds nested values; name one of the values in it"),
         ("a: [[1]]\n", "a", "x.yaml: 'a' holds nested values"),
@@ -96,15 +105,9 @@ def test_references_are_resolved(text: str, path: str, value: Any) -> None:
 )
 def test_what_cannot_be_read(text: str, path: str, reason: str) -> None:
     with pytest.raises(ConfigFileError) as error:
-        read_value(text, path, source="x.yaml")
+        read(text, path)
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_a_required_value_names_the_alternatives() -> None:
-    assert require_value("optim: {lr: 1}\n", "optim.lr") == 1
-    with pytest.raises(ConfigFileError, match=r"has no 'optim\.lrr'.*did you mean 'lr'\?"):
-        require_value("optim: {lr: 1}\n", "optim.lrr", source="x.yaml")
 
 
 @pytest.mark.parametrize(

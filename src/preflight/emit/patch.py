@@ -23,9 +23,9 @@ from preflight.emit.yaml_tree import Document, parse
 def apply(text: str, edits: Sequence[Edit], *, source: str) -> str:
     """``text`` with every edit made; edits whose value is already there change nothing.
 
-    Edits whose ``old`` is MISSING are inserted (see :func:`insert`). ``source`` names the file in errors.
-    Raises ConfigFileError where an edit does not fit the text, or cannot be made without changing something
-    else.
+    A key that is MISSING is inserted after the last entry of the mapping it belongs to, with the mappings in between;
+    one that comes only through ``<<`` is added as an override. ``source`` names the file in errors.
+    Raises ConfigFileError where an edit does not fit the text, or cannot be made without changing something else.
     """
     document = parse(text, source)
     _refuse_overlaps(edits, source)
@@ -44,20 +44,6 @@ def apply(text: str, edits: Sequence[Edit], *, source: str) -> str:
         else:
             splices += replacement(document, place, edit.new)
     return _finish(document, splice(text, splices), absent, notes, edits)
-
-
-def insert(text: str, edits: Sequence[Edit], *, source: str) -> str:
-    """``text`` with keys added that it does not have, each after the last entry of the mapping it belongs to.
-
-    Missing mappings in between are created. A key that comes only through ``<<`` is added as an override.
-    Raises ConfigFileError where a key is there already, or its parent is a list or a single value.
-    """
-    document = parse(text, source)
-    for edit in edits:
-        place = locate(document, edit.path)
-        if place.node is not None and not place.is_inherited:
-            raise ConfigFileError(f"cannot add '{edit.path}' to {source}: it is there already")
-    return apply(text, edits, source=source)
 
 
 def diff(old: str, new: str, *, old_name: str, new_name: str) -> str:

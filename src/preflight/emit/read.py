@@ -13,29 +13,19 @@ from omegaconf.errors import OmegaConfBaseException
 from preflight.core.edit import MISSING, Scalar, Value, _Missing
 from preflight.core.errors import ConfigFileError
 from preflight.emit.path import format_path
-from preflight.emit.yaml_span import Place, find, locate
-from preflight.emit.yaml_tree import Document, Node, merged_entries, parse
+from preflight.emit.yaml_span import Place, locate
+from preflight.emit.yaml_tree import Document, Node, merged_entries
 
+_PLAIN_TAGS = {"mapping": "tag:yaml.org,2002:map", "sequence": "tag:yaml.org,2002:seq"}
 _SCALARS = (str, int, float, bool, type(None))
 
 
-def read_value(text: str, path: str, *, source: str = "the config") -> Value | _Missing:
+def value_at(document: Document, path: str) -> Value | _Missing:
     """The value at ``path`` with aliases, merge keys and interpolations resolved, or MISSING.
 
-    Raises ConfigFileError where the text or the path cannot be used, an interpolation does not resolve, or
-    the value is nested deeper than an Edit can hold. A mandatory ``???`` is returned as that text.
+    Raises ConfigFileError where the path cannot be used, an interpolation does not resolve, or the value is nested
+    deeper than an Edit can hold. A mandatory ``???`` is returned as that text.
     """
-    return value_at(parse(text, source), path)
-
-
-def require_value(text: str, path: str, *, source: str = "the config") -> Value:
-    """Like :func:`read_value`, but a missing key is a ConfigFileError that lists the keys of that level."""
-    document = parse(text, source)
-    return _value(document, path, find(document, path))
-
-
-def value_at(document: Document, path: str) -> Value | _Missing:
-    """:func:`read_value` of a document that is already parsed."""
     place = locate(document, path)
     if place.node is None and place.interpolation is None:
         return MISSING
@@ -66,6 +56,8 @@ def _construct(document: Document, node: Node) -> Any:
     node = node.resolved
     if node.kind == "scalar":
         return _construct_scalar(document, node)
+    if node.tag not in (None, "!", _PLAIN_TAGS[node.kind]):
+        raise _unreadable(document, node, f"the tag does not fit a {node.kind}")
     if node.kind == "sequence":
         return [_construct(document, item) for item in node.items]
     own = [entry for entry in node.entries if not entry.is_merge]
@@ -89,9 +81,14 @@ def _construct_scalar(document: Document, node: Node) -> Any:
     try:
         return _load_scalar(node.value, tag)
     except Exception as error:  # PyYAML lets out whatever its constructors trip over
-        line = document.text.count("\n", 0, node.start) + 1
-        written = document.text[node.outer : node.end]
-        raise ConfigFileError(f"{document.source}, line {line}: cannot read {written}: {_first_line(error)}") from None
+        raise _unreadable(document, node, _first_line(error)) from None
+
+
+def _unreadable(document: Document, node: Node, reason: str) -> ConfigFileError:
+    line = document.text.count("\n", 0, node.start) + 1
+    return ConfigFileError(
+        f"{document.source}, line {line}: cannot read {document.text[node.outer : node.end]}: {reason}"
+    )
 
 
 @lru_cache(maxsize=4096)
