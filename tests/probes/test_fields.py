@@ -11,91 +11,33 @@ from torch import Generator, Tensor
 from preflight.core.errors import TaskError
 from preflight.core.model_settings import FIELD_KINDS, FieldSettings
 from preflight.core.search_settings import NORMALIZATIONS
-from preflight.probes.fields import OPTIONS, FieldReport, classify, inspect_field, normalizer_configs
-from preflight.tasks.data import InMemory
+from preflight.probes.fields import OPTIONS, FieldReport, inspect_field, normalizer_configs
+from preflight.tasks.data import QUANTITIES
 from preflight.tasks.normalizer import InputNormalizer
 
 N = 4096
 AUTO = FieldSettings()
 
 
-def normal(generator: Generator) -> Tensor:
-    return torch.randn(N, generator=generator, dtype=torch.float64)
-
-
-def uniform(generator: Generator) -> Tensor:
-    return torch.rand(N, generator=generator, dtype=torch.float64)
-
-
-def whole(generator: Generator, high: int) -> Tensor:
-    return torch.randint(0, high, (N,), generator=generator).double()
-
-
-def poisson(generator: Generator, rate: float) -> Tensor:
-    return torch.poisson(torch.full((N,), rate, dtype=torch.float64), generator=generator)
-
-
-SAMPLES: dict[str, tuple[str, Callable[[Generator], Tensor]]] = {
-    "normal": ("continuous", normal),
-    "far from zero": ("continuous", lambda g: 1e4 + normal(g)),
-    "uniform": ("continuous", uniform),
-    "exponential": ("continuous", lambda g: -uniform(g).log()),
-    "lognormal": ("heavy_tailed", lambda g: (1.5 * normal(g)).exp()),
-    "wide lognormal": ("heavy_tailed", lambda g: (2.5 * normal(g)).exp()),
-    "negative lognormal": ("heavy_tailed", lambda g: -(1.5 * normal(g)).exp()),
-    "pareto 1": ("heavy_tailed", lambda g: uniform(g) ** -1.0),
-    "pareto 2": ("heavy_tailed", lambda g: uniform(g) ** -0.5),
-    "heavy-tailed counts": ("heavy_tailed", lambda g: (uniform(g) ** -1.0).floor()),
-    "poisson 1": ("count", lambda g: poisson(g, 1.0)),
-    "poisson 30": ("count", lambda g: poisson(g, 30.0)),
-    "poisson 10000": ("count", lambda g: poisson(g, 1e4)),
-    "years of age": ("count", lambda g: whole(g, 100)),
-    "sensor numbers": ("identifier", lambda g: whole(g, 5160)),
-    "row numbers": ("identifier", lambda g: torch.randperm(N, generator=g).double()),
-    "user numbers": ("identifier", lambda g: whole(g, 10**6)),
-    "constant": ("constant", lambda g: torch.full((N,), 0.1, dtype=torch.float64)),
+COLUMNS: dict[str, Callable[[Generator], Tensor]] = {
+    "normal": lambda g: torch.randn(N, generator=g),
+    "uniform": lambda g: torch.rand(N, generator=g),
+    "far from zero": lambda g: 1e4 + torch.randn(N, generator=g),
+    "lognormal": lambda g: (1.5 * torch.randn(N, generator=g)).exp(),
+    "poisson 30": lambda g: torch.poisson(torch.full((N,), 30.0), generator=g),
+    "sensor numbers": lambda g: torch.randint(0, 5160, (N,), generator=g).float(),
+    "constant": lambda g: torch.full((N,), 0.1),
 }
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(("kind", "sample"), SAMPLES.values(), ids=SAMPLES)
-def test_a_feature_is_told_by_the_shape_of_its_distribution_in_any_unit(
-    kind: str, sample: Callable[[Generator], Tensor], seed: int
-) -> None:
-    values = sample(torch.Generator().manual_seed(seed))
-    assert [classify(3 * values), classify(values)] == [kind, kind]
-    if kind in ("continuous", "heavy_tailed") and bool((values != values.round()).any()):
-        assert classify(values / 3) == kind
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_flag_is_zero_or_one(seed: int) -> None:
-    flags = (uniform(torch.Generator().manual_seed(seed)) < 0.3).double()
-    assert classify(flags) == "binary"
-    assert classify(3 * flags) == "count"
-    assert classify(flags - 1) == "continuous"
-
-
-def test_what_is_not_finite_is_left_out() -> None:
-    flags = torch.tensor([0.0, 1.0, math.nan, 1.0, math.inf])
-    assert classify(flags) == "binary"
-    assert classify(torch.tensor([2.0, math.nan])) == "constant"
-    assert classify(torch.tensor([math.nan, -math.inf])) == "constant"
-
-
-def test_few_values_are_never_identifiers() -> None:
-    assert classify(torch.arange(100.0)) == "count"
-    assert classify(torch.tensor([4.0, 5.0])) == "count"
-
-
 def report_of(tensor: Tensor, settings: FieldSettings = AUTO, **others: Tensor) -> FieldReport:
-    return inspect_field("x", InMemory({"x": tensor, **others}), settings)[0]
+    return inspect_field("x", {"x": tensor, **others}, settings, len(tensor)).report
 
 
 def features(*names: str) -> Tensor:
     """Columns that hold the named samples."""
     generator = torch.Generator().manual_seed(0)
-    return torch.stack([SAMPLES[name][1](generator) for name in names], dim=1).float()
+    return torch.stack([COLUMNS[name](generator) for name in names], dim=1)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +86,21 @@ def test_a_kind_may_be_declared_for_every_feature() -> None:
     assert report.options == ("none", "per_kind")
 
 
-def test_integers_that_are_declared_to_be_counts_can_still_not_be_normalized() -> None:
-    report = report_of(torch.arange(10).unsqueeze(1), FieldSettings(kind=("count",)))
-    assert (report.kinds, report.options) == (("count",), ("none",))
+@pytest.mark.parametrize("kind", FIELD_KINDS)
+def test_a_declared_kind_wins_over_the_dtype(kind: str) -> None:
+    report = report_of(torch.arange(10).unsqueeze(1), FieldSettings(kind=(kind,)))
+    assert (report.kinds, report.options) == ((kind,), ("none", *OPTIONS[kind]))
+
+
+def test_quantities_are_the_kinds_that_can_be_normalized() -> None:
+    assert set(QUANTITIES) == {kind for kind, options in OPTIONS.items() if options}
+
+
+def test_statistics_of_declared_integers_are_fitted() -> None:
+    field = inspect_field("x", {"x": torch.tensor([[2], [4], [6]])}, FieldSettings(kind=("count",)), 3)
+    config = normalizer_configs(field.report, field.values, field.report.options)["standardize"]
+    assert config["center"] == [4.0]
+    assert InputNormalizer.from_config(config)(torch.tensor([[4]])).tolist() == [[0.0]]
 
 
 def test_a_report_holds_the_statistics_of_every_feature_in_its_own_units() -> None:
@@ -168,15 +122,15 @@ def test_features_are_numbered_unless_they_are_named() -> None:
 
 def test_named_features_of_four_dimensions_lie_on_the_last_axis() -> None:
     tensor = features("normal", "lognormal").view(16, 16, 16, 2)
-    report, values = inspect_field("x", InMemory({"x": tensor}), FieldSettings(features=("a", "b")))
-    assert report.kinds == ("continuous", "heavy_tailed")
-    assert values.axis == -1
+    field = inspect_field("x", {"x": tensor}, FieldSettings(features=("a", "b")), 16)
+    assert field.report.kinds == ("continuous", "heavy_tailed")
+    assert field.values.axis == -1
 
 
 def test_an_image_has_its_channels_on_axis_one() -> None:
-    report, values = inspect_field("x", InMemory({"x": torch.rand(10, 3, 4, 4)}), AUTO)
-    assert (values.axis, values.values.shape) == (1, (160, 3))
-    assert normalizer_configs(report, values, ("minmax",))["minmax"]["axis"] == 1
+    field = inspect_field("x", {"x": torch.rand(10, 3, 4, 4)}, AUTO, 10)
+    assert (field.values.axis, field.values.values.shape) == (1, (160, 3))
+    assert normalizer_configs(field.report, field.values, ("minmax",))["minmax"]["axis"] == 1
 
 
 def test_very_many_features_share_one_kind() -> None:
@@ -204,32 +158,9 @@ def test_a_scale_that_models_are_made_for_is_recognised() -> None:
     assert [item.normalized for item in report_of(tensor / 50).features] == [False, False]
 
 
-class Endless:
-    """More samples than float32 can count, and an error for one that is not there."""
-
-    def __len__(self) -> int:
-        return 2**24 + 4
-
-    def batch(self, indices: Tensor) -> dict[str, Tensor]:
-        assert int(indices.max()) < len(self), f"there is no sample {int(indices.max())}"
-        assert int(indices.min()) >= 0
-        return {"x": indices.double().unsqueeze(1)}
-
-
-def test_no_sample_is_asked_for_that_is_not_there() -> None:
-    report, values = inspect_field("x", Endless(), AUTO)
-    assert (report.features[0].minimum, report.features[0].maximum) == (0.0, 2**24 + 3)
-    assert len(values.values) == N
-
-
-def test_a_small_split_is_looked_at_whole() -> None:
-    _, values = inspect_field("x", InMemory({"x": torch.arange(777.0)}), AUTO)
-    assert values.values.flatten().tolist() == list(range(777))
-
-
 def configs(tensor: Tensor, options: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    report, values = inspect_field("x", InMemory({"x": tensor}), AUTO)
-    return normalizer_configs(report, values, options)
+    field = inspect_field("x", {"x": tensor}, AUTO, len(tensor))
+    return normalizer_configs(field.report, field.values, options)
 
 
 def test_every_option_but_none_is_fitted() -> None:
@@ -239,16 +170,56 @@ def test_every_option_but_none_is_fitted() -> None:
         assert InputNormalizer.from_config(config)(torch.rand(5, 2)).shape == (5, 2)
 
 
-def test_samples_that_are_not_finite_are_not_fitted_to() -> None:
+def test_values_that_are_not_finite_are_not_fitted_to() -> None:
     tensor = torch.tensor([[1.0, 10.0], [3.0, math.nan], [5.0, 30.0], [math.inf, 20.0]])
     config = configs(tensor, ("minmax",))["minmax"]
     assert (config["center"], config["scale"]) == ([1.0, 10.0], [4.0, 20.0])
 
 
+def test_a_feature_that_is_missing_in_every_other_sample_does_not_thin_the_others() -> None:
+    tensor = torch.tensor([[1.0, math.nan], [math.nan, 10.0], [5.0, math.nan], [math.nan, 30.0]])
+    config = configs(tensor, ("minmax",))["minmax"]
+    assert (config["center"], config["scale"]) == ([1.0, 10.0], [4.0, 20.0])
+
+
+@pytest.mark.parametrize("outlier", [1e30, -1e30, torch.finfo(torch.float32).max, -9999.0])
+@pytest.mark.parametrize("option", ["standardize", "minmax", "robust", "log_standardize", "per_kind"])
+def test_an_outlier_is_not_fitted_to(option: str, outlier: float) -> None:
+    tensor = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    expected = configs(tensor[1:], (option,))[option]
+    tensor[0] = torch.tensor([outlier, tensor[0, 1]])
+    config = configs(tensor, (option,))[option]
+    assert (config["center"][0], config["scale"][0]) == (expected["center"][0], expected["scale"][0])
+    assert all(math.isfinite(number) for key in ("center", "scale") for number in config[key])
+
+
+def test_a_report_shows_an_outlier_but_its_mean_and_kind_are_of_the_others() -> None:
+    tensor = torch.randn(500, generator=torch.Generator().manual_seed(0))
+    tensor[7] = 1e30
+    (feature,) = report_of(tensor).features
+    assert feature.maximum == pytest.approx(1e30)
+    assert (feature.kind, feature.normalized, feature.nonfinite) == ("continuous", True, 0)
+
+
+@pytest.mark.parametrize("option", ["standardize", "minmax", "robust", "log_standardize"])
+def test_values_beyond_float32_have_finite_statistics(option: str) -> None:
+    tensor = 1e200 * torch.rand(100, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    normalizer = InputNormalizer.from_config(configs(tensor, (option,))[option])
+    assert bool(normalizer.center.isfinite().all() and normalizer.scale.isfinite().all())
+
+
+def test_a_mask_may_say_of_every_value_whether_it_is_there() -> None:
+    tensor = torch.tensor([[1.0, math.nan], [-99.0, 10.0], [5.0, -99.0], [3.0, 30.0]])
+    there = torch.tensor([[True, False], [False, True], [True, False], [True, True]])
+    left, right = report_of(tensor, FieldSettings(mask="there"), there=there).features
+    assert (left.minimum, left.maximum, left.nonfinite) == (1.0, 5.0, 0)
+    assert (right.minimum, right.maximum, right.nonfinite) == (10.0, 30.0, 0)
+
+
 @pytest.mark.parametrize("option", ["standardize", "minmax", "robust", "per_kind"])
 def test_a_field_without_any_finite_sample_is_refused(option: str) -> None:
     tensor = torch.stack([torch.rand(20), torch.full((20,), math.nan)], dim=1)
-    with pytest.raises(TaskError, match=r"input 'x' has no training sample without NaN or infinity \(look at x\[1\]\)"):
+    with pytest.raises(TaskError, match=r"input 'x' has no training sample without NaN or infinity in x\[1\]"):
         configs(tensor, (option,))
     assert configs(tensor, ("none",)) == {}
 
@@ -258,10 +229,15 @@ def test_a_field_without_any_finite_sample_is_refused(option: str) -> None:
     [
         ("z", AUTO, r"model\.fields names 'z'; known: x, valid"),
         ("x", FieldSettings(mask="vlid"), r"model\.fields\.x\.mask names 'vlid'; did you mean 'valid'\?"),
+        (
+            "x",
+            FieldSettings(mask="valid"),
+            r"model\.fields\.x\.mask=valid has the shape \[5\] per sample, which is neither",
+        ),
         ("x", FieldSettings(features=("a",)), r"model\.fields\.x\.features names 1 features, its last axis has 2"),
     ],
 )
 def test_settings_that_do_not_fit_the_field_are_refused(name: str, settings: FieldSettings, text: str) -> None:
-    source = InMemory({"x": torch.rand(8, 2), "valid": torch.ones(8, dtype=torch.bool)})
+    batch = {"x": torch.rand(8, 2), "valid": torch.ones(8, 5, dtype=torch.bool)}
     with pytest.raises(TaskError, match=text):
-        inspect_field(name, source, settings)
+        inspect_field(name, batch, settings, 8)

@@ -180,9 +180,13 @@ def test_an_allowed_prefix_is_a_whole_name(installed: Path) -> None:
     [
         ("no_such_module.build", r"model\.factory=no_such_module\.build does not import: there is no module"),
         ("biuld", r"there is no module 'biuld'; looked in .* and installed"),
-        ("users_own.bild", r"model\.factory=users_own\.bild does not import: .*users_own\.bild"),
-        ("torch.nn.Linaer", r"model\.factory=torch\.nn\.Linaer does not import"),
-        ({"_target_": "users_own.bild"}, r"model\.factory\._target_=users_own\.bild does not import"),
+        (
+            "users_own.bild",
+            r"model\.factory=users_own\.bild does not import: 'users_own' has no 'bild'; did you mean 'build'\?",
+        ),
+        ("users_onw.build", r"there is no module 'users_onw'; looked in .*; did you mean 'users_own'\?$"),
+        ("torch.nn.Linaer", r"does not import: 'torch\.nn' has no 'Linaer'; did you mean 'Linear'"),
+        ({"_target_": "users_own.bild"}, r"model\.factory\._target_=users_own\.bild does not import: .* 'build'\?"),
         ({"_target_": "users_own.fail"}, r"users_own\.fail failed: ValueError: first line; second line$"),
         ("users_own.fail", r"model\.factory: users_own\.fail failed: ValueError: first line; second line$"),
         ({"_target_": "users_own.build", "wdth": 3}, r"users_own\.build failed: TypeError: .*wdth"),
@@ -196,7 +200,8 @@ def test_an_error_names_the_key_and_the_cause(spec: Any, text: str, own: Trust) 
 
 def test_a_module_that_fails_to_import_is_told_with_its_reason(tmp_path: Path, add_module: Any) -> None:
     add_module(tmp_path, "users_broken", "import no_such_thing\n")
-    with pytest.raises(TaskError, match=r"users_broken\.build does not import: .*no_such_thing"):
+    text = r"users_broken\.build does not import: importing 'users_broken' fails: ModuleNotFoundError: .*no_such_thing"
+    with pytest.raises(TaskError, match=text):
         make("users_broken.build", "model.factory", Trust((tmp_path.resolve(),)))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from preflight.core.errors import ConfigError
 from preflight.core.search_settings import NORMALIZATIONS
 from preflight.tasks.normalizer import FeatureNorm, InputNormalizer
-from preflight.tasks.statistics import FieldValues, feature_rows, normalizer_config
+from preflight.tasks.statistics import FieldValues, normalizer_config
 
 SHAPES = {"rows": (500, 3), "sequences": (100, 5, 3), "images": (50, 3, 4, 4), "one feature": (500,)}
 
@@ -32,9 +32,16 @@ def axis_of(shape: tuple[int, ...]) -> int:
     return 1 if len(shape) == 4 else -1
 
 
+def rows_of(values: Tensor) -> Tensor:
+    """One row a sample or position, one column a feature."""
+    if values.ndim == 1:
+        return values.double().unsqueeze(1)
+    return values.movedim(axis_of(tuple(values.shape)), -1).flatten(0, -2).double()
+
+
 def fitted(option: str, values: Tensor, kinds: tuple[str, ...] = ()) -> dict[str, Any]:
     axis = axis_of(tuple(values.shape))
-    rows = feature_rows(values, None, axis)
+    rows = rows_of(values)
     return normalizer_config(option, FieldValues(rows, axis), kinds or ("continuous",) * rows.shape[1])
 
 
@@ -43,7 +50,7 @@ def normalized(option: str, values: Tensor, kinds: tuple[str, ...] = ()) -> Tens
     module = InputNormalizer.from_config(fitted(option, values, kinds))
     result = module(values)
     assert result.shape == values.shape and result.dtype == torch.float32
-    return feature_rows(result, None, axis_of(tuple(values.shape)))
+    return rows_of(result)
 
 
 def assert_all(values: Tensor, expected: float, tolerance: float = 2e-3) -> None:
@@ -90,11 +97,11 @@ def test_minmax_gives_zero_to_one(values: Tensor) -> None:
 
 def test_batch_norm_normalizes_each_batch_and_learns_what_to_do_when_evaluated(values: Tensor) -> None:
     module = InputNormalizer.from_config(fitted("batch_norm", values))
-    rows = feature_rows(module(values), None, axis_of(tuple(values.shape)))
+    rows = rows_of(module(values))
     assert_all(rows.mean(dim=0), 0.0)
     assert_all(rows.std(dim=0, correction=0), 1.0)
     module.eval()
-    rows = feature_rows(module(values), None, axis_of(tuple(values.shape)))
+    rows = rows_of(module(values))
     assert bool((rows.mean(dim=0).abs() > 0.1).all())  # one batch has moved the running statistics by a tenth
 
 
@@ -162,12 +169,6 @@ def test_statistics_are_cut_to_six_digits_before_they_are_used() -> None:
     for number in (*config["center"], *config["scale"]):
         assert number == float(f"{number:.9g}")
     assert config["scale"] == [float(f"{number:.6g}") for number in config["scale"]]
-
-
-def test_a_mask_leaves_padding_out() -> None:
-    values = torch.tensor([[[1.0, 5.0], [3.0, 7.0]], [[2.0, 9.0], [99.0, 99.0]]])
-    mask = torch.tensor([[True, True], [True, False]])
-    assert feature_rows(values, mask, -1).tolist() == [[1.0, 5.0], [3.0, 7.0], [2.0, 9.0]]
 
 
 def test_features_of_images_are_their_channels() -> None:

@@ -7,15 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preflight.tasks.statistics import FieldValues, feature_rows, normalizer_config, safe_scale, signed_log1p
-
-
-def test_features_move_last_and_everything_else_is_flattened() -> None:
-    field = torch.arange(24).view(2, 3, 2, 2)
-    assert feature_rows(field, None, 1)[:2].tolist() == [[0, 4, 8], [1, 5, 9]]
-    assert feature_rows(field, None, -1).shape == (12, 2)
-    assert feature_rows(torch.arange(4), None, -1).tolist() == [[0.0], [1.0], [2.0], [3.0]]
-    assert feature_rows(field, None, 1).dtype == torch.float64
+from preflight.tasks.statistics import FieldValues, normalizer_config, safe_scale, signed_log1p
 
 
 @given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=20))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,14 +15,18 @@ from preflight.core.settings import Settings, find_config
 from preflight.pipeline.today import Today, read_today
 from preflight.pipeline.user_file import UserFile
 from preflight.probes.constant import best_constants
-from preflight.probes.fields import FieldReport, inspect_field, normalizer_configs
+from preflight.probes.fields import Field, FieldReport, inspect_field, normalizer_configs, target_ranges
 from preflight.probes.fit import check_fit, one_line
-from preflight.tasks.data import Batch, Source, spread
+from preflight.probes.flaws import INPUT, TARGET, TRAINING, VALIDATION, Expected, Flaw, find_flaws
+from preflight.probes.harm import check_flaws
+from preflight.probes.layout import layout_of
+from preflight.tasks.data import Batch, spread, take_samples
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 from preflight.trials.evaluation import evaluate
 
 TARGET_SAMPLES = 2048
+Samples = tuple[torch.Tensor, Batch]
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Inspection:
 
     ``references`` are what scores relate to: the best constant predictor of each loss, or its value at
     initialisation where no constant could be fitted (``constants`` then has None). ``options`` are the
-    normalizations that may be searched per input field, today's first.
+    normalizations that may be searched per input field, today's first. ``notes`` say what stands out in the data.
     """
 
     today: Today
@@ -39,6 +44,7 @@ class Inspection:
     initial: Mapping[str, float]
     references: Mapping[str, float]
     options: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """As inspection.json holds it."""
@@ -53,6 +59,7 @@ class Inspection:
             "initial": dict(self.initial),
             "references": dict(self.references),
             "options": dict(self.options),
+            "notes": list(self.notes),
         }
 
 
@@ -87,23 +94,59 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     today = read_today(settings.model, task, file, settings.space.plain)
     _check_names(settings, task)
     _check_batch_sizes(settings, task)
-    fields, options = [], {}
-    for name in task.data.roles.inputs:
-        report, values = inspect_field(name, task.data.train, settings.model.fields.get(name, FieldSettings()))
-        fields.append(report)
-        own = settings.space.normalization or {}
+    train, validation = take_samples(task.data.train), take_samples(task.data.validation)
+    fields = _look_at_inputs(settings, task, train)
+    flaws = _find_flaws(task, fields, train, validation)
+    output = check_fit(task, today.params, settings.seed, flaws)
+    notes = check_flaws(task, today.params, settings.seed, flaws)
+    options = _fit_normalizers(settings, task, today, fields)
+    constants = best_constants(task.losses, output, _targets(task, train), _targets(task, validation))
+    initial = _initial_losses(settings, task, today)
+    references = {name: initial[name] if value is None else value for name, value in constants.items()}
+    for name, value in references.items():
+        if not math.isfinite(value):
+            raise TaskError(f"the loss '{name}' is {value} on the validation data, before any training")
+    reports = tuple(field.report for field in fields)
+    return Inspection(today, reports, constants, initial, references, options, notes)
+
+
+def _look_at_inputs(settings: Settings, task: PyTorchTask, train: Samples) -> list[Field]:
+    known = settings.model.fields
+    return [
+        inspect_field(name, train[1], known.get(name, FieldSettings()), len(task.data.train))
+        for name in task.data.roles.inputs
+    ]
+
+
+def _find_flaws(task: PyTorchTask, fields: Sequence[Field], train: Samples, validation: Samples) -> list[Flaw]:
+    """Bad values of either split, in inputs that hold numbers and in targets, by what the training inputs are like."""
+    data, batch = task.data, train[1]
+    numbers = data.numeric_inputs()
+    expected = [Expected(INPUT, field.layout, field.ranges) for field in fields if field.report.name in numbers]
+    for name in data.roles.targets:
+        if batch[name].is_floating_point():
+            layout = layout_of(name, batch, FieldSettings())
+            expected.append(Expected(TARGET, layout, target_ranges(layout, batch, len(data.train))))
+    return [
+        *find_flaws(TRAINING, data.train, train, expected),
+        *find_flaws(VALIDATION, data.validation, validation, expected),
+    ]
+
+
+def _fit_normalizers(
+    settings: Settings, task: PyTorchTask, today: Today, fields: Sequence[Field]
+) -> dict[str, tuple[str, ...]]:
+    """Register every normalizer that may be trained with; gives the options per field, today's first."""
+    options = {}
+    own = settings.space.normalization or {}
+    for field in fields:
+        report, name = field.report, field.report.name
         asked = tuple(str(choice) for choice in own[name].choices) if name in own else report.options
-        for option, config in normalizer_configs(report, values, asked).items():
+        for option, config in normalizer_configs(report, field.values, asked).items():
             task.normalizers[(name, option)] = config
         if name in today.params.normalization:
             options[name] = tuple(dict.fromkeys((today.params.normalization[name], *report.options)))
-    output = check_fit(task, today.params, settings.seed)
-    constants = best_constants(
-        task.losses, output, _targets(task, task.data.train), _targets(task, task.data.validation)
-    )
-    initial = _initial_losses(settings, task, today)
-    references = {name: initial[name] if value is None else value for name, value in constants.items()}
-    return Inspection(today, tuple(fields), constants, initial, references, options)
+    return options
 
 
 def _check_names(settings: Settings, task: PyTorchTask) -> None:
@@ -128,9 +171,10 @@ def _check_batch_sizes(settings: Settings, task: PyTorchTask) -> None:
             raise TaskError(f"space.batch_size={value:g} is larger than the {size} training samples")
 
 
-def _targets(task: PyTorchTask, source: Source) -> Batch:
-    batch = source.batch(spread(len(source), TARGET_SAMPLES))
-    return {name: batch[name] for name in task.data.roles.targets}
+def _targets(task: PyTorchTask, samples: Samples) -> Batch:
+    numbers, batch = samples
+    some = spread(len(numbers), TARGET_SAMPLES)
+    return {name: batch[name][some] for name in task.data.roles.targets}
 
 
 def _initial_losses(settings: Settings, task: PyTorchTask, today: Today) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What kind of quantity an input field holds, and which normalizations make sense for it."""
+"""What an input field holds, and which normalizations make sense for it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preflight.core.errors import TaskError, alternatives
+from preflight.core.errors import TaskError
 from preflight.core.model_settings import FieldSettings
-from preflight.tasks.data import Source, is_numeric, spread
-from preflight.tasks.statistics import FieldValues, feature_rows, normalizer_config
+from preflight.probes.kinds import classify
+from preflight.probes.layout import Layout, layout_of
+from preflight.probes.outliers import Range, usual_range
+from preflight.tasks.data import Batch, is_numeric, spread
+from preflight.tasks.statistics import FieldValues, normalizer_config
 
-SAMPLES = 4096
+# Kinds are told from so many values at most, so that more data of the same sort gets the same kinds.
+KIND_VALUES = 2**14
 # Beyond so many features a kind per feature says little: one kind for the field is used.
 MAX_NAMED_FEATURES = 64
-# Fewer whole numbers than this are as likely a count, an age or a grade as a name for something.
-MIN_IDENTIFIERS = 256
-# Share of its range that identifiers fill, and the largest share one of them has.
-MIN_COVERAGE, MAX_SHARE = 0.5, 0.1
-# How far the tip of a distribution reaches beyond its shoulder, see _reach: 1.3 for a triangle, 1.1 for a box.
-MAX_IDENTIFIER_REACH = 1.6
-# 1.9 for a normal distribution, 2.7 for an exponential one, 5 for a lognormal one of shape 1.
-MIN_HEAVY_REACH = 4.0
-# A tail that a logarithm shortens: the 99.9% quantile is so many times the median in size.
-MIN_HEAVY_RATIO = 10.0
 # Inputs within this are as good as normalized; what lies beyond moves the best learning rate.
 MAX_UNIT_MEAN, MAX_UNIT_STD, MIN_UNIT_STD = 1.0, 3.0, 0.1
 
@@ -44,7 +38,10 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class FeatureReport:
-    """Statistics of one feature over the training samples looked at, in its own units."""
+    """Statistics of one feature over the training samples looked at, in its own units; no padding is among them.
+
+    ``minimum`` and ``maximum`` are of all finite values; ``mean`` and ``std`` leave the outliers out.
+    """
 
     name: str
     kind: str
@@ -76,104 +73,64 @@ class FieldReport:
         return tuple(feature.kind for feature in self.features)
 
 
-def inspect_field(name: str, source: Source, settings: FieldSettings) -> tuple[FieldReport, FieldValues]:
-    """Look at the first samples of a training split, all of it where it is small."""
-    batch = source.batch(spread(len(source), SAMPLES))
-    if name not in batch:
-        raise TaskError(f"model.fields names '{name}'; known: {', '.join(batch)}")
-    tensor = batch[name].cpu()
-    axis = _feature_axis(tensor, settings)
-    if settings.mask is not None and settings.mask not in batch:
-        raise TaskError(f"model.fields.{name}.mask names '{settings.mask}'; {alternatives(settings.mask, batch)}")
-    mask = batch[settings.mask].cpu().bool() if settings.mask else None
-    values = FieldValues(feature_rows(tensor, mask, axis), axis)
-    names = _feature_names(settings, values.values.shape[1], name)
-    kinds = _kinds(tensor, values, settings, names)
+@dataclass(frozen=True)
+class Field:
+    """A field of the samples looked at: what is reported of it, and what other samples are measured by."""
+
+    report: FieldReport
+    layout: Layout
+    ranges: tuple[Range, ...]
+    values: FieldValues
+
+
+def inspect_field(name: str, batch: Batch, settings: FieldSettings, total: int) -> Field:
+    """Look at a field of some of ``total`` training samples, as one batch."""
+    layout = layout_of(name, batch, settings)
+    tensor = batch[name]
+    rows, counted = _rows(layout, batch)
+    ranges = field_ranges(rows, total / len(tensor))
+    low, high = (torch.tensor([getattr(item, side) for item in ranges]).double() for side in ("low", "high"))
+    clean = torch.where((rows >= low) & (rows <= high) & rows.isfinite(), rows, torch.nan)
+    kinds = _kinds(tensor, clean, settings, layout.features)
     features = tuple(
-        _feature(feature, kind, values.values[:, index])
-        for index, (feature, kind) in enumerate(zip(names, kinds, strict=True))
+        _feature(feature, kind, rows[:, index][counted[:, index]], clean[:, index])
+        for index, (feature, kind) in enumerate(zip(layout.features, kinds, strict=True))
     )
-    report = FieldReport(
-        name,
-        tuple(tensor.shape[1:]),
-        str(tensor.dtype).removeprefix("torch."),
-        features,
-        _options(tensor, kinds),
-    )
-    return report, values
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    report = FieldReport(name, tuple(tensor.shape[1:]), dtype, features, _options(tensor, kinds, settings))
+    return Field(report, layout, ranges, FieldValues(clean, layout.axis))
+
+
+def target_ranges(layout: Layout, batch: Batch, total: int) -> tuple[Range, ...]:
+    """Ranges of a target's features, from some of ``total`` samples."""
+    return field_ranges(_rows(layout, batch)[0], total / len(batch[layout.field]))
+
+
+def field_ranges(rows: Tensor, share: float) -> tuple[Range, ...]:
+    """Range of each feature of ``rows[N, F]``, one in ``share`` of all there are."""
+    return tuple(usual_range(column, round(share * len(column))) for column in rows.unbind(dim=1))
+
+
+def _rows(layout: Layout, batch: Batch) -> tuple[Tensor, Tensor]:
+    """One row a sample or position: ``values[N, F]``, NaN in place of padding, and whether each value counts."""
+    values = layout.by_feature(batch).cpu().double()
+    valid = layout.valid(batch)
+    counted = torch.ones_like(values, dtype=torch.bool) if valid is None else valid.cpu().expand(values.shape)
+    kept = counted.any(dim=2)
+    return values.masked_fill(~counted, torch.nan)[kept], counted[kept]
 
 
 def normalizer_configs(report: FieldReport, values: FieldValues, options: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Fitted configuration of every option that is not ``none``."""
     asked = [option for option in options if option != "none"]
-    finite = FieldValues(values.values[values.values.isfinite().all(dim=1)], values.axis)
-    if asked and not len(finite.values):
-        bad = ", ".join(feature.name for feature in report.features if feature.nonfinite)
-        raise TaskError(f"the input '{report.name}' has no training sample without NaN or infinity (look at {bad})")
-    return {option: normalizer_config(option, finite, report.kinds) for option in asked}
+    empty = (~values.values.isfinite().any(dim=0)).tolist()
+    if asked and any(empty):
+        bad = ", ".join(feature.name for feature, is_empty in zip(report.features, empty, strict=True) if is_empty)
+        raise TaskError(f"the input '{report.name}' has no training sample without NaN or infinity in {bad}")
+    return {option: normalizer_config(option, values, report.kinds) for option in asked}
 
 
-def classify(values: Tensor) -> str:
-    """Kind of one feature, from its values ``[N]``: the first question that is answered with yes."""
-    finite = values[values.isfinite()].sort().values
-    if len(finite) == 0 or bool(finite[0] == finite[-1]):
-        return "constant"
-    if bool(((finite == 0) | (finite == 1)).all()):
-        return "binary"
-    whole = bool((finite == finite.round()).all() and finite[0] >= 0)
-    if whole and _is_identifier(finite):
-        return "identifier"
-    if _is_heavy_tailed(finite):
-        return "heavy_tailed"
-    return "count" if whole else "continuous"
-
-
-def _is_identifier(ordered: Tensor) -> bool:
-    """Whole numbers that fill their range, none of them common, without tails."""
-    distinct, counts = ordered.unique(return_counts=True)
-    span = float(ordered[-1] - ordered[0]) + 1
-    return (
-        len(distinct) >= MIN_IDENTIFIERS
-        and len(distinct) >= MIN_COVERAGE * min(span, len(ordered))
-        and int(counts.max()) <= MAX_SHARE * len(ordered)
-        and _reach(ordered, 1.0) <= MAX_IDENTIFIER_REACH
-    )
-
-
-def _is_heavy_tailed(ordered: Tensor) -> bool:
-    sizes = ordered.abs().sort().values
-    ratio = float(_at(sizes, 0.999) / _at(sizes, 0.5).clamp(min=1e-12))
-    return _reach(ordered, 0.999) >= MIN_HEAVY_REACH and ratio >= MIN_HEAVY_RATIO
-
-
-def _reach(ordered: Tensor, tip: float) -> float:
-    """Distance of the ``tip`` quantile from the median over that of the 95% quantile, on the heavier side."""
-    middle = _at(ordered, 0.5)
-    upper = (_at(ordered, tip) - middle) / (_at(ordered, 0.95) - middle).clamp(min=1e-12)
-    lower = (middle - _at(ordered, 1 - tip)) / (middle - _at(ordered, 0.05)).clamp(min=1e-12)
-    return float(max(upper, lower))
-
-
-def _at(ordered: Tensor, quantile: float) -> Tensor:
-    return ordered[round(quantile * (len(ordered) - 1))]
-
-
-def _feature_axis(tensor: Tensor, settings: FieldSettings) -> int:
-    image = settings.kind == ("image",) or (not settings.kind and tensor.ndim == 4)
-    return 1 if image and tensor.ndim == 4 and not settings.features else -1
-
-
-def _feature_names(settings: FieldSettings, features: int, field: str) -> tuple[str, ...]:
-    if not settings.features:
-        return (field,) if features == 1 else tuple(f"{field}[{index}]" for index in range(features))
-    if len(settings.features) != features:
-        raise TaskError(
-            f"model.fields.{field}.features names {len(settings.features)} features, its last axis has {features}"
-        )
-    return settings.features
-
-
-def _kinds(tensor: Tensor, values: FieldValues, settings: FieldSettings, names: tuple[str, ...]) -> tuple[str, ...]:
+def _kinds(tensor: Tensor, values: Tensor, settings: FieldSettings, names: tuple[str, ...]) -> tuple[str, ...]:
     if settings.kind:
         return settings.kind if len(settings.kind) == len(names) else settings.kind * len(names)
     if tensor.ndim == 4 and not settings.features:
@@ -183,12 +140,18 @@ def _kinds(tensor: Tensor, values: FieldValues, settings: FieldSettings, names: 
     if not tensor.is_floating_point():
         return ("tokens",) * len(names)
     if len(names) > MAX_NAMED_FEATURES:
-        return (classify(values.values.flatten()),) * len(names)
-    return tuple(classify(values.values[:, index]) for index in range(len(names)))
+        rows = values[spread(len(values), max(1, KIND_VALUES // len(names)))]
+        return (classify(rows.flatten()),) * len(names)
+    return tuple(classify(_some(values[:, index])) for index in range(len(names)))
 
 
-def _options(tensor: Tensor, kinds: tuple[str, ...]) -> tuple[str, ...]:
-    if not is_numeric(tensor):
+def _some(values: Tensor) -> Tensor:
+    known = values[values.isfinite()]
+    return known[spread(len(known), KIND_VALUES)] if len(known) else known
+
+
+def _options(tensor: Tensor, kinds: tuple[str, ...], settings: FieldSettings) -> tuple[str, ...]:
+    if not is_numeric(tensor) and not settings.kind:
         return ("none",)
     fitting = [option for kind in dict.fromkeys(kinds) for option in OPTIONS[kind]]
     if len(set(kinds)) > 1 and fitting:
@@ -196,15 +159,18 @@ def _options(tensor: Tensor, kinds: tuple[str, ...]) -> tuple[str, ...]:
     return ("none", *dict.fromkeys(fitting))
 
 
-def _feature(name: str, kind: str, values: Tensor) -> FeatureReport:
+def _feature(name: str, kind: str, values: Tensor, clean: Tensor) -> FeatureReport:
+    """Report of a feature from all of its values, and from those without outliers."""
     finite = values[values.isfinite()]
-    some = finite if len(finite) else torch.zeros(1, dtype=torch.float64)
+    usual = clean[clean.isfinite()]
+    nothing = torch.zeros(1, dtype=torch.float64)
+    finite, usual = (some if len(some) else nothing for some in (finite, usual))
     return FeatureReport(
         name,
         kind,
-        float(some.min()),
-        float(some.max()),
-        float(some.mean()),
-        float(some.std(correction=0)),
-        int(len(values) - len(finite)),
+        float(finite.min()),
+        float(finite.max()),
+        float(usual.mean()),
+        float(usual.std(correction=0)),
+        int((~values.isfinite()).sum()),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,24 +11,48 @@ from torch import Tensor
 
 from preflight.core.errors import TaskError
 from preflight.core.params import Params
+from preflight.probes.flaws import TRAINING, Flaw, advice, told
+from preflight.probes.outliers import MAX_SQUARED
 from preflight.tasks.base import Job, NamedLoss, Task
 from preflight.tasks.data import Batch
 from preflight.tasks.seeding import seeded
 
 
-def check_fit(task: Task, params: Params, seed: int) -> Any:
-    """Run one batch; raises :class:`TaskError` naming what does not fit. Gives the model's output on the batch."""
+def check_fit(task: Task, params: Params, seed: int, flaws: Sequence[Flaw] = ()) -> Any:
+    """Run one batch; raises :class:`TaskError` naming what does not fit. Gives the model's output on the batch.
+
+    ``flaws`` of the data are what a loss that is not finite is put down to.
+    """
     with seeded(seed, task.device):
         job = task.job(params)
         batch = next(task.batches(params, seed))
         job.network.train()
         output = _forward(job, batch)
         targets = {name: batch[name] for name in task.data.roles.targets}
-        values = [_loss(loss, output, targets, batch) for loss in job.losses]
+        values = [_loss(loss, output, targets) for loss in job.losses]
+        for loss, value in zip(job.losses, values, strict=True):
+            if not bool(torch.isfinite(value)):
+                raise TaskError(
+                    f"the loss '{loss.name}' is {value.item()} on the first batch, before any training"
+                    + _suspicion(batch, [flaw for flaw in flaws if flaw.split == TRAINING], params)
+                )
         _backward(job, values)
         with torch.no_grad():
             _metric(task, output, targets)
     return output
+
+
+def _suspicion(batch: Batch, flaws: Sequence[Flaw], params: Params) -> str:
+    """Which fields a loss that is not finite may be put down to."""
+    if flaws:
+        return f"; {told(flaws, params)}. {advice(flaws)}"
+    floats = {name: field for name, field in batch.items() if field.is_floating_point() and field.numel()}
+    bad = [name for name, field in floats.items() if not bool(field.isfinite().all())]
+    if bad:
+        return f"; not finite in this batch: {', '.join(bad)}"
+    sizes = {name: float(field.abs().max()) for name, field in floats.items()}
+    huge = [f"'{name}' has values of {size:.1e}" for name, size in sizes.items() if size > MAX_SQUARED]
+    return f"; {', '.join(huge)}, whose squares overflow float32: give it in larger units" if huge else ""
 
 
 def _forward(job: Job, batch: Batch) -> Any:
@@ -38,7 +62,7 @@ def _forward(job: Job, batch: Batch) -> Any:
         raise TaskError(f"the model does not take a batch of {_shapes(batch)}: {one_line(error)}") from error
 
 
-def _loss(loss: NamedLoss, output: Any, targets: Batch, batch: Batch) -> Tensor:
+def _loss(loss: NamedLoss, output: Any, targets: Batch) -> Tensor:
     fit = f"output {_shape(output)} and target {_shapes(targets)}"
     try:
         with warnings.catch_warnings():
@@ -52,10 +76,6 @@ def _loss(loss: NamedLoss, output: Any, targets: Batch, batch: Batch) -> Tensor:
     if not isinstance(value, Tensor) or value.ndim != 0:
         got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise TaskError(f"the loss '{loss.name}' must be a scalar, got {got}; average it over the batch")
-    if not bool(torch.isfinite(value)):
-        bad = [name for name, field in batch.items() if field.is_floating_point() and not bool(field.isfinite().all())]
-        where = f"; not finite in this batch: {', '.join(bad)}" if bad else ""
-        raise TaskError(f"the loss '{loss.name}' is {value.item()} on the first batch, before any training{where}")
     return value
 
 

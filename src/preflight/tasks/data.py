@@ -25,6 +25,10 @@ from preflight.core.errors import TaskError, alternatives
 
 Batch = dict[str, Tensor]
 TARGET_NAMES = ("target", "targets", "label", "labels", "y")
+# Kinds of a field whose values are amounts: they can be normalized, whatever their dtype.
+QUANTITIES = ("continuous", "heavy_tailed", "count", "image")
+# How much of a split is looked at before training: fewer samples where each is large.
+MAX_SAMPLES, MIN_SAMPLES, MAX_SAMPLE_VALUES = 4096, 256, 2**24
 
 
 class Source(Protocol):
@@ -72,10 +76,14 @@ class Collated:
 
 @dataclass(frozen=True)
 class Roles:
-    """Which fields go to the model, in its order, and which to the losses."""
+    """Which fields go to the model, in its order, and which to the losses.
+
+    ``quantities`` are inputs that hold amounts although they may come as integers.
+    """
 
     inputs: tuple[str, ...]
     targets: tuple[str, ...]
+    quantities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,9 +97,9 @@ class Data:
     drop_last: bool = False
 
     def numeric_inputs(self) -> tuple[str, ...]:
-        """Inputs that hold quantities, which can be normalized; masks, tokens and other integers do not."""
+        """Inputs that hold quantities, which can be normalized; masks, tokens and undeclared integers do not."""
         sample = self.train.batch(torch.zeros(1, dtype=torch.long))
-        numbers = {name for name, tensor in sample.items() if is_numeric(tensor)}
+        numbers = {name for name, tensor in sample.items() if is_numeric(tensor) or name in self.roles.quantities}
         return tuple(name for name in self.roles.inputs if name in numbers)
 
 
@@ -99,6 +107,15 @@ def spread(size: int, count: int) -> Tensor:
     """Numbers of at most ``count`` samples, evenly spread over ``size``."""
     # In float32 the last of more than 16 million would be rounded to one that is not there.
     return torch.linspace(0, size - 1, min(size, count), dtype=torch.float64).long()
+
+
+def take_samples(source: Source) -> tuple[Tensor, Batch]:
+    """Numbers of some samples, evenly spread, and the batch they make: what is looked at before training."""
+    first = source.batch(torch.zeros(1, dtype=torch.long))
+    widest = max(tensor.numel() for tensor in first.values())
+    count = min(MAX_SAMPLES, max(MIN_SAMPLES, MAX_SAMPLE_VALUES // max(1, widest)))
+    numbers = spread(len(source), count)
+    return numbers, source.batch(numbers)
 
 
 def is_numeric(tensor: Tensor) -> bool:
@@ -202,7 +219,8 @@ def _roles(names: tuple[str, ...], roles: Roles, where: str) -> Roles:
     targets = roles.targets or tuple(name for name in names if name in TARGET_NAMES)
     if not targets:
         raise TaskError(f"which of the fields {', '.join(names)} is the target? Name it in model.targets")
-    return Roles(roles.inputs or tuple(name for name in names if name not in targets), targets)
+    inputs = roles.inputs or tuple(name for name in names if name not in targets)
+    return Roles(inputs, targets, roles.quantities)
 
 
 def _described(value: Any) -> str:

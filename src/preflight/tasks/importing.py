@@ -15,6 +15,7 @@ from hydra.utils import get_object, instantiate
 from preflight.core.errors import ConfigError, TaskError
 from preflight.core.model_settings import Spec
 from preflight.core.settings import Trust
+from preflight.tasks.misspelling import close_names, why_not
 
 # Not all of torch: torch.hub.load and torch.load run code that somebody else wrote. Not all of preflight: it writes
 # files, and imports what it is told to.
@@ -74,7 +75,10 @@ def check_target(target: str, key: str, trust: Trust) -> None:
     exists = _origin(top) is not None
     if not exists:
         places = ", ".join(str(folder) for folder in trust.folders) or "none"
-        raise TaskError(f"{key}={target} does not import: there is no module '{top}'; looked in {places} and installed")
+        raise TaskError(
+            f"{key}={target} does not import: there is no module '{top}'; looked in {places} and installed"
+            + close_names(top, _own_modules(trust))
+        )
     raise TaskError(
         f"{key}={target} is outside the allowed prefixes ({', '.join((*ALLOWED, *_added(trust)))}) "
         "and the user's own folders; "
@@ -100,7 +104,7 @@ def _located(target: str, key: str, trust: Trust) -> Any:
     try:
         found = get_object(target)
     except Exception as error:
-        raise TaskError(f"{key}={target} does not import: {_short(error)}") from error
+        raise TaskError(f"{key}={target} does not import: {why_not(target) or _short(error)}") from error
     if target.startswith(_added(trust)):
         return found
     names = target.split(".")
@@ -168,6 +172,12 @@ def _origin(top: str) -> Path | None:
         return Path(next(iter(spec.submodule_search_locations))).resolve()
     # Of os, sys and the like the origin is no file but the word "frozen" or "built-in".
     return Path(spec.origin).resolve() if spec.has_location and spec.origin else STANDARD_LIBRARY / top
+
+
+def _own_modules(trust: Trust) -> list[str]:
+    """Names of modules and packages in the user's own folders."""
+    entries = [entry for folder in trust.folders if folder.is_dir() for entry in folder.iterdir()]
+    return [entry.stem for entry in entries if entry.suffix == ".py" or (entry / "__init__.py").is_file()]
 
 
 def _described(spec: Spec) -> str:

@@ -6,7 +6,6 @@ import inspect
 import weakref
 from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from preflight.core.params import Params
 from preflight.core.settings import Trust
 from preflight.tasks.base import Job, NamedLoss, pick_target
 from preflight.tasks.batches import endless_batches
-from preflight.tasks.data import Batch, Roles, read_data
+from preflight.tasks.data import QUANTITIES, Batch, Roles, read_data
 from preflight.tasks.importing import add_user_folders, find, make
 from preflight.tasks.normalizer import InputNormalizer
 
@@ -37,18 +36,15 @@ class PyTorchTask:
         self.normalizers: dict[tuple[str, str], Mapping[str, Any]] = {}
         """Configuration of the normalizer for every (field, option) that may be trained with."""
         self._before: list[weakref.ref[nn.Parameter]] = []
-        self.data = read_data(
-            make(settings.data, "model.data", trust), Roles(settings.inputs, settings.targets), device
-        )
+        quantities = tuple(name for name, field in settings.fields.items() if set(field.kind) & set(QUANTITIES))
+        roles = Roles(settings.inputs, settings.targets, quantities)
+        self.data = read_data(make(settings.data, "model.data", trust), roles, device)
         self.losses = tuple(
             NamedLoss(name, _function(loss.function, f"model.losses.{name}", trust), loss.output, loss.target)
             for name, loss in settings.losses.items()
         )
-
-    @cached_property
-    def _metric(self) -> Any:
-        metric = self.settings.metric
-        return None if metric is None else _function(metric.function, "model.metric.function", self._trust)
+        metric = settings.metric
+        self._metric = None if metric is None else _function(metric.function, "model.metric.function", trust)
 
     def factory_parameters(self) -> tuple[str, ...] | None:
         """Names of the factory's keyword parameters; None where it takes any, or does not tell."""

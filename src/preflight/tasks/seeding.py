@@ -1,26 +1,66 @@
-"""Random state for a trial, and the caller's own put back afterwards."""
+"""Random state and algorithms for a trial, and the caller's own put back afterwards."""
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
 
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed Python, NumPy and torch inside the block; leave all of them as they were."""
+    """Seed Python, NumPy and torch inside the block, and off the CPU ask for deterministic algorithms.
+
+    Leaves all of them as they were. Of the accelerators only ``device`` is seeded.
+    """
     python, legacy = random.getstate(), np.random.get_state()
-    devices = [device] if device.type == "cuda" else []
-    try:
-        with torch.random.fork_rng(devices=devices, device_type=device.type if devices else "cuda"):
+    generators = [torch.default_generator, *_accelerator_generators(device)]
+    states = [generator.get_state() for generator in generators]
+    with ExitStack() as stack:
+        if device.type != "cpu":
+            stack.enter_context(deterministic_algorithms())
+        try:
             random.seed(seed)
             np.random.seed(seed % 2**32)
-            torch.manual_seed(seed)
+            # Not torch.manual_seed, which seeds every accelerator there is.
+            for generator in generators:
+                generator.manual_seed(seed)
             yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
+
+
+def _accelerator_generators(device: torch.device) -> list[torch.Generator]:
+    """The default generator of an accelerator; none on the CPU."""
+    if device.type == "cpu":
+        return []
+    torch.empty(0, device=device)  # generators exist once the device was used
+    if device.type == "mps":
+        return [torch.mps._get_default_mps_generator()]
+    module = torch.get_device_module(device)
+    index = module.current_device() if device.index is None else device.index
+    return [module.default_generators[index]]
+
+
+@contextmanager
+def deterministic_algorithms() -> Iterator[None]:
+    """Ask torch for the deterministic variant of every operation that has one; it warns of those that have none."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    workspace = os.environ.get(CUBLAS)
+    os.environ.setdefault(CUBLAS, ":4096:8")  # read at the first matrix product on CUDA, which warns without it
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
     finally:
-        random.setstate(python)
-        np.random.set_state(legacy)
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        if workspace is None:
+            os.environ.pop(CUBLAS, None)

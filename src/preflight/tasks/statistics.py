@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,25 +13,19 @@ from torch import Tensor
 DIGITS = 6
 LOG_KINDS = ("heavy_tailed",)
 SCALED_KINDS = ("identifier", "tokens")
+FLOAT32 = torch.finfo(torch.float32)
 
 
 @dataclass(frozen=True)
 class FieldValues:
     """Values of a field, one row a sample or position and one column a feature: ``values[N, F]``, float64.
 
-    ``axis`` is the axis of the features in a batch: 1 for images ``[B, C, H, W]``, else the last.
+    NaN stands for a value that does not count. ``axis`` is the axis of the features in a batch: 1 for images
+    ``[B, C, H, W]``, else the last.
     """
 
     values: Tensor
     axis: int
-
-
-def feature_rows(field: Tensor, mask: Tensor | None, axis: int) -> Tensor:
-    """``field`` with its features moved last and everything else flattened; padding (``mask`` False) left out."""
-    if field.ndim == 1:
-        return field.double().unsqueeze(1)
-    moved = field.movedim(axis, -1)
-    return (moved[mask] if mask is not None else moved.reshape(-1, moved.shape[-1])).double()
 
 
 def normalizer_config(option: str, field: FieldValues, kinds: tuple[str, ...]) -> dict[str, Any]:
@@ -44,15 +37,26 @@ def normalizer_config(option: str, field: FieldValues, kinds: tuple[str, ...]) -
     if option in ("batch_norm", "layer_norm"):
         return {**config, "features": features}
     logs = _log_features(option, kinds, features)
-    values = torch.where(torch.tensor(logs), signed_log1p(field.values), field.values)
-    center, scale = _center_and_scale(option, values, kinds)
-    # Deviations that float32 cannot tell from the values' own rounding are none: a constant feature.
-    resolution = torch.finfo(torch.float32).eps * values.abs().amax(dim=0)
-    scales = safe_scale([_rounded(s) if s > eps else 0.0 for s, eps in _pairs(scale, resolution)])
+    columns = zip(field.values.unbind(dim=1), kinds, logs, strict=True)
+    fitted = [_fit(option, kind, _known(values, log)) for values, kind, log in columns]
     if any(logs):
         config["log"] = logs if option == "per_kind" else True
-    centers = [_rounded(c, s) for c, s in zip(center.tolist(), scales, strict=True)]
-    return {**config, "center": centers, "scale": scales}
+    return {**config, "center": [center for center, _ in fitted], "scale": [scale for _, scale in fitted]}
+
+
+def _known(values: Tensor, log: bool) -> Tensor:
+    """The values of a feature that count, as a float32 network meets them, on the axis that they are fitted on."""
+    known = values[~values.isnan()].clamp(-FLOAT32.max, FLOAT32.max)
+    return signed_log1p(known) if log else known
+
+
+def _fit(option: str, kind: str, values: Tensor) -> tuple[float, float]:
+    """Center and scale as they are written."""
+    center, scale = _center_and_scale(option, kind, values)
+    # Deviations that float32 cannot tell from the values' own rounding are none: a constant feature.
+    resolution = FLOAT32.eps * float(values.abs().max())
+    (safe,) = safe_scale([_rounded(scale) if scale > resolution else 0.0])
+    return _rounded(center, safe), safe
 
 
 def signed_log1p(values: Tensor) -> Tensor:
@@ -66,34 +70,24 @@ def _log_features(option: str, kinds: tuple[str, ...], features: int) -> list[bo
     return [option == "log_standardize"] * features
 
 
-def _center_and_scale(option: str, values: Tensor, kinds: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+def _center_and_scale(option: str, kind: str, values: Tensor) -> tuple[float, float]:
     if option == "robust":
-        quartiles = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
-        low, center, high = (_quantile(values, q) for q in quartiles)
+        low, center, high = (_quantile(values, q) for q in (0.25, 0.5, 0.75))
         return center, high - low
+    low, high = float(values.min()), float(values.max())
     if option == "minmax":
-        low, high = values.amin(dim=0), values.amax(dim=0)
         return low, high - low
-    center, scale = values.mean(dim=0), values.std(dim=0, correction=0)
-    if option == "per_kind":
-        for index, kind in enumerate(kinds):
-            if kind == "binary":
-                center[index], scale[index] = 0.0, 1.0
-            elif kind in SCALED_KINDS:
-                # To -1..1: a stopgap, an identifier wants an embedding.
-                low, high = values[:, index].min(), values[:, index].max()
-                center[index], scale[index] = (low + high) / 2, (high - low) / 2
-    return center, scale
+    if option == "per_kind" and kind == "binary":
+        return 0.0, 1.0
+    if option == "per_kind" and kind in SCALED_KINDS:
+        # To -1..1: a stopgap, an identifier wants an embedding.
+        return (low + high) / 2, (high - low) / 2
+    return float(values.mean()), float(values.std(correction=0))
 
 
-def _quantile(values: Tensor, q: Tensor) -> Tensor:
+def _quantile(values: Tensor, q: float) -> float:
     # torch.quantile refuses more than 16 million values.
-    rank = round(float(q) * (len(values) - 1)) + 1
-    return values.kthvalue(rank, dim=0).values
-
-
-def _pairs(left: Tensor, right: Tensor) -> Iterator[tuple[float, float]]:
-    return zip(left.tolist(), right.tolist(), strict=True)
+    return float(values.kthvalue(round(q * (len(values) - 1)) + 1).values)
 
 
 def _rounded(value: float, scale: float | None = None) -> float:
