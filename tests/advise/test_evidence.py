@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preflight.advise.evidence import CONFIDENCE, MIN_GAIN, Effect, effect
+from preflight.advise.evidence import CONFIDENCE, MIN_GAIN, Effect, effect, percent
 
 positive = st.floats(1e-3, 10)
 paired = st.dictionaries(st.integers(0, 50), st.tuples(positive, positive), min_size=2, max_size=8)
@@ -171,3 +171,10 @@ def test_one_seed_tells_nothing() -> None:
 )
 def test_an_effect_reads_as_what_it_does(scores: dict[int, float], text: str) -> None:
     assert str(effect({1: 1.0, 2: 1.0}, scores)) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.31, "31%"), (0.986, "98.6%"), (0.99, "99%"), (0.9999999, "99.999%"), (1.0, "100%")]
+)
+def test_a_share_that_is_not_all_of_it_does_not_read_as_all_of_it(share: float, text: str) -> None:
+    assert percent(share) == text

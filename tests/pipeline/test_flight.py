@@ -231,7 +231,7 @@ def test_ctrl_c_while_exploring_keeps_what_was_finished(
             yield batch
 
     monkeypatch.setattr(flight.task, "batches", stop_in_the_third)
-    with pytest.raises(Interrupted, match="3 finished trials and a partial report are in") as error:
+    with pytest.raises(Interrupted, match="2 finished trials and a partial report are in") as error:
         fly(flight)
     assert error.value.exit_code == 130
     run = Run.open(flight.run_dir)

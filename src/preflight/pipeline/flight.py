@@ -32,8 +32,9 @@ from preflight.search.engines.local import choose_engine
 from preflight.search.study import create_study
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.telemetry import store
+from preflight.telemetry.recording import Run
 from preflight.trials.lab import Lab
-from preflight.trials.outcome import COMPLETED
+from preflight.trials.outcome import COMPLETED, INTERRUPTED
 
 RUNNING, DONE, STOPPED, FAILED = "running", "done", "interrupted", "failed"
 
@@ -85,6 +86,7 @@ def fly(flight: Flight) -> Flight:
         raise
     finally:
         flight.audience.end()
+        _write_run(flight)  # first: what sent SIGTERM may not wait for the rest
         flight.engine.close()
         _close(flight)
     return flight
@@ -177,7 +179,7 @@ def _close(flight: Flight) -> None:
 
 
 def _finished(flight: Flight) -> int:
-    return len(list((flight.run_dir / store.TRIALS).glob(f"*/{store.TRIAL}")))
+    return sum(item.status != INTERRUPTED for item in Run(flight.run_dir, {}).recordings())
 
 
 def _default_run_dir(name: str) -> Path:
