@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import settings
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,10 +16,6 @@ from preflight.telemetry import store
 from preflight.telemetry.chunk import Chunk, Layout
 from preflight.telemetry.recorder import Cadence, Recorder
 from preflight.telemetry.tables import Frame, write_telemetry
-
-# Shared machines are slow at times, and no example is wrong for it.
-settings.register_profile("patient", settings.default, deadline=None, max_examples=50)
-settings.load_profile("patient")
 
 Array = npt.NDArray[np.float64]
 LOSSES = ("mse", "l1")

@@ -1,20 +1,26 @@
-"""Questions about a trajectory, asked by the rules afterwards and by a running trial alike."""
+"""Questions about a trajectory, asked by the rules afterwards and by a running trial alike.
+
+No answer depends on the scale of a loss or of a gradient: what is compared are ratios and ranks.
+"""
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 Array = npt.NDArray[np.float64]
 
 # Gradient norm relative to the run's own first one, which no learning rate has touched yet.
 EXPLODED_RATIO = 1000.0
 UNSTEADY_RATIO = 30.0
-# Median loss relative to the first one: beyond this the run has lost what initialisation had.
+# Late loss relative to the first one: beyond this the run has lost what initialisation had.
 RUNAWAY_RATIO = 3.0
-# Of a difference of two means: one false answer in forty.
+# Of a difference in rank: one false answer in forty.
 CERTAINTY = 0.975
+# Fewer values on each side cannot reach that certainty: of 3 and 3 in any order, one in twenty is sorted.
+MIN_SIDE = 4
 
 
 def first_nonfinite(values: Array) -> int | None:
@@ -25,32 +31,55 @@ def first_nonfinite(values: Array) -> int | None:
 
 
 def has_run_away(losses: Array) -> bool:
-    """Whether the last quarter of ``losses[T]`` lies far above the first loss, on both sides of its median."""
+    """Whether three in four of the last quarter of ``losses[T]`` lie far above the first loss, or one is not finite.
+
+    Three in four, so that neither a spike at the end nor one lucky batch decides. Far is twice the first loss above
+    it, or, where a loss may be negative and its zero means nothing, twice what the run had gained at its best: a run
+    that dips below its start by noise alone has to rise by more than that noise. Fewer than four steps have no end
+    that could be told from their beginning.
+    """
     if len(losses) < 4:
         return False
-    return bool(np.median(losses[-max(2, len(losses) // 4) :]) > RUNAWAY_RATIO * abs(losses[0]))
+    if not np.isfinite(losses).all():
+        return True
+    first = losses[0]
+    late = np.quantile(losses[-max(2, len(losses) // 4) :], 0.25, method="lower")
+    reach = max(abs(first), first - losses.min())
+    return bool(late - first > (RUNAWAY_RATIO - 1) * reach)
 
 
 def growth_of_gradient(norms: Array) -> float:
-    """Largest of ``norms[T]`` over the first one; infinite when one is not finite."""
+    """Largest of ``norms[T]`` over the first that is not zero; infinite when one is not finite or there is none.
+
+    A gradient of zero moves nothing, so that the next one is still that of the initialisation. One that is zero
+    throughout has not grown.
+    """
     if not len(norms) or not np.isfinite(norms).all():
         return float("inf")
-    return float(norms.max() / max(norms[0], 1e-12))
+    moving = norms[norms > 0]
+    return float(moving.max()) / float(moving[0]) if len(moving) else 1.0
 
 
 def is_decreasing(losses: Array) -> bool:
-    """Whether the last quarter of ``losses[T]`` lies below the first quarter by more than its noise.
+    """Whether the last quarter of ``losses[T]`` lies below the first quarter by more than chance would have it.
 
-    On a linear scale or, since a fall by decades has its noise in proportion, on a logarithmic one.
+    By ranks (Mann and Whitney, 1947, normal approximation with ties): a fall by decades, a fall within a few steps
+    and a fall below zero count alike, and a spike counts as one value. Noise smaller than the steps between values
+    changes nothing. Fewer than eight steps show no trend.
     """
-    if len(losses) < 8 or not np.isfinite(losses).all():
+    if len(losses) < 2 * MIN_SIDE or not np.isfinite(losses).all():
         return False
-    return _falls(losses) or (bool((losses > 0).all()) and _falls(np.log(losses)))
+    size = max(MIN_SIDE, len(losses) // 4)
+    early, late = losses[:size, None], losses[None, -size:]
+    above = float((early > late).sum() + 0.5 * (early == late).sum())
+    # Half a pair for continuity.
+    return above - size * size / 2 - 0.5 > NormalDist().inv_cdf(CERTAINTY) * _deviation(early, late)
 
 
-def _falls(values: Array) -> bool:
-    quarter = len(values) // 4
-    early, late = values[:quarter], values[-quarter:]
-    error = np.sqrt(early.var(ddof=1) / quarter + late.var(ddof=1) / quarter)
-    # Few values: Student's t with the degrees of freedom of both quarters.
-    return bool(early.mean() - late.mean() > stdtrit(2 * quarter - 2, CERTAINTY) * error)
+def _deviation(early: Array, late: Array) -> float:
+    """Standard deviation of the number of pairs in order, where there is no trend; equal values lower it."""
+    together = np.concatenate([early.ravel(), late.ravel()])
+    total, size = len(together), early.size
+    ties = np.unique(together, return_counts=True)[1].astype(np.float64)
+    spread = (total + 1) - float((ties**3 - ties).sum()) / (total * (total - 1))
+    return float(np.sqrt(size * size * spread / 12))

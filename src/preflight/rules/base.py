@@ -1,0 +1,60 @@
+"""A rule: one fault, how it is seen, why it matters, how it is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from preflight.core.finding import Answer, MissingError, NotApplicable
+from preflight.telemetry.recording import Recording
+
+FAMILIES = {
+    "1": "gradients and updates",
+    "2": "learning rate and schedule",
+    "3": "data",
+    "4": "losses and heads",
+    "5": "metrics",
+    "6": "hardware",
+    "7": "representation",
+}
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A limit of a rule: what it bounds, and where the figure comes from (a paper, a definition, a measurement)."""
+
+    name: str
+    value: float
+    meaning: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One fault. ``check`` is a pure function; it may raise MissingError, which :meth:`judge` turns into an answer.
+
+    ``causes`` are the codes of rules whose findings this fault brings about: where both are found, this one is the
+    cause and comes first.
+    """
+
+    code: str
+    name: str
+    title: str
+    detects: str
+    matters: str
+    fix: str
+    check: Callable[[Recording], Answer]
+    thresholds: tuple[Threshold, ...] = ()
+    causes: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """Family of faults, from the first digit of the code."""
+        return FAMILIES[self.code[2]]
+
+    def judge(self, recording: Recording) -> Answer:
+        """The answer for one recording; what the recording lacks is said, never passed over."""
+        try:
+            return self.check(recording)
+        except MissingError as error:
+            return NotApplicable(str(error))
