@@ -33,6 +33,20 @@ class Net(nn.Module):
         return self.head(torch.tanh(self.backbone(values)))
 
 
+class Branches(nn.Module):
+    """One layer is never used, one in every other step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.always, self.sometimes, self.never = (nn.Linear(3, 2) for _ in range(3))
+
+    def forward(self, values: Tensor) -> Tensor:
+        self.calls += 1
+        output = self.always(values)
+        return output if self.calls % 2 else output + self.sometimes(values)
+
+
 def norms_of(tensors: Sequence[Tensor | None]) -> list[float]:
     """L2 norms by autograd's own tensors, one by one; NaN for none."""
     return [float("nan") if item is None else float(torch.linalg.vector_norm(item)) for item in tensors]
@@ -119,6 +133,12 @@ def training() -> Train:
 def network_on() -> Callable[[str], nn.Module]:
     """The small network on a device."""
     return Net
+
+
+@pytest.fixture
+def branches() -> type[nn.Module]:
+    """A network with parameters that get a gradient always, in every other step, and never."""
+    return Branches
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ class Recorder:
     def gradients(self, total: Tensor, components: Sequence[Tensor], lrs: Sequence[float]) -> None:
         """Record a step after backward, before clipping: ``total[]`` and ``components[]`` are scalars on the device."""
         self._losses[self._row] = torch.stack([total.detach(), *(item.detach() for item in components)]).float()
-        grads = [(index, tensor.grad) for index, tensor in enumerate(self._tensors) if tensor.grad is not None]
+        grads = [(index, _values(tensor.grad)) for index, tensor in enumerate(self._tensors) if tensor.grad is not None]
         self._lrs.append(list(lrs))
         row = self._norms[self._row]
         if len(grads) == len(self._tensors):
@@ -134,6 +134,11 @@ def _resolved(chunk: Chunk) -> Chunk:
     absent, broken = chunk.norms == ABSENT, np.isnan(chunk.norms).all(axis=0)
     norms = np.where(absent, np.where(absent.all(axis=0), np.nan, 0.0), chunk.norms)
     return replace(chunk, norms=np.where(broken, np.inf, norms))
+
+
+def _values(gradient: Tensor) -> Tensor:
+    """What a norm is taken of: of a sparse gradient, as an embedding may have it, rows that came twice are one."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
 # The _foreach_ functions are private, and several times faster than a loop: use them where they exist.
