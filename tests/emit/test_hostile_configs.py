@@ -114,16 +114,26 @@ def changed(tree: Any, path: tuple[Segment, ...], value: Value) -> Any:
         index = int(head)
         return [*tree[:index], changed(tree[index], tuple(rest), value), *tree[index + 1 :]]
     tree = dict(tree or {})
-    key = next((key for key in tree if repr(key) in (repr(head), plain(str(head)))), head)
+    key = next((key for key in tree if repr(key) in (repr(head), repr(plain(str(head))))), head)
     return tree | {key: changed(tree.get(key), tuple(rest), value)}
 
 
-def plain(key: str) -> str:
+def has_twins(document: Document) -> bool:
+    """Whether a mapping has one key in two spellings, such as `on` and `yes` or 1, of which loaders see the last."""
+    for node in walk(document.root) if document.root else ():
+        names = [entry.name for entry in node.entries if entry.name is not None]
+        if len({*map(plain, names)}) < len({*names}):
+            return True
+    return False
+
+
+def plain(key: str) -> Any:
     """How a key without quotes is read: `on` and `7` are no text."""
     try:
-        return repr(yaml.safe_load(key))
-    except yaml.YAMLError:
-        return repr(key)
+        read = yaml.safe_load(key)
+    except (yaml.YAMLError, ValueError):
+        return key
+    return key if isinstance(read, dict | list) else read
 
 
 def same_tree(one: Any, other: Any) -> bool:
@@ -138,6 +148,7 @@ def same_tree(one: Any, other: Any) -> bool:
 @given(texts(), st.data())
 def test_an_edit_is_seen_by_both_loaders_and_nothing_else_is(text: str, data: st.DataObject) -> None:
     document = parsed(text)
+    assume(not has_twins(document))
     path = data.draw(st.sampled_from(places(document)), label="path")
     new = data.draw(st.sampled_from(NEW), label="new")
     dotted = format_path(path)
