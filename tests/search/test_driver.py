@@ -105,8 +105,12 @@ def test_a_trial_that_failed_is_told_with_the_worst_score_and_its_reason(
     study, _, explored = run(failing(status, 2, answer_well))
     trial = study.trials[2]
     assert (trial.state, trial.value) == (TrialState.COMPLETE, WORST_SCORE)
-    expected = {"outcome": status, "reason": f"it {status}", "recording": "trials/explore-002"}
-    assert trial.user_attrs == expected
+    assert trial.user_attrs == {
+        "settings": "proposed by Optuna",
+        "outcome": status,
+        "reason": f"it {status}",
+        "recording": "trials/explore-002",
+    }
     assert [item.state for item in study.trials] == [TrialState.COMPLETE] * 8
     assert len(explored) == 8
 
@@ -116,10 +120,30 @@ def test_a_completed_trial_is_told_with_its_score_and_metric(run: Any) -> None:
     for trial, item in zip(study.trials, explored, strict=True):
         assert trial.value == pytest.approx(min(item.result.score, WORST_SCORE))
         assert trial.user_attrs == {
+            "settings": "proposed by Optuna" if trial.number else "today's",
             "outcome": COMPLETED,
             "recording": f"trials/{item.spec.folder_name}",
             "metric": 7.0,
         }
+
+
+def test_each_trial_says_where_its_settings_come_from(
+    make_lab: Any, make_study: Any, make_budget: Any, today: Params
+) -> None:
+    study, hints = make_study(), [today.with_values({"lr": lr}) for lr in (0.01, 0.1)]
+    explore(study, make_lab(), today, SPACE, make_budget(trials=4), 0, lambda it: it, lambda it: None, hints)
+    found = [(trial.user_attrs["settings"], trial.params["lr"]) for trial in study.trials[:3]]
+    ladder = "best learning rate of a ladder"
+    assert found == [("today's", 0.3), (ladder, 0.01), (ladder, 0.1)]
+    assert study.trials[3].user_attrs["settings"] == "proposed by Optuna"
+
+
+def test_a_metric_is_shown_without_digits_that_it_has_not(run: Any) -> None:
+    def single(spec: TrialSpec) -> Result:
+        return Result(Outcome(COMPLETED), 0.5, 0.20399999618530273, {}, spec.steps, 0.1)
+
+    study, _, _ = run(single, trials=1)
+    assert study.trials[0].user_attrs["metric"] == 0.204
 
 
 def test_a_score_beyond_the_worst_is_told_as_the_worst(run: Any) -> None:

@@ -56,6 +56,7 @@ def test_a_study_lies_in_the_run_directory_under_its_name(
     study = load(run_dir, "digits")
     assert study.direction == StudyDirection.MINIMIZE
     assert study.metric_names == [SCORE_NAME]
+    assert SCORE_NAME in study.user_attrs
 
 
 @pytest.mark.parametrize("folder", ["plain", *ODD_NAMES])

@@ -60,6 +60,7 @@ def explore(
         if budget.timeout_s is not None and time.monotonic() - started > budget.timeout_s:
             break
         trial = study.ask(dict(space))
+        trial.set_user_attr("settings", _origin(index, len(hints)))
         # None for an extra that today's settings do not have: it stays with the factory's own default.
         proposed = {name: value for name, value in trial.params.items() if value is not None or name in flat}
         params = today if index == 0 else finish(today.with_values(proposed))
@@ -75,6 +76,13 @@ def explore(
         done.append(Explored(spec, result))
         watch(done[-1])
     return done
+
+
+def _origin(index: int, hints: int) -> str:
+    """Where a trial's settings come from, for the reader of the dashboard."""
+    if index == 0:
+        return "today's"
+    return "best learning rate of a ladder" if index <= hints else "proposed by Optuna"
 
 
 def _is_inside(value: ParamValue, distribution: BaseDistribution) -> bool:
@@ -104,7 +112,7 @@ def _tell(study: Study, trial: Trial, spec: TrialSpec, result: Result) -> None:
         trial.set_user_attr("reason", outcome.reason)
     trial.set_user_attr("recording", f"trials/{spec.folder_name}")
     if result.metric == result.metric:
-        trial.set_user_attr("metric", result.metric)
+        trial.set_user_attr("metric", float(f"{result.metric:.6g}"))  # no digits that a float32 has not
     if outcome.status == INTERRUPTED:
         study.tell(trial, state=TrialState.FAIL)
     elif outcome.status == PRUNED:

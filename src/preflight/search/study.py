@@ -17,8 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from preflight.core.errors import ConfigError
 from preflight.core.search_settings import BudgetSettings
 from preflight.telemetry import store
+from preflight.trials.outcome import WORST_SCORE
 
-SCORE_NAME = "validation score (1.0 = best constant predictor)"
+SCORE_NAME = "validation score"
+SCORE_MEANING = "mean over the losses of value / best constant predictor: lower is better, 1.0 is as good as a constant"
+WORST_MEANING = f"{WORST_SCORE:g} or worse, and of every trial that did not end with a score: see its outcome"
 # Before so many trials have finished, nothing is known to compare with.
 STARTUP_TRIALS = 6
 
@@ -40,6 +43,9 @@ def create_study(name: str, run_dir: Path, budget: BudgetSettings, seed: int) ->
         with warnings.catch_warnings():  # experimental in Optuna 5
             warnings.simplefilter("ignore")
             study.set_metric_names([SCORE_NAME])
+        study.set_user_attr(SCORE_NAME, SCORE_MEANING)
+        study.set_user_attr("worst score", WORST_MEANING)
+        study.set_user_attr("intermediate values", "score by optimizer step, counted at today's batch size")
     return study
 
 
