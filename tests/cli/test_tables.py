@@ -69,13 +69,13 @@ INSPECTION = {
 
 
 def rung(lr: float, verdict: str, normalization: str, **values: Any) -> Rung:
-    default = Rung(lr, normalization, 3, 5.4321, 9.87, 3, 0, "", 0.5, verdict)
+    default = Rung(lr, normalization, 3, 5.4321, 9.87, True, 0, "", 0.5, verdict)
     return replace(default, **values)
 
 
 RAW = [
     rung(1e-3, "best", "inputs as they are"),
-    rung(0.03, "unsteady", "inputs as they are", worst_max_norm=1234.5, decreasing=1),
+    rung(0.03, "unsteady", "inputs as they are", worst_max_norm=1234.5, decreasing=False),
     rung(
         1.0, "explodes", "inputs as they are", median_max_norm=math.inf, exploded=3, exploded_at="backbone.[1].weight"
     ),
@@ -206,9 +206,9 @@ def test_the_ladders_of_today_and_of_the_recommendation_are_shown(write_run: Cal
 def test_a_learning_rate_is_shown_with_its_verdict(write_run: Callable[..., Run]) -> None:
     text = result(write_run(ANSWER))
     cells = [item.strip() for item in line(text, "0.03 (today)").strip("│\n").split("│")]
-    assert cells == ["0.03 (today)", "5.43", "1.23e+03", "1 of 3", "0.5", "", "unsteady"]
+    assert cells == ["0.03 (today)", "5.43", "1.23e+03", "no", "0.5", "", "unsteady"]
     cells = [item.strip() for item in line(text, "1.0e+00").strip("│\n").split("│")]
-    assert cells == ["1.0e+00", "not finite", "9.87", "3 of 3", "0.5", "backbone.[1].weight", "explodes"]
+    assert cells == ["1.0e+00", "not finite", "9.87", "yes", "0.5", "backbone.[1].weight", "explodes"]
 
 
 def test_a_long_run_that_was_not_measured_to_its_end_is_said_to_be_extrapolated(
@@ -240,7 +240,7 @@ def test_a_pipe_gets_everything_in_plain_text(write_run: Callable[..., Run]) -> 
     assert text.isascii()
     assert "\x1b" not in text
     cells = re.split(r" {2,}", line(text, "1.0e+00").strip())
-    assert cells == ["1.0e+00", "not finite", "9.87", "3 of 3", "0.5", "backbone.[1].weight", "explodes"]
+    assert cells == ["1.0e+00", "not finite", "9.87", "yes", "0.5", "backbone.[1].weight", "explodes"]
     assert re.split(r" {2,}", line(text, "  lr ").strip()) == [
         "lr", "0.03", "0.003", "10% (-20% to 30%)", "40% (30% to 50%)",
     ]  # fmt: skip

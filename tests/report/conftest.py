@@ -135,9 +135,9 @@ class RunWriter:
 def ladder(params: Params = TODAY, lrs: Sequence[float] = (1e-3, 0.03, 1.0)) -> dict[str, list[dict[str, Any]]]:
     """A ladder as run.json holds it; its last rung explodes."""
     label = ladder_label(params.normalization)
-    rungs = [Rung(lr, label, 3, 2.0, 3.0, 3, 0, "", 0.5, "stable") for lr in lrs]
+    rungs = [Rung(lr, label, 3, 2.0, 3.0, True, 0, "", 0.5, "stable") for lr in lrs]
     last = replace(
-        rungs[-1], median_max_norm=float("inf"), worst_max_norm=float("inf"), decreasing=0, exploded=3,
+        rungs[-1], median_max_norm=float("inf"), worst_max_norm=float("inf"), decreasing=False, exploded=3,
         exploded_at="head.w", final_loss=float("nan"), verdict="explodes",
     )  # fmt: skip
     return {label: [asdict(rung) for rung in (*rungs[:-1], last)]}

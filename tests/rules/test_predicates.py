@@ -11,6 +11,7 @@ from preflight.rules.predicates import (
     CERTAINTY,
     MIN_SIDE,
     RUNAWAY_RATIO,
+    are_decreasing,
     first_nonfinite,
     growth_of_gradient,
     has_run_away,
@@ -270,3 +271,22 @@ def test_a_loss_and_its_mirror_image_do_not_both_decrease(losses: np.ndarray) ->
 def test_whether_a_loss_decreases_does_not_depend_on_its_level(losses: np.ndarray, level: float) -> None:
     rounded = np.round(losses)
     assert is_decreasing(rounded) == is_decreasing(rounded + round(level))
+
+
+def test_noise_that_hides_the_fall_of_one_run_does_not_hide_that_of_many() -> None:
+    generator = np.random.default_rng(0)
+    single, together, level = 0, 0, 0
+    for _ in range(200):
+        noise = generator.normal(size=(5, 40))
+        falling = list(np.linspace(0.5, -0.5, 40) + noise)
+        single += is_decreasing(falling[0])
+        together += are_decreasing(falling)
+        level += are_decreasing(list(noise))
+    assert single < 120 < 180 < together
+    assert level <= 12  # one in forty
+
+
+def test_one_run_that_falls_is_not_most_of_them() -> None:
+    flat = np.ones(40)
+    assert not are_decreasing([np.linspace(2, 1, 40), flat, flat])
+    assert not are_decreasing([])

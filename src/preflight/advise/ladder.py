@@ -12,9 +12,9 @@ import numpy as np
 from preflight.rules.predicates import (
     EXPLODED_RATIO,
     UNSTEADY_RATIO,
+    are_decreasing,
     growth_of_gradient,
     has_run_away,
-    is_decreasing,
 )
 from preflight.telemetry.recording import Recording
 
@@ -34,7 +34,7 @@ class Rung:
     seeds: int
     median_max_norm: float
     worst_max_norm: float
-    decreasing: int
+    decreasing: bool
     exploded: int
     exploded_at: str
     final_loss: float
@@ -85,7 +85,7 @@ def _rung(lr: float, recordings: Sequence[Recording]) -> Rung:
     peaks = np.array([recording.max_gradient_norm for recording in recordings])
     losses = [recording.losses["total"].to_numpy(dtype=float) for recording in recordings]
     exploded = [_exploded(recording, loss) for recording, loss in zip(recordings, losses, strict=True)]
-    decreasing = sum(is_decreasing(loss) for loss in losses)
+    decreasing = are_decreasing(losses)
     places = Counter(r.worst_parameter for r, is_bad in zip(recordings, exploded, strict=True) if is_bad)
     growth = float(np.median([_growth(recording) for recording in recordings]))
     return Rung(
@@ -116,10 +116,10 @@ def _is_lost(rung: Rung, best: Rung, constant: float | None) -> bool:
     return constant is not None and best.final_loss < LOST_SHARE * constant <= rung.final_loss
 
 
-def _verdict(seeds: int, exploded: int, decreasing: int, growth: float) -> str:
+def _verdict(seeds: int, exploded: int, decreasing: bool, growth: float) -> str:
     if 2 * exploded >= seeds:
         return EXPLODES
-    if 2 * decreasing <= seeds:
+    if not decreasing:
         return NO_PROGRESS
     return UNSTEADY if growth > UNSTEADY_RATIO or exploded else STABLE
 

@@ -41,6 +41,8 @@ def show_inspection(console: Console, document: Mapping[str, Any]) -> None:
             )
         if len(field["features"]) > 8:
             console.print(f"  and {len(field['features']) - 8} more features")
+    for note in document.get("notes", ()):
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
     for name, value in document["constants"].items():
         known = "no constant prediction found" if value is None else f"best constant prediction {value:.4g}"
         console.print(f"loss {name}: {document['initial'][name]:.4g} at initialisation, {known}", markup=False)
@@ -89,7 +91,7 @@ def _ladder(label: str, rungs: Sequence[Mapping[str, Any]], today: float) -> Gri
             f"{rung['lr']:g} (today)" if rung["lr"] == today else f"{rung['lr']:.1e}",
             number(rung["median_max_norm"]),
             number(rung["worst_max_norm"]),
-            f"{rung['decreasing']} of {rung['seeds']}",
+            "yes" if rung["decreasing"] else "no",
             number(rung["final_loss"]),
             rung["exploded_at"],
             Text(rung["verdict"], style=VERDICT_STYLE.get(rung["verdict"], "")),

@@ -77,6 +77,7 @@ class Page:
     trajectories: Trajectories | None
     trials: tuple[TrialRow, ...]
     more_trials: str
+    notes: tuple[str, ...]
     fields: tuple[FieldTable, ...]
     losses: tuple[LossRow, ...]
     settings: tuple[SettingRow, ...]
@@ -100,6 +101,7 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         trajectories=None if comparison is None else _trajectories(comparison, sources.today.batch_size),
         trials=trial_rows(sources),
         more_trials=_more_trials(sources),
+        notes=tuple(map(str, sources.inspection.get("notes", ()))),
         fields=field_tables(sources),
         losses=loss_rows(sources),
         settings=setting_rows(sources),

@@ -173,7 +173,7 @@ def _rung_row(rung: Rung, today: Params) -> RungRow:
         lr=fmt.plain(rung.lr),
         median_norm=fmt.number(rung.median_max_norm),
         worst_norm=fmt.number(rung.worst_max_norm),
-        decreasing=f"{rung.decreasing} of {rung.seeds}",
+        decreasing="yes" if rung.decreasing else "no",
         exploded=f"{rung.exploded} of {rung.seeds}{where}" if rung.exploded else fmt.MISSING,
         final_loss=fmt.number(rung.final_loss),
         verdict=rung.verdict,

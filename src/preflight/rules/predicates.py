@@ -5,6 +5,7 @@ No answer depends on the scale of a loss or of a gradient: what is compared are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -61,19 +62,35 @@ def growth_of_gradient(norms: Array) -> float:
 
 
 def is_decreasing(losses: Array) -> bool:
-    """Whether the last quarter of ``losses[T]`` lies below the first quarter by more than chance would have it.
+    """Whether the last quarter of ``losses[T]`` lies below the first quarter by more than chance would have it."""
+    return are_decreasing([losses])
 
-    By ranks (Mann and Whitney, 1947, normal approximation with ties): a fall by decades, a fall within a few steps
-    and a fall below zero count alike, and a spike counts as one value. Noise smaller than the steps between values
-    changes nothing. Fewer than eight steps show no trend.
+
+def are_decreasing(runs: Sequence[Array]) -> bool:
+    """Whether most ``runs`` fall, and all together by more than chance would have it: noise that hides the fall of
+    one run does not hide that of five.
+
+    By ranks within each run (Mann and Whitney, 1947; summed over the runs as by van Elteren, 1960; normal
+    approximation with ties): a fall by decades, a fall within a few steps and a fall below zero count alike, and a
+    spike counts as one value. Noise smaller than the steps between values changes nothing. Runs that are not finite
+    or shorter than eight steps show no trend.
     """
-    if len(losses) < 2 * MIN_SIDE or not np.isfinite(losses).all():
+    usable = [losses for losses in runs if len(losses) >= 2 * MIN_SIDE and np.isfinite(losses).all()]
+    found = [_order(losses) for losses in usable]
+    if 2 * sum(excess > 0 for excess, _ in found) <= len(runs):
         return False
+    total = sum(excess for excess, _ in found)
+    deviation = float(np.sqrt(sum(deviation**2 for _, deviation in found)))
+    # Half a pair for continuity.
+    return total - 0.5 > NormalDist().inv_cdf(CERTAINTY) * deviation
+
+
+def _order(losses: Array) -> tuple[float, float]:
+    """Pairs (early value, late value) that fall, beyond half of them, and the deviation of that without a trend."""
     size = max(MIN_SIDE, len(losses) // 4)
     early, late = losses[:size, None], losses[None, -size:]
     above = float((early > late).sum() + 0.5 * (early == late).sum())
-    # Half a pair for continuity.
-    return above - size * size / 2 - 0.5 > NormalDist().inv_cdf(CERTAINTY) * _deviation(early, late)
+    return above - size * size / 2, _deviation(early, late)
 
 
 def _deviation(early: Array, late: Array) -> float:
