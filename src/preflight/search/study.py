@@ -20,7 +20,7 @@ from preflight.telemetry import store
 from preflight.trials.outcome import WORST_SCORE
 
 SCORE_NAME = "validation score"
-SCORE_MEANING = "mean over the losses of value / best constant predictor: lower is better, 1.0 is as good as a constant"
+SCORE_MEANING = "loss / best constant predictor, mean over the losses; lower is better"
 WORST_MEANING = f"{WORST_SCORE:g} or worse, and of every trial that did not end with a score: see its outcome"
 # Before so many trials have finished, nothing is known to compare with.
 STARTUP_TRIALS = 6
