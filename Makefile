@@ -32,7 +32,7 @@ test-all: lint ## the slow tests too
 	$(BIN)/python -m pytest
 
 dashboard: $(STAMP) ## show the newest run in Optuna Dashboard
-	$(BIN)/optuna-dashboard sqlite:///$$(ls -t runs/*/study.db | head -n 1)
+	$(BIN)/optuna-dashboard "$$($(BIN)/python -c 'import pathlib, preflight.telemetry.store as s; print(s.study_url(max(pathlib.Path("runs").glob("*/study.db"), key=lambda p: p.stat().st_mtime).parent))')"
 
 clean: ## remove the environment and what tools left behind
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -118,7 +118,7 @@ def test_the_long_run_can_use_the_written_statistics(fixed: dict[str, Any], mine
 def test_the_written_file_reproduces_its_score(tuned: Any, project: Path, preflight: Callable[..., Any]) -> None:
     done = preflight("verify", "config_fixed.yaml", folder=project)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] .startswith("reproduced exactly")
+    assert done.stdout.splitlines()[-1].startswith("reproduced exactly")
     seeds = [line for line in done.stdout.splitlines() if line.startswith("seed ")]
     assert len(seeds) >= 3
     for line in seeds:

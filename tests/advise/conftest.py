@@ -6,17 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from preflight.core.params import Params
 from preflight.telemetry import store
 from preflight.telemetry.chunk import Chunk, Layout, concatenate
 from preflight.telemetry.recording import Recording
 from preflight.telemetry.tables import Frame, write_telemetry
-
-# Shared machines are slow at times, and no example is wrong for it.
-settings.register_profile("patient", settings.default, deadline=None, max_examples=50)
-settings.load_profile("patient")
 
 SEEDS = 5
 STEPS = 40

@@ -12,7 +12,6 @@ from pathlib import Path
 import optuna
 import pytest
 
-from preflight.search.study import storage_url
 from preflight.telemetry import store
 from preflight.telemetry.recording import Run
 
@@ -100,7 +99,7 @@ def test_a_signal_leaves_finished_trials_and_a_partial_report(
     recordings = run.recordings()
     assert len([item for item in recordings if item.purpose == stage]) >= 3
     assert all(item.losses is not None for item in recordings if item.status == "completed")
-    study = optuna.load_study(study_name=None, storage=storage_url(run_dir))
+    study = optuna.load_study(study_name=None, storage=store.study_url(run_dir))
     explored = run.recordings("explore")
     assert len(study.trials) in (len(explored), len(explored) + 1)
     assert all(trial.state.is_finished() for trial in study.trials[:-1])

@@ -5,14 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from preflight.core.errors import ConfigError
 from preflight.core.settings import Settings, Trust, load, parse
-
-# Shared machines are slow at times, and no example is wrong for it.
-settings.register_profile("patient", settings.default, deadline=None, max_examples=50)
-settings.load_profile("patient")
 
 MODEL = {"factory": "net.build", "data": "net.load", "losses": {"mse": "torch.nn.functional.mse_loss"}}
 BUDGET = {

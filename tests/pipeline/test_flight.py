@@ -15,7 +15,6 @@ from preflight.core.errors import ConfigError, Interrupted, NothingTrainedError
 from preflight.core.settings import load
 from preflight.pipeline import flight as module
 from preflight.pipeline.flight import fly, prepare
-from preflight.search.study import storage_url
 from preflight.telemetry import store
 from preflight.telemetry.recording import Run
 
@@ -29,7 +28,7 @@ def run(flown: Any) -> Run:
 
 @pytest.fixture(scope="module")
 def study(flown: Any) -> optuna.Study:
-    return optuna.load_study(study_name=None, storage=storage_url(flown.flight.run_dir))
+    return optuna.load_study(study_name=None, storage=store.study_url(flown.flight.run_dir))
 
 
 def test_the_faults_of_the_project_are_found(flown: Any) -> None:
@@ -124,7 +123,7 @@ def test_the_same_seed_gives_the_same_run(
     monkeypatch.setattr(module, "write_report", lambda run_dir: run_dir)
     torch.manual_seed(12345)  # whatever state the caller is in
     again = fly_project()
-    other = optuna.load_study(study_name=None, storage=storage_url(again.flight.run_dir))
+    other = optuna.load_study(study_name=None, storage=store.study_url(again.flight.run_dir))
     for one, two in zip(study.trials, other.trials, strict=True):
         assert (one.params, one.value, one.state) == (two.params, two.value, two.state)
         assert one.intermediate_values == two.intermediate_values
@@ -155,7 +154,7 @@ def test_another_seed_gives_another_run(
     monkeypatch.setattr(module, "_stages", lambda flight: module._explore(flight, (1e-3, 1.0)))
     monkeypatch.setattr(module, "write_report", lambda run_dir: run_dir)
     again = fly_project("seed=1", "budget.trials=3", "budget.trial_steps=4")
-    other = optuna.load_study(study_name=None, storage=storage_url(again.flight.run_dir))
+    other = optuna.load_study(study_name=None, storage=store.study_url(again.flight.run_dir))
     assert [trial.params for trial in other.trials[1:]] != [trial.params for trial in study.trials[1:3]]
 
 
@@ -211,7 +210,7 @@ def test_a_crash_of_one_trial_does_not_end_the_study(
     fly(flight)
     outcomes = [item.status for item in Run.open(flight.run_dir).recordings("explore")]
     assert outcomes == ["completed", "crashed", "completed"]
-    study = optuna.load_study(study_name=None, storage=storage_url(flight.run_dir))
+    study = optuna.load_study(study_name=None, storage=store.study_url(flight.run_dir))
     assert study.trials[1].value == pytest.approx(10.0)  # the worst score, so that the sampler learns
     assert study.trials[1].user_attrs["reason"] == "RuntimeError: out of luck"
 
@@ -237,7 +236,7 @@ def test_ctrl_c_while_exploring_keeps_what_was_finished(
     run = Run.open(flight.run_dir)
     assert run.info["status"] == "interrupted"
     assert [item.status for item in run.recordings("explore")] == ["completed", "completed", "interrupted"]
-    study = optuna.load_study(study_name=None, storage=storage_url(flight.run_dir))
+    study = optuna.load_study(study_name=None, storage=store.study_url(flight.run_dir))
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "FAIL"]
     assert "interrupted" in (flight.run_dir / store.REPORT).read_text(encoding="utf-8")
 

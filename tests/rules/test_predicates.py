@@ -15,12 +15,15 @@ from preflight.rules.predicates import (
     first_nonfinite,
     growth_of_gradient,
     has_run_away,
-    is_decreasing,
 )
 
 nan, inf = np.nan, np.inf
 finite = st.floats(-1e6, 1e6, width=32)  # as the recorder has them
 trajectories = arrays(np.float64, st.integers(0, 40), elements=finite)
+
+
+def is_decreasing(losses: np.ndarray) -> bool:
+    return are_decreasing([losses])
 
 
 def noisy(start: float, end: float, noise: float, steps: int = 40, seed: int = 0) -> np.ndarray:
@@ -227,8 +230,8 @@ def test_a_loss_that_is_not_finite_does_not_decrease(bad: float) -> None:
 
 
 def test_eight_steps_are_the_least_that_show_a_trend() -> None:
-    assert is_decreasing(noisy(1.0, 0.0, 0.001, steps=8))
-    assert not is_decreasing(noisy(1.0, 0.0, 0.001, steps=7))
+    assert are_decreasing([noisy(1.0, 0.0, 0.001, steps=8)] * 2)
+    assert not are_decreasing([noisy(1.0, 0.0, 0.001, steps=7)] * 2)
 
 
 def test_pure_noise_rarely_seems_to_decrease() -> None:
@@ -252,14 +255,16 @@ def test_any_scale_that_keeps_the_order_gives_the_same_answer(losses: np.ndarray
 
 
 @pytest.mark.parametrize("steps", [8, 11, 16, 40])
-def test_the_normal_approximation_is_near_the_exact_one(steps: int) -> None:
+def test_the_normal_approximation_errs_on_the_side_of_silence(steps: int) -> None:
     size = max(MIN_SIDE, steps // 4)
-    differing = 0
+    missed = 0
     for seed in range(300):
         losses = noisy(1.0, 0.5, 0.3, steps=steps, seed=seed)
         exact = mannwhitneyu(losses[:size], losses[-size:], alternative="greater", method="exact")
-        differing += is_decreasing(losses) != (exact.pvalue < 1 - CERTAINTY)
-    assert differing <= 0.02 * 300
+        is_certain = exact.pvalue < 1 - CERTAINTY
+        assert is_certain or not is_decreasing(losses)
+        missed += is_certain and not is_decreasing(losses)
+    assert missed <= 0.1 * 300
 
 
 @given(trajectories)
@@ -282,7 +287,7 @@ def test_noise_that_hides_the_fall_of_one_run_does_not_hide_that_of_many() -> No
         single += is_decreasing(falling[0])
         together += are_decreasing(falling)
         level += are_decreasing(list(noise))
-    assert single < 120 < 180 < together
+    assert single < 60 < 150 < together
     assert level <= 12  # one in forty
 
 

@@ -15,14 +15,14 @@ from optuna_dashboard import wsgi
 from preflight.core.errors import ConfigError
 from preflight.core.params import Params
 from preflight.search.driver import explore
-from preflight.search.study import SCORE_NAME, STARTUP_TRIALS, create_study, storage_url
+from preflight.search.study import SCORE_NAME, STARTUP_TRIALS, create_study
 from preflight.telemetry import store
 
 SPACE = {"lr": FloatDistribution(1e-4, 1.0, log=True)}
 
 
 def load(folder: Path, name: str) -> optuna.Study:
-    return optuna.load_study(study_name=name, storage=storage_url(folder))
+    return optuna.load_study(study_name=name, storage=store.study_url(folder))
 
 
 # What a URL, a shell or Optuna's own templates could take for something else.
@@ -67,7 +67,7 @@ def test_the_dashboard_opens_the_address_as_it_is_printed(
     run_dir = Path("runs") / folder
     run_dir.mkdir(parents=True)
     create_study("digits", run_dir, make_budget(), 0)
-    address = storage_url(run_dir)
+    address = store.study_url(run_dir)
     assert shlex.split(address) == [address]
     answer = json.loads(get(wsgi(address), "/api/studies"))
     assert [study["study_name"] for study in answer["study_summaries"]] == ["digits"]

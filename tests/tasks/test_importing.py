@@ -228,7 +228,7 @@ def test_objects_from_python_are_taken_as_they_are() -> None:
     pair = (torch.zeros(1), torch.ones(1))
     assert make(pair, "model.data", NOBODY) is pair
     assert find(torch.nn.functional.mse_loss, "model.losses.x", NOBODY) is torch.nn.functional.mse_loss
-    assert make(functools.partial(nn.Linear, 2), "model.factory", NOBODY, out_features=3).out_features == 3
+    assert make(functools.partial(nn.Linear, 2), "model.factory", NOBODY, {"out_features": 3}).out_features == 3
 
 
 @pytest.mark.parametrize(

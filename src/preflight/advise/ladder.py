@@ -85,7 +85,7 @@ def _rung(lr: float, recordings: Sequence[Recording]) -> Rung:
     peaks = np.array([recording.max_gradient_norm for recording in recordings])
     losses = [recording.losses["total"].to_numpy(dtype=float) for recording in recordings]
     exploded = [_exploded(recording, loss) for recording, loss in zip(recordings, losses, strict=True)]
-    decreasing = are_decreasing(losses)
+    decreasing = are_decreasing([loss for loss, is_bad in zip(losses, exploded, strict=True) if not is_bad])
     places = Counter(r.worst_parameter for r, is_bad in zip(recordings, exploded, strict=True) if is_bad)
     growth = float(np.median([_growth(recording) for recording in recordings]))
     return Rung(

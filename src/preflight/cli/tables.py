@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -160,12 +161,12 @@ def _show_files(console: Console, answer: Recommendation | None, run: Run) -> No
         console.print("  proved together with what has no key in your file; set it yourself:", markup=False)
         for name in run.info["unmapped"]:
             console.print(f"    {name}: {_to_set(name, answer, run)}", markup=False, soft_wrap=True)
-    console.print(f"report:           {run.folder / store.REPORT}", markup=False, soft_wrap=True)
-    console.print(
-        f"trials:           optuna-dashboard sqlite:///{run.folder / store.STUDY}",
-        markup=False,
-        soft_wrap=True,
-    )
+    if run.info["config_fixed"]:
+        again = shlex.join(["preflight", "verify", str(run.info["config_fixed"][-1]), "--run", str(run.folder)])
+        console.print(f"to repeat it:     {again}", markup=False, soft_wrap=True)
+    if (run.folder / store.REPORT).exists():
+        console.print(f"report:           {run.folder / store.REPORT}", markup=False, soft_wrap=True)
+    console.print(f"trials:           optuna-dashboard {store.study_url(run.folder)}", markup=False, soft_wrap=True)
 
 
 def _to_set(name: str, answer: Recommendation, run: Run) -> str:

@@ -16,7 +16,10 @@ def verify(arguments: list[str]) -> int:
     )
     parser.add_argument("config", type=Path, help="the file that preflight wrote")
     parser.add_argument(
-        "--run", type=Path, metavar="DIR", help="its run directory; default: found beside it or in runs/"
+        "--run",
+        type=Path,
+        metavar="DIR",
+        help="its run directory; default: found in the file's folder, the current folder, or runs/ of either",
     )
     parser.add_argument("--allow", action="append", default=[], metavar="PACKAGE", help="as for the run itself")
     options = parser.parse_args(arguments)

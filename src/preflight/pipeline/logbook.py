@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from preflight import __version__
 from preflight.core.settings import Settings
 from preflight.pipeline.inspection import Inspection
+from preflight.pipeline.reproduction import machine
 from preflight.telemetry import store
 
 
@@ -28,12 +27,10 @@ def origin(settings: Settings, device: torch.device) -> dict[str, object]:
     """The part of run.json that holds from the start."""
     metric = settings.model.metric
     return {
-        "preflight": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
+        **machine(device),
+        "device": str(device),
         "command": sys.argv[1:],
         "model": settings.model.name,
-        "device": str(device),
         "seed": settings.seed,
         "metric": None if metric is None else asdict(metric) | {"function": str(metric.function)},
         "budget": asdict(settings.budget),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from preflight.core.errors import ConfigError, ConfigFileError, TaskError, alternatives
@@ -37,7 +37,7 @@ class Today:
         """The run at another batch size: as many epochs where it was given in epochs, else as many samples."""
         if self.horizon[1] == "steps":
             return self.length.at_batch_size(batch_size)
-        return _run_length(self.horizon, batch_size, self.length.train_size)
+        return _run_length(self.horizon, replace(self.length, batch_size=batch_size))
 
 
 def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None, searched: Collection[str] = ()) -> Today:
@@ -50,7 +50,7 @@ def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None, s
     given = _Given(model, file)
     batch_size = _batch_size(given, task)
     horizon = _horizon(given, model)
-    length = _run_length(horizon, batch_size, len(task.data.train))
+    length = _run_length(horizon, RunLength(1, batch_size, len(task.data.train), task.data.drop_last))
     params = Params(
         lr=_positive(given, "lr"),
         batch_size=batch_size,
@@ -175,11 +175,11 @@ def _horizon(given: _Given, model: ModelSettings) -> tuple[float, str]:
     return _checked(value, given.where(name), name, positive=True), unit
 
 
-def _run_length(horizon: tuple[float, str], batch_size: int, train_size: int) -> RunLength:
+def _run_length(horizon: tuple[float, str], frame: RunLength) -> RunLength:
+    """A run as long as ``horizon`` says, with the batches of ``frame``."""
     amount, unit = horizon
-    one = RunLength(1, batch_size, train_size)
-    per_unit = {"steps": 1.0, "epochs": float(one.steps_per_epoch), "samples": 1 / batch_size}
-    return RunLength(max(1, round(amount * per_unit[unit])), batch_size, train_size)
+    per_unit = {"steps": 1.0, "epochs": float(frame.steps_per_epoch), "samples": 1 / frame.batch_size}
+    return replace(frame, horizon_steps=max(1, round(amount * per_unit[unit])))
 
 
 def _warmup(given: _Given, length: RunLength) -> float:

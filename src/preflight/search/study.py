@@ -35,7 +35,7 @@ def create_study(name: str, run_dir: Path, budget: BudgetSettings, seed: int) ->
     with storing():
         study = optuna.create_study(
             study_name=name,
-            storage=storage_url(run_dir),
+            storage=store.study_url(run_dir),
             direction="minimize",
             sampler=TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=False, constant_liar=False),
             pruner=_pruner(budget),
@@ -59,11 +59,6 @@ def storing() -> Iterator[None]:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         raise ConfigError(f"{store.STUDY} in the run directory cannot be written: {cause}") from error
-
-
-def storage_url(run_dir: Path) -> str:
-    """Address of the study for Optuna and its dashboard."""
-    return store.study_url(run_dir)
 
 
 def _pruner(budget: BudgetSettings) -> BasePruner:

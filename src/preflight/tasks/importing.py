@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
-from types import BuiltinFunctionType, ModuleType
+from types import BuiltinFunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 from hydra.utils import get_object, instantiate
@@ -42,13 +42,18 @@ def add_user_folders(trust: Trust) -> None:
             sys.path.insert(0, str(folder))
 
 
-def make(spec: Spec, key: str, trust: Trust, **arguments: Any) -> Any:
-    """Call what ``spec`` names with ``arguments``; raises TaskError with the user's own error inside."""
+def make(
+    spec: Spec, key: str, trust: Trust, arguments: Mapping[str, Any] = MappingProxyType({}), *, partial: bool = False
+) -> Any:
+    """Call what ``spec`` names with ``arguments``; raises TaskError with the user's own error inside.
+
+    ``partial`` binds a mapping's arguments and calls nothing yet, whatever the mapping itself says of ``_partial_``.
+    """
     try:
         if isinstance(spec, Mapping):
             _check_targets(spec, key, trust)
             # Lists and mappings reach the user's code as lists and dicts, not as OmegaConf's containers.
-            return instantiate({"_convert_": "all", **spec}, **arguments)
+            return instantiate({"_convert_": "all", **spec, "_partial_": partial}, **arguments)
         found = find(spec, key, trust)
         return found(**arguments) if callable(found) else found
     except Exception as error:
@@ -61,7 +66,7 @@ def make(spec: Spec, key: str, trust: Trust, **arguments: Any) -> Any:
 def find(spec: Spec, key: str, trust: Trust) -> Any:
     """The object that ``spec`` names: a dotted name's, a ``_target_``'s instance, or from Python the object itself."""
     if isinstance(spec, Mapping):
-        return make(spec, key, trust)
+        return make(spec, key, trust, partial=bool(spec.get("_partial_", False)))
     if not isinstance(spec, str):
         return spec
     return _located(spec, key, trust)

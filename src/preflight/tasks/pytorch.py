@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from preflight.core.errors import TaskError, alternatives
-from preflight.core.model_settings import ModelSettings
+from preflight.core.model_settings import RESERVED, ModelSettings
 from preflight.core.params import Params
 from preflight.core.settings import Trust
 from preflight.tasks.base import Job, NamedLoss, pick_target
@@ -72,7 +72,7 @@ class PyTorchTask:
 
     def job(self, params: Params) -> Job:
         """Build the user's model with ``params.extras``, its normalizers and its optimizer."""
-        model = make(self.settings.factory, "model.factory", self._trust, **params.extras)
+        model = make(self.settings.factory, "model.factory", self._trust, params.extras)
         if not isinstance(model, nn.Module):
             raise TaskError(f"model.factory must give a torch.nn.Module, got {type(model).__name__}")
         normalizers = {
@@ -138,7 +138,7 @@ class PyTorchTask:
             arguments["weight_decay"] = params.weight_decay
         if isinstance(spec, Mapping):
             # Groups hold parameters, which an instantiated configuration cannot carry: build a partial first.
-            partial = make({**spec, "_partial_": True}, "model.optimizer", self._trust)
+            partial = make(spec, "model.optimizer", self._trust, partial=True)
         else:
             partial = find(spec, "model.optimizer", self._trust)
         try:
@@ -204,7 +204,8 @@ def component_of(name: str, components: Mapping[str, str]) -> str:
     for component, pattern in components.items():
         if any(fnmatchcase(name, part.strip()) for part in pattern.split("|")):
             return component
-    return "other" if components else name.split(".", maxsplit=1)[0]
+    module = "other" if components else name.split(".", maxsplit=1)[0]
+    return f"{module}_" if module in RESERVED["components"] else module  # those name columns of the telemetry
 
 
 def _function(spec: Any, key: str, trust: Trust) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from preflight.core.params import Params
+from preflight.core.units import RunLength
 from preflight.tasks.base import Job, Task
 from preflight.tasks.seeding import seeded
 from preflight.telemetry import store
@@ -63,7 +64,9 @@ class Lab:
     def run(self, spec: TrialSpec, hopeless: Hopeless = never) -> Result:
         """Train ``spec`` and write its folder; the same spec on the same device gives the same result."""
         started = time.perf_counter()
-        steps = max(1, round(spec.steps * self.batch_size / spec.params.batch_size))
+        data = self.task.data
+        today = RunLength(spec.steps, self.batch_size, len(data.train), data.drop_last)
+        steps = today.at_batch_size(spec.params.batch_size).horizon_steps
         plan = Plan(
             steps,
             spec.schedule or self.task.schedule,
