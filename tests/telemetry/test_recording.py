@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preflight.core.errors import InputError
+from preflight.core.errors import InputError, MissingError
 from preflight.core.params import Params
 from preflight.telemetry import store
 from preflight.telemetry.chunk import Chunk, Layout, concatenate
@@ -106,15 +106,28 @@ def test_a_trial_that_lacks_a_key_says_which(key: str, write_trial: WriteTrial) 
 
 
 @pytest.mark.parametrize("table", ["losses", "gradient_norms", "parameters"])
-@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00\x00", b"a,b\n1,2\n1,2,3,4\n", b'a,b\n"1,2\n'])
-def test_a_table_that_cannot_be_read_is_named(table: str, content: bytes | None, write_trial: WriteTrial) -> None:
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x00", b"a,b\n1,2\n1,2,3,4\n", b'a,b\n"1,2\n'])
+def test_a_table_that_cannot_be_read_is_named(table: str, content: bytes, write_trial: WriteTrial) -> None:
     folder = write_trial()
     path = folder / f"{table}.csv"
-    path.unlink()
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(InputError, match=f"{path} cannot be read: "):
         getattr(Recording.open(folder), table)
+
+
+def test_what_a_recording_lacks_is_named(write_trial: WriteTrial) -> None:
+    folder = write_trial()
+    (folder / "losses.csv").unlink()
+    recording = Recording.open(folder, {"losses": {"ce": {"initial": 2.3}}})
+    with pytest.raises(MissingError, match=r"^there is no losses.csv$"):
+        recording.column("losses", "total")
+    with pytest.raises(MissingError, match=r"^gradient_norms.csv has no column 'tail'$"):
+        recording.column("gradient_norms", "tail")
+    with pytest.raises(MissingError, match=r"^this run has no setting 'momentum'$"):
+        recording.setting("momentum")
+    with pytest.raises(MissingError, match=r"^no probe has looked at 'losses.ce.chance'$"):
+        recording.fact("losses", "ce", "chance", "value")
+    assert recording.fact("losses", "ce", "initial") == 2.3
 
 
 @pytest.mark.parametrize("table", ["losses", "gradient_norms", "parameters"])

@@ -4,7 +4,8 @@ PreflightError                   1  something preflight did not foresee
 ├── InputError                   2  what was given cannot be used: a key, a value, a file, a module
 │   ├── ConfigError              2  the configuration of this run
 │   ├── TaskError                2  the user's model, data, losses or metric
-│   └── ConfigFileError          2  the file to correct: unreadable, or a mapping that does not fit it
+│   ├── ConfigFileError          2  the file to correct: unreadable, or a mapping that does not fit it
+│   └── MissingError             2  a recording lacks a file, a column or a fact; rules answer "not applicable"
 ├── NothingTrainedError          3  no trial at all ended with a score
 ├── NotReproducedError           4  `preflight verify` got another score than the run recorded
 └── Interrupted                130  Ctrl-C: finished trials and a partial report stay
@@ -42,6 +43,10 @@ class TaskError(InputError):
 
 class ConfigFileError(InputError):
     """The file to correct cannot be read, or a mapping does not fit it."""
+
+
+class MissingError(InputError):
+    """A recording lacks what is asked for; the text says what."""
 
 
 class NothingTrainedError(PreflightError):

@@ -67,7 +67,3 @@ class NotApplicable:
 
 
 Answer: TypeAlias = Finding | Clean | NotApplicable
-
-
-class MissingError(LookupError):
-    """A recording lacks what a rule asks for; the text says what."""

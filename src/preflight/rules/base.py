@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from preflight.core.finding import Answer, MissingError, NotApplicable
+from preflight.core.errors import MissingError
+from preflight.core.finding import Answer, NotApplicable
 from preflight.telemetry.recording import Recording
 
 FAMILIES = {

@@ -3,37 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from preflight.core.errors import InputError
-from preflight.core.params import Params
+from preflight.core.errors import InputError, MissingError
+from preflight.core.params import Params, ParamValue
 from preflight.telemetry import store
-from preflight.telemetry.schema import GRADIENT_NORMS, LOSSES, PARAMETERS
 
+Array = npt.NDArray[np.float64]
 REQUIRED = ("purpose", "index", "params", "seed", "steps", "outcome")
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One training run as it was recorded; read-only."""
+    """One training run as it was recorded; read-only.
+
+    ``facts`` are what the probes found of the task before training, as ``facts.json`` holds them. ``tables`` take the
+    place of the folder's files, by their names without the suffix.
+    """
 
     folder: Path
     info: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] | None = None
 
     @classmethod
-    def open(cls, folder: Path) -> Recording:
+    def open(cls, folder: Path, facts: Mapping[str, Any] = MappingProxyType({})) -> Recording:
         """Open a trial's folder; raises :class:`InputError` where there is none."""
         info = _object(folder / store.TRIAL, f"{folder} is not a recorded trial")
         missing = [key for key in REQUIRED if key not in info]
         if missing:
             raise InputError(f"{folder} is not a recorded trial: {store.TRIAL} has no {', '.join(missing)}")
-        return cls(folder, info)
+        return cls(folder, info, facts)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table by its name without the suffix; raises :class:`MissingError` where nothing was recorded of it."""
+        if name not in self._known:
+            if self.tables is None and not (self.folder / f"{name}.csv").exists():
+                raise MissingError(f"there is no {name}.csv")
+            if self.tables is not None and name not in self.tables:
+                raise MissingError(f"there is no {name}.csv")
+            texts = {"name": str, "component": str} if name == "parameters" else None  # "0" may be a name
+            self._known[name] = self._table(f"{name}.csv", texts) if self.tables is None else self.tables[name]
+        return self._known[name]
+
+    def column(self, table: str, name: str) -> Array:
+        """Values ``[T]`` of a column, empty cells as NaN; raises :class:`MissingError` where there is none."""
+        frame = self.table(table)
+        if name not in frame:
+            raise MissingError(f"{table}.csv has no column '{name}'")
+        values: Array = frame[name].to_numpy(dtype=np.float64)
+        return values
+
+    def names(self, table: str) -> tuple[str, ...]:
+        """Columns of a table besides the epoch and the step."""
+        return tuple(str(name) for name in self.table(table).columns if name not in ("epoch", "step"))
+
+    def setting(self, name: str) -> ParamValue:
+        """A setting that it trained with, by its flat name; raises :class:`MissingError` where it is not known."""
+        if "params" not in self.info:
+            raise MissingError(f"the settings of this run are not known, so neither is '{name}'")
+        settings = self.params.flat()
+        if name not in settings:
+            raise MissingError(f"this run has no setting '{name}'")
+        return settings[name]
+
+    def fact(self, *path: str) -> Any:
+        """What a probe found, by its path in ``facts.json``; raises :class:`MissingError` where it found nothing."""
+        found: Any = self.facts
+        for depth, key in enumerate(path):
+            if not isinstance(found, Mapping) or found.get(key) is None:
+                raise MissingError(f"no probe has looked at '{'.'.join(path[: depth + 1])}'")
+            found = found[key]
+        return found
+
+    @cached_property
+    def _known(self) -> dict[str, pd.DataFrame]:
+        return {}
 
     @property
     def purpose(self) -> str:
@@ -80,22 +133,25 @@ class Recording:
     @property
     def was_recorded(self) -> bool:
         """Whether there is telemetry: a trial that crashed before its first step, or whose process died, has none."""
-        return (self.folder / LOSSES.file).exists() and not self.losses.empty
+        try:
+            return not self.losses.empty
+        except MissingError:
+            return False
 
-    @cached_property
+    @property
     def losses(self) -> pd.DataFrame:
         """``losses.csv``."""
-        return self._table(LOSSES.file)
+        return self.table("losses")
 
-    @cached_property
+    @property
     def gradient_norms(self) -> pd.DataFrame:
         """``gradient_norms.csv``."""
-        return self._table(GRADIENT_NORMS.file)
+        return self.table("gradient_norms")
 
-    @cached_property
+    @property
     def parameters(self) -> pd.DataFrame:
         """``parameters.csv``."""
-        return self._table(PARAMETERS.file, {"name": str, "component": str})  # "0" may be a name
+        return self.table("parameters")
 
     @property
     def max_gradient_norm(self) -> float:
@@ -137,10 +193,15 @@ class Run:
         """Open a run directory; raises :class:`InputError` where there is none."""
         return cls(folder, _object(folder / store.RUN, f"{folder} is not a run directory of preflight"))
 
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        """What the probes found before training; empty where none has looked."""
+        return self.document(store.FACTS) or {}
+
     def recordings(self, purpose: str | None = None) -> list[Recording]:
         """Finished trials in the order they ran, of one stage or of all."""
         folders = sorted(path.parent for path in (self.folder / store.TRIALS).glob(f"*/{store.TRIAL}"))
-        found = [Recording.open(folder) for folder in folders]
+        found = [Recording.open(folder, self.facts) for folder in folders]
         wanted = [item for item in found if purpose is None or item.purpose == purpose]
         return sorted(wanted, key=lambda item: int(item.info["index"]))
 

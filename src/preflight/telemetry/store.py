@@ -4,6 +4,8 @@ runs/digits-2026-11-22_23-48-40/
 ├── run.json                 what ran, where, how it ended, and where the results are
 ├── settings.json            the resolved configuration, enough to repeat the run
 ├── inspection.json          fields, best constant predictors, today's settings
+├── facts.json               what the probes found before training
+├── findings.json            what the rules say of it, and of today's settings' trials
 ├── study.db                 Optuna's study of the explored trials
 ├── trials/
 │   ├── range-000/           one folder per training run, named by its purpose
@@ -38,6 +40,8 @@ from preflight.core.errors import ConfigError
 RUN = "run.json"
 SETTINGS = "settings.json"
 INSPECTION = "inspection.json"
+FACTS = "facts.json"
+FINDINGS = "findings.json"
 STUDY = "study.db"
 TRIALS = "trials"
 TRIAL = "trial.json"

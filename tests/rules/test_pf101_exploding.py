@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
+from preflight.core.params import Params
+from preflight.rules.pf101_exploding import GROWTH, RULE
+from preflight.telemetry.recording import Recording
+
+Recorded = Callable[..., Recording]
+STEADY = np.exp(0.5 * np.random.default_rng(0).normal(size=100))
+
+
+@pytest.mark.parametrize("growth", [1.5, 10, 1e6])
+def test_a_norm_that_rises_far_above_its_early_level_explodes(growth: float, recorded: Recorded) -> None:
+    norms = np.where(np.arange(100) < 60, 1.0, growth * GROWTH.value)
+    answer = RULE.judge(recorded(Params(lr=0.1, batch_size=8), gradient_norms={"overall": norms}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.step) == (ERROR, 60)
+    assert answer.strength == pytest.approx(growth)
+    assert [remedy.settings for remedy in answer.remedies] == [{"lr": pytest.approx(0.01)}, {"clip_norm": 2.0}]
+
+
+def test_the_component_that_grew_most_is_named(recorded: Recorded) -> None:
+    head = np.where(np.arange(100) < 90, 0.01, 5000.0)
+    body = np.where(np.arange(100) < 90, 50.0, 8000.0)
+    norms = {"overall": np.where(np.arange(100) < 90, 1.0, 9434.0), "body": body, "head": head}
+    answer = RULE.judge(recorded(gradient_norms=norms))
+    assert isinstance(answer, Finding)
+    assert (answer.where, answer.severity) == ("head", WARNING)
+    assert answer.remedies[0].settings == {}
+
+
+@pytest.mark.parametrize(
+    "norms",
+    [
+        STEADY,
+        1000 * STEADY,  # large and healthy
+        np.where(np.arange(100) == 50, 1e5, STEADY),  # a spike
+        np.concatenate([np.zeros(5), STEADY]),  # a head that starts at zero
+        np.linspace(1, 100, 100),
+        np.full(5, 1e9),
+    ],
+)
+def test_what_does_not_explode_is_clean(norms: np.ndarray, recorded: Recorded) -> None:
+    assert RULE.judge(recorded(gradient_norms={"overall": norms})) == Clean()
+
+
+def test_a_norm_that_was_never_finite_is_no_growth(recorded: Recorded) -> None:
+    assert RULE.judge(recorded(gradient_norms={"overall": [np.inf] * 30})) == Clean()
+
+
+def test_without_norms_there_is_nothing_to_judge(recorded: Recorded) -> None:
+    assert RULE.judge(recorded(losses={"total": [1.0]})) == NotApplicable("there is no gradient_norms.csv")
+    answer = RULE.judge(recorded(gradient_norms={"body": [1.0]}))
+    assert answer == NotApplicable("gradient_norms.csv has no column 'overall'")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it keeps nothing
+@given(scale=st.floats(1e-6, 1e6), end=st.sampled_from([1.0, 3e3]))
+def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, end: float) -> None:
+    norms = scale * np.where(np.arange(100) < 60, 1.0, end)
+    answer = RULE.judge(recorded(gradient_norms={"overall": norms}))
+    assert isinstance(answer, Finding) == (end > GROWTH.value)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import preflight.rules
+from preflight.core.errors import InputError
+from preflight.rules.base import FAMILIES, Rule
+from preflight.rules.registry import RULES, rule
+
+FOLDER = Path(preflight.rules.__file__).parent
+TESTS = Path(__file__).parent
+
+
+def test_every_file_of_a_rule_is_registered_in_the_order_of_the_codes() -> None:
+    files = sorted(path.stem for path in FOLDER.glob("pf*.py"))
+    assert [item.check.__module__.rsplit(".", 1)[1] for item in RULES] == files
+    assert [f"pf{item.code[2:]}_" for item in RULES] == [re.match(r"pf\d{3}_", name).group() for name in files]
+
+
+@pytest.mark.parametrize("item", RULES, ids=lambda item: item.code)
+def test_a_rule_is_documented(item: Rule) -> None:
+    assert re.fullmatch(r"PF[1-7]\d\d", item.code)
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", item.name)
+    assert item.family == FAMILIES[item.code[2]]
+    for text in (item.detects, item.matters, item.fix):
+        assert re.fullmatch(r"[A-Z].{30,}\.", text), text
+    for threshold in item.thresholds:
+        assert threshold.meaning
+        assert threshold.source
+    assert item.code not in item.causes
+
+
+def test_codes_and_names_are_unique() -> None:
+    assert len({item.code for item in RULES}) == len({item.name for item in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize("item", RULES, ids=lambda item: item.code)
+def test_a_rule_has_a_test_file(item: Rule) -> None:
+    assert (TESTS / f"test_{item.check.__module__.rsplit('.', 1)[1]}.py").exists()
+
+
+def test_what_a_rule_names_as_its_symptoms_exists() -> None:
+    known = {item.code for item in RULES}
+    for item in RULES:
+        for named in (*item.causes, *re.findall(r"PF\d{3}", item.fix + item.matters + item.detects)):
+            assert named in known, f"{item.code} names {named}"
+
+
+def test_a_rule_is_found_by_code_and_by_name() -> None:
+    assert rule("pf101") is rule("exploding-gradients") is RULES[0]
+    with pytest.raises(InputError, match="there is no rule 'PF1O1'; did you mean 'PF101'"):
+        rule("PF1O1")
