@@ -13,7 +13,7 @@ from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Recommend
 from preflight.core.params import Params
 from preflight.core.search_settings import BudgetSettings
 from preflight.pipeline.audience import Nobody
-from preflight.pipeline.confirmation import PROOF_SEEDS, SEEDS_PER_RUN, confirm
+from preflight.pipeline.confirmation import PROOF_SEEDS, SEEDS_PER_RUN, Bench, confirm
 from preflight.trials.lab import TrialSpec
 from preflight.trials.outcome import COMPLETED, DIVERGED, Outcome, Result
 
@@ -73,7 +73,8 @@ def decide(
     horizon: int = 1000,
 ) -> tuple[Recommendation, FakeEngine]:
     engine = FakeEngine(model)
-    return confirm(engine, TODAY, candidates, BUDGET, seed, horizon, goal, finish, Nobody()), engine
+    bench = Bench(engine, BUDGET, seed, horizon, Nobody())
+    return confirm(bench, TODAY, candidates, goal, finish), engine
 
 
 def both_faults(params: Params, seed: int, fresh: bool) -> float:

@@ -45,6 +45,8 @@ def test_the_run_directory_is_complete(flown: Any, run: Run) -> None:
         store.RUN,
         store.SETTINGS,
         store.INSPECTION,
+        store.FACTS,
+        store.FINDINGS,
         store.STUDY,
         store.TRIALS,
         store.RECOMMENDATION,
@@ -102,7 +104,8 @@ def test_only_the_changed_lines_of_the_file_differ(flown: Any) -> None:
 
 
 def test_every_stage_is_announced_with_the_runs_that_it_takes(flown: Any) -> None:
-    assert [stage for stage, _ in flown.stages.begun] == [
+    stages = [stage for stage, _ in flown.stages.begun if not stage.startswith("remedy of PF")]
+    assert stages == [
         "learning rates, inputs as they are",
         "explore",
         "confirm",

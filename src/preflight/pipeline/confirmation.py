@@ -26,12 +26,24 @@ class Bench:
     """Trains settings on rounds of seeds, each setting and seed once."""
 
     def __init__(
-        self, engine: Engine, budget: BudgetSettings, first_seed: int, steps: int, purpose: str, audience: Audience
+        self,
+        engine: Engine,
+        budget: BudgetSettings,
+        seed: int,
+        horizon_steps: int,
+        audience: Audience,
+        purpose: str = "confirm",
+        offset: int = CONFIRM_SEEDS,
     ) -> None:
-        self._engine, self._budget, self._audience = engine, budget, audience
-        self.first_seed, self.steps, self.purpose = first_seed, steps, purpose
+        self._engine, self.budget, self.audience, self._seed = engine, budget, audience, seed
+        self.first_seed, self.purpose = seed * SEEDS_PER_RUN + offset, purpose
+        self.steps = min(budget.confirm_steps, horizon_steps)
         self._known: dict[object, Measured] = {}
         self._index = 0
+
+    def for_proof(self) -> Bench:
+        """A bench on seeds that this one never trains on."""
+        return Bench(self._engine, self.budget, self._seed, self.steps, self.audience, "proof", PROOF_SEEDS)
 
     def scores(self, settings: Sequence[Params], rounds: int) -> list[Mapping[int, float]]:
         """Scores by seed of each of the settings."""
@@ -39,7 +51,7 @@ class Bench:
 
     def measure(self, settings: Sequence[Params], rounds: int = 1) -> list[Measured]:
         """Scores and metrics by seed; a run that diverged has the worst score and no metric."""
-        seeds = range(self.first_seed, self.first_seed + rounds * self._budget.seeds)
+        seeds = range(self.first_seed, self.first_seed + rounds * self.budget.seeds)
         specs = []
         for params in {params.key(): params for params in settings}.values():
             known = self._known.setdefault(params.key(), Measured({}, {}))
@@ -48,47 +60,42 @@ class Bench:
             known = self._known[spec.params.key()]
             scores = {**known.scores, spec.seed: result.penalized}
             self._known[spec.params.key()] = Measured(scores, {**known.metrics, spec.seed: result.metric})
-            self._audience.advance()
+            self.audience.advance()
         return [self._known[params.key()] for params in settings]
 
     def _spec(self, params: Params, seed: int) -> TrialSpec:
         self._index += 1
-        return TrialSpec(self.purpose, self._index - 1, params, seed, self.steps, self._budget.rungs)
+        return TrialSpec(self.purpose, self._index - 1, params, seed, self.steps, self.budget.rungs)
 
 
 def confirm(
-    engine: Engine,
+    bench: Bench,
     today: Params,
     candidates: Sequence[Params],
-    budget: BudgetSettings,
-    seed: int,
-    horizon_steps: int,
     goal: str | None,
     finish: Callable[[Params], Params],
-    audience: Audience,
 ) -> Recommendation:
     """Choose on one set of seeds and prove on another; the answer may be to keep today's settings.
 
     ``finish`` rounds what was chosen to what can be written, so that it is what is proved.
     """
-    steps = min(budget.confirm_steps, horizon_steps)
-    bench = Bench(engine, budget, seed * SEEDS_PER_RUN + CONFIRM_SEEDS, steps, "confirm", audience)
+    steps, audience, seeds = bench.steps, bench.audience, bench.budget.seeds
     if not candidates:
         return Recommendation(CANNOT_TELL, NOTHING_ELSE, today, today, steps=steps)
-    audience.begin("confirm", budget.seeds * (1 + len(candidates)))
+    audience.begin("confirm", seeds * (1 + len(candidates)))
     best, gain = choose.best_candidate(today, candidates, bench.scores)
     audience.end()
     if not gain.is_better:
         decision, reason = _not_better(gain)
         before = bench.measure([today])[0]
         return Recommendation(decision, reason, today, today, gain=gain, before=before, steps=steps)
-    audience.begin("single changes", budget.seeds * 2 * len(best.changes_from(today)))
+    audience.begin("single changes", seeds * 2 * len(best.changes_from(today)))
     chosen, needed = choose.minimal(today, best, bench.scores)
     changes = choose.changes(today, chosen, needed, bench.scores)
     audience.end()
     if not changes:
         return Recommendation(KEEP, "no single change earned its place", today, today, steps=steps)
-    return _proved(engine, today, finish(chosen), changes, budget, seed, steps, goal, audience)
+    return _proved(bench.for_proof(), today, finish(chosen), changes, goal)
 
 
 def _not_better(gain: Effect) -> tuple[str, str]:
@@ -104,22 +111,13 @@ def _not_better(gain: Effect) -> tuple[str, str]:
 
 
 def _proved(
-    engine: Engine,
-    today: Params,
-    chosen: Params,
-    changes: tuple[Change, ...],
-    budget: BudgetSettings,
-    seed: int,
-    steps: int,
-    goal: str | None,
-    audience: Audience,
+    bench: Bench, today: Params, chosen: Params, changes: tuple[Change, ...], goal: str | None
 ) -> Recommendation:
-    bench = Bench(engine, budget, seed * SEEDS_PER_RUN + PROOF_SEEDS, steps, "proof", audience)
-    audience.begin("fresh seeds", 2 * budget.seeds)
+    bench.audience.begin("fresh seeds", 2 * bench.budget.seeds)
     # Stopping as soon as the answer is clear looks at it several times: the interval is widened for that.
     gain = choose.compare(today, chosen, bench.scores, choose.MAX_ROUNDS)
     before, after = bench.measure([today, chosen])
-    audience.end()
+    bench.audience.end()
     decision, reason = CHANGE, f"on fresh seeds it {gain}"
     if not gain.is_better:
         decision = CANNOT_TELL if gain.is_vague else KEEP
@@ -134,4 +132,4 @@ def _proved(
         )
     recommended = chosen if decision == CHANGE else today
     kept = changes if decision == CHANGE else ()
-    return Recommendation(decision, reason, today, recommended, kept, gain, before, after, steps)
+    return Recommendation(decision, reason, today, recommended, kept, gain, before, after, bench.steps)

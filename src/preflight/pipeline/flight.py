@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from preflight.advise.choose import leaders
+from preflight.advise.diagnosis import Diagnosis, diagnose
 from preflight.advise.recommendation import CHANGE, Recommendation
 from preflight.core.errors import Interrupted, NothingTrainedError
 from preflight.core.params import Params
 from preflight.core.settings import Settings
 from preflight.pipeline.audience import Audience
 from preflight.pipeline.axes import not_searched, searched
-from preflight.pipeline.confirmation import confirm
+from preflight.pipeline.confirmation import Bench, confirm
+from preflight.pipeline.diagnosis import after_search, gather_facts, try_remedies
 from preflight.pipeline.inspection import (
     Inspection,
     inspect_task,
@@ -51,10 +54,12 @@ class Flight:
     engine: Engine
     ladders: Ladders
     audience: Audience
+    facts: dict[str, Any]
     started: datetime = field(default_factory=lambda: datetime.now().astimezone())
     status: str = RUNNING
     error: str = ""
     recommendation: Recommendation | None = None
+    diagnosis: Diagnosis | None = None
     written: Written | None = None
 
     @property
@@ -98,6 +103,7 @@ def prepare(settings: Settings, audience: Audience) -> Flight:
     output_path(settings, None if file is None else file.path)
     task = open_task(settings)
     inspection = inspect_task(settings, task, file)
+    facts = gather_facts(task, inspection, settings.seed)
     searched(settings.space, inspection, task, (LOWEST, HIGHEST))
     run_dir = store.create(settings.run_dir or _default_run_dir(settings.model.name))
     lab = Lab(
@@ -110,8 +116,9 @@ def prepare(settings: Settings, audience: Audience) -> Flight:
     recipe = Recipe(settings, str(task.device), task.normalizers, inspection.references, run_dir, lab.batch_size)
     engine = choose_engine(recipe, lab, settings.workers)
     ladders = Ladders(engine, run_dir, inspection, settings.budget, settings.seed, audience)
-    flight = Flight(settings, task, inspection, run_dir, lab, engine, ladders, audience)
+    flight = Flight(settings, task, inspection, run_dir, lab, engine, ladders, audience, facts)
     write_inputs(run_dir, settings, inspection)
+    store.write_json(run_dir / store.FACTS, facts)
     _write_run(flight)
     return flight
 
@@ -121,28 +128,38 @@ def _stages(flight: Flight) -> None:
     left = not_searched(settings.space, flight.inspection, flight.task, (LOWEST, HIGHEST))
     if left:
         audience.say(f"not searched, since model.mapping has no key of your file for it: {', '.join(left)}")
-    explored = _explore(flight, flight.ladders.bounds(settings.space.normalization is None))
+    bounds = flight.ladders.bounds(settings.space.normalization is None)
+    explored = _explore(flight, bounds)
+    metric, horizon = settings.model.metric, flight.inspection.today.length.horizon_steps
+    bench = Bench(flight.engine, settings.budget, settings.seed, horizon, audience)
     finished = [(item.spec.params, item.result.score) for item in explored if item.result.outcome.status == COMPLETED]
+    flight.facts |= after_search(flight.ladders.climbed, bounds, finished)
     if not finished:
+        _diagnose(flight, bench)
         raise NothingTrainedError(f"no trial ended with a score: {reasons(item.result for item in explored)}")
-    metric = settings.model.metric
-    flight.recommendation = confirm(
-        flight.engine,
-        flight.today,
-        leaders(finished, flight.today, settings.budget.candidates),
-        settings.budget,
-        settings.seed,
-        flight.inspection.today.length.horizon_steps,
-        None if metric is None else metric.goal,
-        flight.finish,
-        audience,
-    )
+    candidates = leaders(finished, flight.today, settings.budget.candidates)
+    goal = None if metric is None else metric.goal
+    flight.recommendation = confirm(bench, flight.today, candidates, goal, flight.finish)
     store.write_json(flight.run_dir / store.RECOMMENDATION, flight.recommendation.as_dict())
     if flight.recommendation.decision == CHANGE:
         flight.written = write_config(
             settings, flight.inspection.today, flight.recommendation, flight.task.normalizers, flight.run_dir
         )
     flight.ladders.of(flight.recommendation.recommended)
+    _diagnose(flight, bench)
+
+
+def _diagnose(flight: Flight, bench: Bench) -> None:
+    """What the rules say of today's settings, and what their remedies do on the seeds of the confirming runs."""
+    bench.measure([flight.today])
+    recordings = [
+        replace(recording, facts=flight.facts)
+        for recording in Run(flight.run_dir, {}).recordings(bench.purpose)
+        if recording.params.key() == flight.today.key()
+    ]
+    flight.diagnosis = try_remedies(diagnose(recordings), flight.today, bench, flight.task)
+    store.write_json(flight.run_dir / store.FACTS, flight.facts)
+    store.write_json(flight.run_dir / store.FINDINGS, flight.diagnosis.as_dict())
 
 
 def _explore(flight: Flight, bounds: tuple[float, float]) -> list[Explored]:

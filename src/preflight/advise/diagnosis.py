@@ -1,0 +1,136 @@
+"""What the rules say of several runs of the same settings, put in order: causes first, then what weighs most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from preflight.advise.evidence import Effect
+from preflight.core.finding import (
+    CONFIRMED,
+    NOTE,
+    REFUTED,
+    SEVERITIES,
+    UNTESTED,
+    Answer,
+    Clean,
+    Finding,
+    NotApplicable,
+    Remedy,
+)
+from preflight.rules.base import Rule
+from preflight.rules.registry import RULES
+from preflight.telemetry.recording import Recording
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a paired run with a remedy's settings showed; ``effect`` is None where none was run."""
+
+    verdict: str = UNTESTED
+    remedy: Remedy | None = None
+    effect: Effect | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A rule's answer on so many ``runs``; ``found`` of them have the fault, and the answer is the typical one's."""
+
+    rule: Rule
+    answer: Answer
+    runs: int = 1
+    found: int = 0
+    proof: Proof = Proof()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As findings.json holds it."""
+        head = {"code": self.rule.code, "name": self.rule.name, "title": self.rule.title}
+        match self.answer:
+            case Finding() as finding:
+                proof = asdict(self.proof) if self.proof.verdict != UNTESTED else {"verdict": UNTESTED}
+                return {**head, **asdict(finding), "runs": self.runs, "found": self.found, "proof": proof}
+            case NotApplicable(missing):
+                return {**head, "missing": missing}
+            case Clean():
+                return head
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Findings in order, and what the other rules answered."""
+
+    findings: tuple[Judged, ...]
+    clean: tuple[Judged, ...]
+    not_applicable: tuple[Judged, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As findings.json holds it."""
+        return {name: [item.as_dict() for item in items] for name, items in vars(self).items()}
+
+
+def diagnose(recordings: Sequence[Recording], rules: Sequence[Rule] = RULES) -> Diagnosis:
+    """Ask every rule about every recording; a fault counts that most of those show that can show it."""
+    judged = [_judge(rule, recordings) for rule in rules]
+    return Diagnosis(
+        tuple(ranked([item for item in judged if isinstance(item.answer, Finding)])),
+        tuple(item for item in judged if isinstance(item.answer, Clean)),
+        tuple(item for item in judged if isinstance(item.answer, NotApplicable)),
+    )
+
+
+def _judge(rule: Rule, recordings: Sequence[Recording]) -> Judged:
+    answers = [rule.judge(recording) for recording in recordings]
+    able = [answer for answer in answers if not isinstance(answer, NotApplicable)]
+    found = sorted((answer for answer in able if isinstance(answer, Finding)), key=lambda item: item.strength)
+    if not able:
+        return Judged(rule, answers[0] if answers else NotApplicable("nothing was recorded"), len(recordings))
+    if 2 * len(found) <= len(able):
+        return Judged(rule, Clean(), len(able), len(found))
+    return Judged(rule, found[len(found) // 2], len(able), len(found))
+
+
+def ranked(findings: Sequence[Judged]) -> list[Judged]:
+    """Causes before what they bring about, then by severity, then by how far beyond its limit each one lies.
+
+    A note is worth knowing and explains nothing away, so that it goes before no symptom of it.
+    """
+    left = sorted(findings, key=_weight)
+    order: list[Judged] = []
+    while left:
+        free = [item for item in left if not any(_explains(other, item) for other in left)]
+        order.append((free or left)[0])
+        left.remove(order[-1])
+    return order
+
+
+def _weight(item: Judged) -> tuple[int, float]:
+    assert isinstance(item.answer, Finding)
+    return SEVERITIES.index(item.answer.severity), -item.answer.strength
+
+
+def _explains(cause: Judged, symptom: Judged) -> bool:
+    assert isinstance(cause.answer, Finding)
+    return symptom.rule.code in cause.rule.causes and cause.answer.severity != NOTE
+
+
+def remedy_to_try(item: Judged) -> Remedy | None:
+    """The first remedy of a finding that is a matter of settings."""
+    assert isinstance(item.answer, Finding)
+    return next((remedy for remedy in item.answer.remedies if remedy.settings), None)
+
+
+def proof_of(remedy: Remedy, effect: Effect) -> Proof:
+    """A remedy whose gain lies beyond the seeds' noise is confirmed; one that noise may hide stays untested."""
+    if effect.is_better:
+        return Proof(CONFIRMED, remedy, effect)
+    return Proof(UNTESTED if effect.is_undecided or effect.is_vague else REFUTED, remedy, effect)
+
+
+def explained_by(findings: Sequence[Mapping[str, Any]], rules: Sequence[Rule] = RULES) -> dict[str, list[str]]:
+    """Code of every finding of findings.json -> codes of the findings among them that may have caused it."""
+    causes = {rule.code: rule.causes for rule in rules}
+    codes = [str(item["code"]) for item in findings if item["severity"] != NOTE]
+    return {
+        str(item["code"]): [code for code in codes if str(item["code"]) in causes.get(code, ())] for item in findings
+    }

@@ -1,0 +1,81 @@
+"""Looks at a task with every probe, and tries the remedies that the rules propose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from preflight.advise.diagnosis import Diagnosis, proof_of, remedy_to_try
+from preflight.advise.evidence import effect
+from preflight.advise.ladder import Rung
+from preflight.core.params import Params, ParamValue
+from preflight.pipeline.confirmation import Bench
+from preflight.pipeline.inspection import Inspection
+from preflight.probes.fit import one_line
+from preflight.tasks.pytorch import PyTorchTask
+
+# Of several findings the first ones are the causes; trying more of them costs more than it tells.
+MAX_TRIED = 3
+
+Look = Callable[[], Mapping[str, Any]]
+
+
+def gather_facts(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, Any]:
+    """What the probes find before training, as facts.json holds it.
+
+    A probe that a user's model breaks is left out, and said so under ``failed``: rules that need it do not apply.
+    """
+    facts: dict[str, Any] = {"failed": {}}
+    for name, look in _probes(task, inspection, seed).items():
+        try:
+            facts |= look()
+        except Exception as error:  # the user's model, in a situation that training does not bring about
+            facts["failed"][name] = one_line(error)
+    return facts
+
+
+def _probes(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, Look]:
+    return {}
+
+
+def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, task: PyTorchTask) -> Diagnosis:
+    """Run the first findings' remedies against today's settings on paired seeds, and say what that showed."""
+    tried = 0
+    findings = []
+    for item in diagnosis.findings:
+        remedy = remedy_to_try(item)
+        if remedy is None or tried == MAX_TRIED or not _can_train(remedy.settings, today, task):
+            findings.append(item)
+            continue
+        tried += 1
+        bench.audience.begin(f"remedy of {item.rule.code}", bench.budget.seeds)
+        before, after = bench.scores([today, today.with_values(dict(remedy.settings))], 1)
+        bench.audience.end()
+        findings.append(replace(item, proof=proof_of(remedy, effect(before, after))))
+    return replace(diagnosis, findings=tuple(findings))
+
+
+def _can_train(settings: Mapping[str, ParamValue], today: Params, task: PyTorchTask) -> bool:
+    """Whether the task has these settings, not all as today, and a fitted normalizer where one is asked for."""
+    known = today.flat()
+    if all(known.get(name) == value for name, value in settings.items()):
+        return False
+    for name, value in settings.items():
+        group, _, field = name.partition(".")
+        if name not in known:
+            return False
+        if group == "normalization" and value != "none" and (field, value) not in task.normalizers:
+            return False
+    return True
+
+
+def after_search(
+    ladders: Mapping[str, Sequence[Rung]], bounds: tuple[float, float], finished: Sequence[tuple[Params, float]]
+) -> dict[str, Any]:
+    """Facts that the range and the search add: the ladders by their labels, and where the best learning rate lies."""
+    facts: dict[str, Any] = {"ladders": {label: [asdict(rung) for rung in rungs] for label, rungs in ladders.items()}}
+    if finished:
+        best, _ = min(finished, key=lambda item: item[1])
+        facts["search"] = {"lr": {"low": bounds[0], "high": bounds[1], "best": best.lr}}
+    return facts
