@@ -238,6 +238,8 @@ def ask(mine: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         ({"baseline": {"lr": 0.1, "droput": 0.1}}, r"droput.*did you mean 'dropout'"),
         ({"horizon_steps": None}, r"the length of the long run is not known"),
         ({"metric": lambda output, target: 0.0, "metric_goal": "small"}, r"model\.metric\.goal=small"),
+        ({"schedule": "cosine", "scheduler": torch.optim.lr_scheduler.StepLR}, r"are both given"),
+        ({"scheduler_interval": "epoch"}, r"model\.scheduler_interval is given without model\.scheduler"),
         ({"mapping": {"lr": "lr"}}, r"model\.mapping is given without model\.config"),
         ({"config": "nothing.yaml"}, r"model\.config=nothing\.yaml is not a file"),
     ],

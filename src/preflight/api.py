@@ -57,7 +57,9 @@ def tune(
     components: Mapping[str, str] | None = None,
     head: str | None = None,
     optimizer: Callable[..., Any] | None = None,
-    schedule: str = "constant",
+    schedule: str | None = None,
+    scheduler: Callable[..., Any] | None = None,
+    scheduler_interval: str | None = None,
     fields: Mapping[str, Mapping[str, Any]] | None = None,
     lr_ratios: Mapping[str, float] | None = None,
     name: str = "model",
@@ -72,8 +74,10 @@ def tune(
     settings are in ``baseline`` (``{"lr": 1e-3, "batch_size": 32}``), in the YAML file ``config`` by way of
     ``mapping`` (``{"lr": "optimizer.lr"}``), or in both. ``horizon_steps`` is the length of the long run in optimizer
     steps, unless ``mapping`` has it. ``optimizer`` is called with parameter groups, ``lr`` and, where it is set,
-    ``weight_decay``; AdamW without it. ``overrides`` are the command line's: ``["budget=smoke", "seed=1",
-    "space.lr.low=1e-5", "run_dir=runs/mine"]``.
+    ``weight_decay``; AdamW without it. ``schedule`` is constant (the default), cosine or linear; or ``scheduler`` is
+    called with the optimizer and gives an LR scheduler of torch, which the long run advances once per
+    ``scheduler_interval``: "step" (the default) or "epoch". ``overrides`` are the command line's:
+    ``["budget=smoke", "seed=1", "space.lr.low=1e-5", "run_dir=runs/mine"]``.
 
     Trials run one after the other in this process; ``overrides=["workers=2"]`` runs confirming trials side by side
     and needs what every program with worker processes needs: functions that are importable, and a script guarded
@@ -96,6 +100,8 @@ def tune(
         "head": head,
         "optimizer": optimizer,
         "schedule": schedule,
+        "scheduler": scheduler,
+        "scheduler_interval": scheduler_interval,
         "fields": dict(fields or {}),
         "lr_ratios": dict(lr_ratios or {}),
     }

@@ -10,8 +10,10 @@ from preflight.core.model_settings import (
     DEFAULT_OPTIMIZER,
     FIELD_KINDS,
     KNOWN,
+    OWN_SCHEDULE,
     OWN_SETTINGS,
     RESERVED,
+    SCHEDULES,
     FieldSettings,
     LossSettings,
     MetricSettings,
@@ -50,6 +52,8 @@ def test_the_least_that_can_be_said_has_sensible_defaults(model: dict[str, Any])
         optimizer=DEFAULT_OPTIMIZER,
         lr_ratios={},
         schedule="constant",
+        scheduler=None,
+        scheduler_interval="step",
         horizon_steps=None,
         baseline={},
         config=None,
@@ -183,6 +187,23 @@ def test_an_unknown_schedule_lists_them(refused: Callable[..., str]) -> None:
     assert refused(schedule="cosin") == (
         "model.schedule=cosin is not one of them; did you mean 'cosine'? known: constant, cosine, linear"
     )
+
+
+def test_a_scheduler_takes_the_place_of_the_schedule(parsed: Callable[..., ModelSettings]) -> None:
+    spec = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 30}
+    found = parsed(scheduler=spec, scheduler_interval="epoch")
+    assert (found.schedule, found.scheduler, found.scheduler_interval) == (OWN_SCHEDULE, spec, "epoch")
+    assert parsed(scheduler=abs).scheduler_interval == "step"
+    assert OWN_SCHEDULE not in SCHEDULES
+
+
+def test_there_is_one_schedule_and_its_interval_is_a_known_one(refused: Callable[..., str]) -> None:
+    text = refused(scheduler="mine.make", schedule="cosine")
+    assert text.startswith("model.schedule=cosine and model.scheduler are both given")
+    text = refused(scheduler_interval="epoch", schedule="cosine")
+    assert text == "model.scheduler_interval is given without model.scheduler, which it is said of"
+    text = refused(scheduler="mine.make", scheduler_interval="epcoh")
+    assert text == "model.scheduler_interval=epcoh is not one of them; did you mean 'epoch'? known: epoch, step"
 
 
 def test_a_mapping_needs_the_file_that_it_maps_into(refused: Callable[..., str]) -> None:

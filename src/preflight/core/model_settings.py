@@ -16,6 +16,9 @@ from preflight.core.units import UNITS, split_unit
 Spec: TypeAlias = str | Mapping[str, Any] | Callable[..., Any] | tuple[Any, ...]
 
 SCHEDULES = ("constant", "cosine", "linear")
+# What `model.schedule` reads as where `model.scheduler` takes its place; no word that can be configured.
+OWN_SCHEDULE = "own"
+INTERVALS = ("step", "epoch")
 # One kernel for all parameters: on small models a third of the step otherwise.
 DEFAULT_OPTIMIZER = {"_target_": "torch.optim.AdamW", "fused": True}
 GOALS = ("minimize", "maximize")
@@ -54,7 +57,11 @@ class FieldSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The task: model, data, losses, today's settings, and the file that holds them."""
+    """The task: model, data, losses, today's settings, and the file that holds them.
+
+    ``scheduler`` makes an LR scheduler of an optimizer, advanced once per ``scheduler_interval``; ``schedule`` is then
+    :data:`OWN_SCHEDULE`.
+    """
 
     name: str
     factory: Spec
@@ -69,6 +76,8 @@ class ModelSettings:
     optimizer: Spec
     lr_ratios: Mapping[str, float]
     schedule: str
+    scheduler: Spec | None
+    scheduler_interval: str
     horizon_steps: int | None
     baseline: Mapping[str, Any]
     config: Path | None
@@ -113,7 +122,9 @@ def parse_model(values: Mapping[str, Any], *, name: str, folder: Path | None) ->
             key: check_number(value, f"model.lr_ratios.{key}", positive=True)
             for key, value in section.mapping("lr_ratios").items()
         },
-        schedule=section.choice("schedule", "constant", SCHEDULES),
+        schedule=_schedule(section),
+        scheduler=section.get("scheduler"),
+        scheduler_interval=section.choice("scheduler_interval", "step", INTERVALS),
         horizon_steps=None if horizon is None else check_integer(horizon, "model.horizon_steps"),
         baseline=baseline,
         config=None if config is None else Path(config),
@@ -121,6 +132,19 @@ def parse_model(values: Mapping[str, Any], *, name: str, folder: Path | None) ->
         space=section.mapping("space"),
         folder=folder,
     )
+
+
+def _schedule(section: Section) -> str:
+    if section.get("scheduler") is None:
+        if section.get("scheduler_interval") is not None:
+            raise ConfigError("model.scheduler_interval is given without model.scheduler, which it is said of")
+        return section.choice("schedule", "constant", SCHEDULES)
+    if section.get("schedule") is not None:
+        raise ConfigError(
+            f"model.schedule={section.get('schedule')} and model.scheduler are both given, and there is one learning "
+            "rate: keep model.scheduler if the long run uses it, else model.schedule"
+        )
+    return OWN_SCHEDULE
 
 
 def _refuse_reserved(group: str, names: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from preflight.core.params import Params
 from preflight.tasks.data import Batch, Data
@@ -75,9 +76,13 @@ class Task(Protocol):
     device: torch.device
     head: str | None
     schedule: str
+    scheduler_interval: str
 
     def job(self, params: Params) -> Job:
         """Model, optimizer and losses for ``params``, from the current random state."""
+
+    def scheduler(self, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
+        """The user's own scheduler for ``optimizer``, advanced once per ``scheduler_interval``; None without one."""
 
     def metric(self, output: Any, targets: Batch) -> float:
         """The task's metric over the given samples, in its own units; NaN where it has none."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from preflight.core.errors import TaskError, alternatives
 from preflight.core.model_settings import RESERVED, ModelSettings
@@ -21,6 +22,8 @@ from preflight.tasks.data import QUANTITIES, Batch, Roles, read_data
 from preflight.tasks.importing import add_user_folders, find, make
 from preflight.tasks.normalizer import InputNormalizer
 
+KEY = "model.scheduler"
+
 
 class PyTorchTask:
     """See :class:`preflight.tasks.base.Task`."""
@@ -31,6 +34,7 @@ class PyTorchTask:
         self.device = device
         self.head = settings.head
         self.schedule = settings.schedule
+        self.scheduler_interval = settings.scheduler_interval
         self.settings = settings
         self._trust = trust
         self.normalizers: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -98,6 +102,25 @@ class PyTorchTask:
             params=params,
             device=self.device,
         )
+
+    def scheduler(self, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
+        """The user's own scheduler, made anew for ``optimizer``; None where the task follows one of preflight's."""
+        spec = self.settings.scheduler
+        if spec is None:
+            return None
+        build = (
+            make(spec, KEY, self._trust, partial=True) if isinstance(spec, Mapping) else find(spec, KEY, self._trust)
+        )
+        try:
+            scheduler = build(optimizer)
+        except Exception as error:  # the user's factory
+            raise TaskError(f"{KEY} cannot be built: {type(error).__name__}: {error}") from error
+        if not isinstance(scheduler, LRScheduler):
+            raise TaskError(
+                f"{KEY} must give a torch.optim.lr_scheduler.LRScheduler of the optimizer that it is called with, "
+                f"got {type(scheduler).__name__}"
+            )
+        return scheduler
 
     def metric(self, output: Any, targets: Batch) -> float:
         """The metric over the given samples; NaN where the task has none."""

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from preflight.core.model_settings import OWN_SCHEDULE
 from preflight.core.params import Params
 from preflight.core.units import RunLength
 from preflight.tasks.base import Job, Task
+from preflight.tasks.schedules import Curve
 from preflight.tasks.seeding import seeded
 from preflight.telemetry import store
 from preflight.telemetry.recorder import Cadence, Recorder
@@ -52,7 +54,10 @@ def never(_step: int, _evaluation: Evaluation) -> bool:
 
 @dataclass(frozen=True)
 class Lab:
-    """A task with what all its trials share: run directory, references of the score, today's batch size."""
+    """A task with what all its trials share: run directory, references of the score, today's batch size.
+
+    ``curve`` is the task's own schedule over the long run, where it has one.
+    """
 
     task: Task
     run_dir: Path
@@ -60,6 +65,7 @@ class Lab:
     batch_size: int
     validation_samples: int
     cadence: Cadence = DEFAULT_CADENCE
+    curve: Curve | None = None
 
     def run(self, spec: TrialSpec, hopeless: Hopeless = never) -> Result:
         """Train ``spec`` and write its folder; the same spec on the same device gives the same result."""
@@ -69,7 +75,7 @@ class Lab:
         steps = today.at_batch_size(spec.params.batch_size).horizon_steps
         plan = Plan(
             steps,
-            spec.schedule or self.task.schedule,
+            self._schedule(spec),
             rungs(steps, spec.rungs),
             self.references,
             self.validation_samples,
@@ -95,6 +101,12 @@ class Lab:
         result = _result(outcome, Progress({}), 0.0)
         self._write(spec, spec.steps, None, Progress({}), result)
         return result
+
+    def _schedule(self, spec: TrialSpec) -> str | Curve:
+        if spec.schedule is not None or self.task.schedule != OWN_SCHEDULE:
+            return spec.schedule or self.task.schedule
+        assert self.curve is not None, "a task with a scheduler of its own needs its curve"
+        return self.curve
 
     def _recorder(self, job: Job) -> Recorder:
         return Recorder(job.parameters, job.components, [loss.name for loss in job.losses], self.cadence, job.head)

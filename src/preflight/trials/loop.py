@@ -13,22 +13,22 @@ from torch import Tensor
 from preflight.core.errors import PreflightError
 from preflight.tasks.base import Job, Task
 from preflight.tasks.data import Batch
+from preflight.tasks.schedules import Curve, lr_factor
 from preflight.telemetry.recorder import Recorder
 from preflight.trials.divergence import find_divergence, with_samples
 from preflight.trials.evaluation import Evaluation, evaluate
 from preflight.trials.outcome import COMPLETED, CRASHED, DIVERGED, INTERRUPTED, OUT_OF_MEMORY, PRUNED, Outcome
-from preflight.trials.schedules import lr_factor
 
 
 @dataclass(frozen=True)
 class Plan:
     """Length and measure of a trial: steps, schedule, steps after which it is evaluated, what scores relate to.
 
-    ``seed`` is that of the order of its batches.
+    ``schedule`` is one of preflight's, or the curve of the user's own. ``seed`` is that of the order of its batches.
     """
 
     steps: int
-    schedule: str
+    schedule: str | Curve
     rungs: tuple[int, ...]
     references: Mapping[str, float]
     validation_samples: int
@@ -104,8 +104,7 @@ def _steps(
 def _one_step(
     job: Job, task: Task, batch: Batch, step: int, plan: Plan, weights: list[float], recorder: Recorder
 ) -> None:
-    factor = lr_factor(step, plan.steps, job.params.warmup_fraction, plan.schedule)
-    lrs = [job.params.lr * ratio * factor for ratio in job.lr_ratios]
+    lrs = _rates(job, plan, step)
     for group, lr in zip(job.optimizer.param_groups, lrs, strict=True):
         group["lr"] = lr
     job.optimizer.zero_grad(set_to_none=True)
@@ -121,6 +120,17 @@ def _one_step(
         torch.nn.utils.clip_grad_norm_([item for _, item in job.parameters], job.params.clip_norm)
     job.optimizer.step()
     recorder.updated()
+
+
+def _rates(job: Job, plan: Plan, step: int) -> list[float]:
+    """Rate of every group. A warmup multiplies the user's own curve, which holds a warmup of its own already."""
+    curve, warmup = plan.schedule, job.params.warmup_fraction
+    if isinstance(curve, str):
+        factor = lr_factor(step, plan.steps, warmup, curve)
+        return [job.params.lr * ratio * factor for ratio in job.lr_ratios]
+    ramp = lr_factor(step, plan.steps, warmup, "constant")
+    factors = curve.at(step, plan.steps, job.lr_ratios)
+    return [job.params.lr * ratio * own * ramp for ratio, own in zip(job.lr_ratios, factors, strict=True)]
 
 
 def _flush(job: Job, task: Task, plan: Plan, recorder: Recorder) -> Outcome | None:
