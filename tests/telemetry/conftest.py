@@ -62,6 +62,7 @@ class Training:
     norms: list[list[float]] = field(default_factory=list)
     deltas: list[list[float]] = field(default_factory=list)
     losses: list[list[float]] = field(default_factory=list)
+    weights: list[list[float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.before = [item.detach().clone() for item in self.network.parameters()]
@@ -109,6 +110,7 @@ class Training:
         sampled = len(self.norms) % self.recorder.cadence.deltas_every_steps == 0
         pairs = zip(self.before, parameters, strict=True)
         self.deltas.append(norms_of([a - b if sampled else None for a, b in pairs]))
+        self.weights.append(norms_of([item if sampled else None for item in parameters]))
         if sampled:
             self.before = [item.detach().clone() for item in parameters]
 
@@ -149,6 +151,7 @@ def layout() -> Layout:
         components=("backbone", "backbone", "embedding", "arcface"),
         sizes=(12, 4, 8, 6),
         losses=("arc", "center"),
+        first_weight_norms=(2.0, 0.0, 4.0, 8.0),
     )
 
 
@@ -164,6 +167,8 @@ def history() -> Chunk:
         deltas=np.where(sampled, np.add.outer(steps, [0.3, 0.4, 0.5, 0.6]), np.nan),
         heads=np.where(sampled, np.add.outer(steps, [0.1, 0.2, 0.3, 0.4]), np.nan),
         lrs=np.divide.outer([0.1, 0.01], steps + 1.0).T,
+        weights=np.where(sampled, np.add.outer(steps, [1.0, 2.0, 3.0, 7.0]), np.nan),
+        geometry=np.where(sampled, np.add.outer(steps, [0.1, 0.2, 2.0, 3.0, 4.0]), np.nan),
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from preflight.telemetry.chunk import Chunk, Layout, combine, concatenate
+from preflight.telemetry.chunk import COLUMNS, Chunk, Layout, combine, concatenate
 
 nan = np.nan
 
@@ -67,12 +67,12 @@ def test_rows_that_were_not_sampled_stay_nan_by_component(history: Chunk, layout
 
 def test_chunks_are_joined_row_by_row(history: Chunk, layout: Layout) -> None:
     cut = [
-        Chunk(first, *(getattr(history, name)[first:last] for name in ("losses", "norms", "deltas", "heads", "lrs")))
+        Chunk(first, *(getattr(history, name)[first:last] for name in COLUMNS))
         for first, last in ((0, 1), (1, 4), (4, 6))
     ]
     whole = concatenate(cut, layout)
     assert (whole.first_step, len(whole)) == (0, 6)
-    for name in ("losses", "norms", "deltas", "heads", "lrs"):
+    for name in COLUMNS:
         assert np.array_equal(getattr(whole, name), getattr(history, name), equal_nan=True), name
 
 
@@ -85,3 +85,10 @@ def test_no_chunks_are_a_chunk_without_rows(layout: Layout) -> None:
     empty = concatenate([], layout)
     assert len(empty) == 0
     assert (empty.losses.shape[1], empty.norms.shape[1], empty.deltas.shape[1]) == (3, 4, 4)
+
+
+def test_what_was_not_sampled_is_nan(history: Chunk) -> None:
+    bare = Chunk(0, history.losses, history.norms, history.deltas, history.heads, history.lrs)
+    assert (bare.weights.shape, bare.geometry.shape) == ((6, 4), (6, 5))
+    assert np.isnan(bare.weights).all()
+    assert np.isnan(bare.geometry).all()

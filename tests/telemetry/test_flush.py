@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from preflight.telemetry.chunk import COLUMNS
 from preflight.telemetry.recorder import Cadence
 
 Train = Callable[..., Any]
@@ -56,7 +57,7 @@ def test_flushing_early_changes_no_row(training: Train) -> None:
             early.recorder.flush()
     early.recorder.flush()
     one, other = plain.recorder.history(), early.recorder.history()
-    for name in ("losses", "norms", "deltas", "heads", "lrs"):
+    for name in COLUMNS:
         assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True), name
 
 
@@ -80,13 +81,22 @@ def test_a_step_that_the_optimizer_did_not_finish_is_left_out(training: Train) -
     run.recorder.gradients(total, parts, [0.1, 0.05])
     run.recorder.flush()
     whole = run.recorder.history()
-    assert [len(getattr(whole, name)) for name in ("losses", "norms", "deltas", "heads", "lrs")] == [1] * 5
+    assert [len(getattr(whole, name)) for name in COLUMNS] == [1] * len(COLUMNS)
 
 
 def test_a_chunk_is_one_transfer(training: Train, transfers: list[tuple[int, ...]]) -> None:
     training().run(7)
-    columns = 3 + 4 + 4 + 4
-    assert transfers == [(3, columns), (3, columns), (1, columns)]
+    columns = 3 + 4 + 4 + 4 + 4
+    assert transfers == [(3 * columns,), (3 * columns,), (columns,)]
+
+
+def test_with_a_head_a_chunk_is_still_one_transfer(
+    training: Train, network_on: Callable[[str], Any], transfers: list[tuple[int, ...]]
+) -> None:
+    network = network_on("cpu")
+    training(network, head=network.head.weight).run(7)
+    columns, pairs = 3 + 4 + 4 + 4 + 4, 2 * 2
+    assert transfers == [(3 * columns + pairs,), (3 * columns + 2 * pairs,), (columns,)]
 
 
 @pytest.mark.parametrize("some_gradients_are_absent", [False, True])

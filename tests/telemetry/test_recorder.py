@@ -49,11 +49,13 @@ def test_parameters_and_components_are_laid_out_in_their_order(training: Train) 
 
 def test_nothing_recorded_is_a_history_without_rows(training: Train) -> None:
     whole = training().recorder.history()
-    assert [getattr(whole, name).shape for name in ("losses", "norms", "deltas", "heads")] == [
+    assert [getattr(whole, name).shape for name in ("losses", "norms", "deltas", "heads", "weights", "geometry")] == [
         (0, 3),
         (0, 4),
         (0, 4),
         (0, 4),
+        (0, 4),
+        (0, 5),
     ]
 
 
@@ -86,6 +88,37 @@ def test_recording_changes_neither_weights_nor_gradients(
         assert torch.equal(grad, item.grad)
 
 
+def test_weight_norms_are_those_after_the_step_and_before_the_first(training: Train) -> None:
+    run = training()
+    begun = [float(item.detach().norm()) for item in run.network.parameters()]
+    chunk = run.run(7)
+    assert run.recorder.layout.first_weight_norms == pytest.approx(begun)
+    assert chunk.weights == pytest.approx(np.array(run.weights), nan_ok=True)
+    assert np.isnan(chunk.weights[0::2]).all()
+
+
+@pytest.mark.parametrize("steps", [4, 6, 7])
+def test_the_geometry_of_the_head_is_that_of_its_rows(
+    steps: int, training: Train, network_on: Callable[[str], Any]
+) -> None:
+    network = network_on("cpu")
+    chunk = training(network, head=network.head.weight).run(steps)
+    assert np.isfinite(chunk.geometry).all(axis=1).tolist() == [step % 2 == 1 for step in range(steps)]
+    one, other = network.head.weight.detach().double().numpy()
+    if steps % 2 == 0:
+        cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+        assert chunk.geometry[-1, :2] == pytest.approx([cosine, cosine], rel=1e-5)
+    assert chunk.geometry[1, 3:].tolist() == [2.0, 2.0]
+
+
+def test_of_a_large_head_rows_from_all_over_it_are_compared(training: Train) -> None:
+    network = nn.Linear(3, 2)
+    head = torch.cat([torch.eye(4)[:1].repeat(500, 1), torch.eye(4)[1:2].repeat(500, 1)])
+    chunk = training(network, head=head).run(2)
+    same = (32 * 31 * 2) / (64 * 63)
+    assert chunk.geometry[1] == pytest.approx([same, 1.0, 2.0, 4.0, 64.0], rel=1e-4)
+
+
 @pytest.mark.parametrize("gone", [FOREACH, FOREACH[:1], FOREACH[1:2], FOREACH[2:]])
 def test_without_the_private_functions_of_torch_every_value_is_the_same(
     gone: tuple[str, ...], training: Train, monkeypatch: pytest.MonkeyPatch
@@ -94,5 +127,5 @@ def test_without_the_private_functions_of_torch_every_value_is_the_same(
     for name in gone:
         monkeypatch.delattr(torch, name)
     slow = training().run(7)
-    for name in ("losses", "norms", "deltas", "lrs"):
+    for name in ("losses", "norms", "deltas", "lrs", "weights"):
         assert np.array_equal(getattr(fast, name), getattr(slow, name), equal_nan=True), name

@@ -106,6 +106,7 @@ def test_deltas_and_statistics_are_of_the_sampled_steps(written: Written) -> Non
     files = written()
     assert column(files["weight_deltas.csv"], "embedding_delta") == ["1.5", "3.5", "5.5"]
     assert column(files["arcface_stats.csv"], "weight_norm_std") == ["1.4", "3.4", "5.4"]
+    assert column(files["arcface_geometry.csv"], "effective_rank") == ["3.0", "5.0", "7.0"]
 
 
 def test_validation_stands_beside_the_step_it_was_made_after(written: Written) -> None:
@@ -167,12 +168,15 @@ def test_a_trial_without_a_step_has_headers_only(written: Written, layout: Layou
         "gradient_norms.csv": 1,
         "weight_deltas.csv": 1,
         "arcface_stats.csv": 1,
+        "arcface_geometry.csv": 1,
         "learning_rates.csv": 1,
         "losses.csv": 1,
         "parameters.csv": 5,
     }
     assert column(files["parameters.csv"], "max_gradient_norm") == [""] * 4
     assert column(files["parameters.csv"], "first_nonfinite_step") == ["-1"] * 4
+    assert column(files["parameters.csv"], "first_weight_norm") == ["2.0", "0.0", "4.0", "8.0"]
+    assert column(files["parameters.csv"], "update_total") == [""] * 4
 
 
 def test_parameters_have_their_largest_finite_norm_and_its_step(written: Written, history: Chunk) -> None:
@@ -181,12 +185,70 @@ def test_parameters_have_their_largest_finite_norm_and_its_step(written: Written
     norms[:, 1] = np.nan
     norms[:, 2] = np.inf
     rows = written(replace(history, norms=norms))["parameters.csv"]
-    assert rows[1:] == [
+    assert [row[:6] for row in rows[1:]] == [
         ["backbone.w", "backbone", "12", "9.0", "1", "3"],
         ["backbone.b", "backbone", "4", "", "0", "-1"],
         ["embedding.w", "embedding", "8", "", "0", "0"],
         ["arcface.w", "arcface", "6", "5.125", "5", "-1"],
     ]
+
+
+def test_parameters_have_their_median_norm_and_the_last_step_that_moved_them(written: Written, history: Chunk) -> None:
+    norms = history.norms.copy()
+    norms[:, 0] = [1, 9, 2, np.nan, np.inf, 3]
+    norms[:, 1] = np.nan
+    norms[:, 2] = 0.0
+    norms[:, 3] = [5, 4, 3, 0, 0, 0]
+    rows = written(replace(history, norms=norms, first_step=10))["parameters.csv"]
+    assert column(rows, "median_gradient_norm") == ["2.5", "", "0.0", "1.5"]
+    assert column(rows, "last_gradient_step") == ["15", "-1", "-1", "12"]
+
+
+def test_parameters_have_the_norms_they_began_and_ended_with_and_what_changed_them(written: Written) -> None:
+    rows = written()["parameters.csv"]
+    assert column(rows, "first_weight_norm") == ["2.0", "0.0", "4.0", "8.0"]
+    assert column(rows, "last_weight_norm") == ["6.0", "7.0", "8.0", "12.0"]
+    assert [float(value) for value in column(rows, "update_total")] == pytest.approx([9.9, 10.2, 10.5, 10.8])
+    medians = [3.3 / 4, 3.4 / 5, 3.5 / 6, 3.6 / 10]
+    assert [float(value) for value in column(rows, "median_update_ratio")] == pytest.approx(medians)
+
+
+@pytest.mark.parametrize(("deltas", "ratio"), [([4.0, 0.0, 0.0], "0.0"), ([4.0, 6.0, 2.0], "0.25")])
+def test_an_update_is_relative_to_the_larger_norm_of_both_ends(
+    deltas: list[float], ratio: str, written: Written, history: Chunk, layout: Layout
+) -> None:
+    changes, weights = history.deltas.copy(), history.weights.copy()
+    changes[1::2, 0], weights[1::2, 0] = deltas, [4.0, 10.0, 8.0]
+    begun = replace(layout, first_weight_norms=(16.0, *layout.first_weight_norms[1:]))
+    rows = written(replace(history, deltas=changes, weights=weights), begun)["parameters.csv"]
+    assert column(rows, "median_update_ratio")[0] == ratio
+
+
+def test_a_weight_that_stays_at_zero_does_not_move(written: Written, history: Chunk, layout: Layout) -> None:
+    nothing = np.where(np.isnan(history.deltas), np.nan, 0.0)
+    begun = replace(layout, first_weight_norms=(0.0,) * 4)
+    rows = written(replace(history, deltas=nothing, weights=nothing), begun)["parameters.csv"]
+    assert column(rows, "median_update_ratio") == ["0.0"] * 4
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_that_are_lost_leave_the_ratio_of_the_others(written: Written, history: Chunk) -> None:
+    deltas, weights = history.deltas.copy(), history.weights.copy()
+    deltas[5, 0] = weights[5, 0] = np.inf
+    deltas[5, 1] = weights[5, 1] = np.nan
+    rows = written(replace(history, deltas=deltas, weights=weights))["parameters.csv"]
+    assert column(rows, "last_weight_norm")[:2] == ["inf", "5.0"]
+    assert [float(value) for value in column(rows, "median_update_ratio")[:2]] == pytest.approx(
+        [(1.3 / 2 + 3.3 / 4) / 2, (1.4 / 3 + 3.4 / 5) / 2]
+    )
+
+
+def test_without_weight_norms_nothing_is_said_of_them(written: Written, history: Chunk, layout: Layout) -> None:
+    bare = Chunk(0, history.losses, history.norms, history.deltas, history.heads, history.lrs)
+    rows = written(bare, replace(layout, first_weight_norms=()))["parameters.csv"]
+    for name in ("first_weight_norm", "last_weight_norm", "median_update_ratio"):
+        assert column(rows, name) == [""] * 4
+    assert float(column(rows, "update_total")[0]) == pytest.approx(9.9)
 
 
 @given(st.floats(width=32))

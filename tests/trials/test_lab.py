@@ -56,6 +56,7 @@ def test_all_telemetry_files_are_there(make_lab: Any, make_spec: Any, run: Any, 
         "weight_deltas.csv": 4,
         "learning_rates.csv": 12,
         "head_stats.csv": 4,
+        "head_geometry.csv": 4,
         "losses.csv": 12,
         "parameters.csv": 4,
     }

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from preflight.telemetry.geometry import GEOMETRY
+
 Array = npt.NDArray[np.float64]
 
-COLUMNS = ("losses", "norms", "deltas", "heads", "lrs")
+COLUMNS = ("losses", "norms", "deltas", "heads", "lrs", "weights", "geometry")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Names of the columns: P parameters with component and size, C losses."""
+    """Names of the columns: P parameters with component, size and the L2 norm they began with, C losses."""
 
     parameters: tuple[str, ...]
     components: tuple[str, ...]
     sizes: tuple[int, ...]
     losses: tuple[str, ...]
+    first_weight_norms: tuple[float, ...] = ()
 
     def component_names(self) -> tuple[str, ...]:
         """Components in the order of their first parameter."""
@@ -35,7 +38,8 @@ class Layout:
 @dataclass(frozen=True)
 class Chunk:
     """T consecutive steps from ``first_step``: losses ``[T, 1 + C]`` (total first), norms and deltas ``[T, P]``,
-    head statistics ``[T, 4]``, learning rates ``[T, groups]``. What was not sampled is NaN.
+    head statistics ``[T, 4]``, learning rates ``[T, groups]``, weight norms after the step ``[T, P]``, geometry of the
+    head's rows ``[T, 5]``. What was not sampled is NaN.
     """
 
     first_step: int
@@ -44,6 +48,13 @@ class Chunk:
     deltas: Array
     heads: Array
     lrs: Array
+    weights: Array = field(default_factory=lambda: np.empty(0))
+    geometry: Array = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        for name, width in (("weights", self.norms.shape[1]), ("geometry", len(GEOMETRY))):
+            if not getattr(self, name).size:
+                object.__setattr__(self, name, np.full((len(self), width), np.nan))
 
     def __len__(self) -> int:
         return len(self.losses)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preflight.telemetry.chunk import Chunk, Layout, concatenate
+from preflight.telemetry.chunk import Array, Chunk, Layout, concatenate
+from preflight.telemetry.geometry import GEOMETRY, MAX_ROWS, geometry
 
 # Norm of a gradient that a parameter did not get in a step; only a whole trial shows whether it ever gets one.
 ABSENT = -1.0
@@ -48,13 +49,19 @@ class Recorder:
             components=tuple(components[name] for name in names),
             sizes=tuple(tensor.numel() for tensor in self._tensors),
             losses=tuple(losses),
+            first_weight_norms=tuple(torch.stack(_norms([item.detach() for item in self._tensors])).tolist()),
         )
         device = self._tensors[0].device
         rows = cadence.chunk_steps
         self._norms = torch.full((rows, len(names)), torch.nan, device=device)
         self._deltas = torch.full((rows, len(names)), torch.nan, device=device)
+        self._weights = torch.full((rows, len(names)), torch.nan, device=device)
         self._losses = torch.full((rows, len(losses) + 1), torch.nan, device=device)
         self._heads = torch.full((rows, 4), torch.nan, device=device)
+        self._rows = torch.empty(0, dtype=torch.long, device=device) if head is None else _spread(len(head), device)
+        samples = rows // cadence.deltas_every_steps + 1
+        self._cosines = torch.full((samples, len(self._rows), len(self._rows)), torch.nan, device=device)
+        self._sampled: list[int] = []
         self._snapshot = [tensor.detach().clone() for tensor in self._tensors]
         self._with_grad: tuple[list[int], Tensor] = ([], torch.empty(0, dtype=torch.long, device=device))
         self._lrs: list[list[float]] = []
@@ -97,27 +104,41 @@ class Recorder:
         _subtract_(self._snapshot, self._tensors)
         self._deltas[self._row - 1] = torch.stack(_norms(self._snapshot)).float()
         _copy_(self._snapshot, self._tensors)
+        self._weights[self._row - 1] = torch.stack(_norms(self._snapshot)).float()
         if self._head is not None:
             self._heads[self._row - 1] = _head_statistics(self._head)
+            self._cosines[len(self._sampled)] = _cosines(self._head, self._rows)
+            self._sampled.append(self._row - 1)
 
     def flush(self) -> Chunk:
         """Move the recorded rows to the host; the one moment that waits for the device."""
         rows = self._row
-        columns = [self._losses, self._norms, self._deltas, self._heads]
-        host = torch.cat([column[:rows] for column in columns], dim=1).cpu().double().numpy()
-        losses, norms, deltas, heads = np.split(host, np.cumsum([c.shape[1] for c in columns])[:-1], axis=1)
+        columns = [self._losses, self._norms, self._deltas, self._heads, self._weights]
+        cosines = self._cosines[: len(self._sampled)]
+        flat = torch.cat([*(column[:rows].flatten() for column in columns), cosines.flatten()])
+        host = flat.cpu().double().numpy()
+        *parts, pairs = np.split(host, np.cumsum([rows * column.shape[1] for column in columns]))
+        losses, norms, deltas, heads, weights = (part.reshape(rows, -1) for part in parts)
         first = self._step - rows
         lrs = np.array(self._lrs[:rows], dtype=np.float64)  # one more, where the optimizer's step failed
-        chunk = Chunk(first, losses, norms, deltas, heads, lrs)
+        shapes = self._geometry(rows, pairs.reshape(cosines.shape))
+        chunk = Chunk(first, losses, norms, deltas, heads, lrs, weights, shapes)
         for column in columns:
             column.fill_(torch.nan)
-        self._lrs, self._row = [], 0
+        self._lrs, self._row, self._sampled = [], 0, []
         self._chunks.append(chunk)
         return _resolved(chunk)
 
     def history(self) -> Chunk:
         """Everything flushed so far, as one chunk."""
         return _resolved(concatenate(self._chunks, self.layout))
+
+    def _geometry(self, rows: int, cosines: Array) -> Array:
+        """Geometry of the head ``[rows, 5]``, of its ``cosines[K, N, N]`` in the rows that were sampled."""
+        found = np.full((rows, len(GEOMETRY)), np.nan)
+        if self._head is not None:
+            found[self._sampled] = geometry(cosines, self._head.flatten(1).shape[1])
+        return found
 
     def _columns(self, used: list[int]) -> Tensor:
         """``used`` as an index on the device, made again only when another set of parameters has a gradient."""
@@ -171,3 +192,14 @@ def _head_statistics(weight: Tensor) -> Tensor:
     rows = torch.linalg.vector_norm(weight.detach().flatten(1).float(), dim=1)
     values = weight.detach().float()
     return torch.stack([values.mean(), values.std(), rows.mean(), rows.std(correction=0)])
+
+
+def _spread(rows: int, device: torch.device) -> Tensor:
+    """Numbers of at most :data:`MAX_ROWS` rows, spread evenly over all."""
+    return torch.linspace(0, rows - 1, min(rows, MAX_ROWS), device=device).round().long()
+
+
+def _cosines(weight: Tensor, rows: Tensor) -> Tensor:
+    """Cosine between each pair of the chosen ``rows[N]`` of ``weight[C, D]``; zero with a row of zeros."""
+    chosen = torch.nn.functional.normalize(weight.detach().flatten(1)[rows].float(), dim=1)
+    return chosen @ chosen.T

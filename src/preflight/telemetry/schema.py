@@ -64,6 +64,18 @@ HEAD_STATS = Table(
         Column("weight_norm_std", "float64", "weight", "standard deviation of those norms"),
     ),
 )
+HEAD_GEOMETRY = Table(
+    "<head>_geometry.csv",
+    "every `deltas_every_steps` of trial.json",
+    (
+        EPOCH,
+        Column("cosine_mean", "float64", "1", "mean cosine between two different rows of the head's weight matrix"),
+        Column("cosine_max", "float64", "1", "largest of these cosines"),
+        Column("effective_rank", "float64", "1", "exponential of the entropy of the unit rows' singular values"),
+        Column("rank_limit", "float64", "1", "largest effective rank that there could be"),
+        Column("rows", "float64", "1", "rows that were compared, spread evenly over all"),
+    ),
+)
 LOSSES = Table(
     "losses.csv",
     "every step; validation columns where it was evaluated, else empty",
@@ -92,6 +104,17 @@ PARAMETERS = Table(
             "steps",
             "first step with a NaN or infinite gradient, -1 for none",
         ),
+        Column("median_gradient_norm", "float64", "1", "median of the finite L2 norms of its gradient"),
+        Column("last_gradient_step", "int64", "steps", "last step with a gradient other than zero, -1 for none"),
+        Column("first_weight_norm", "float64", "weight", "L2 norm of its values before the first step"),
+        Column("last_weight_norm", "float64", "weight", "the same at the last row of weight_deltas.csv"),
+        Column("update_total", "float64", "weight", "sum of the L2 norms of its changes from row to row there"),
+        Column(
+            "median_update_ratio",
+            "float64",
+            "1",
+            "median change from row to row there, over the larger of the norms before and after it",
+        ),
     ),
 )
-TABLES = (GRADIENT_NORMS, WEIGHT_DELTAS, LEARNING_RATES, HEAD_STATS, LOSSES, PARAMETERS)
+TABLES = (GRADIENT_NORMS, WEIGHT_DELTAS, LEARNING_RATES, HEAD_STATS, HEAD_GEOMETRY, LOSSES, PARAMETERS)

@@ -13,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from preflight.telemetry.chunk import Array, Chunk, Layout, combine
-from preflight.telemetry.schema import GRADIENT_NORMS, HEAD_STATS, LEARNING_RATES, LOSSES, PARAMETERS, WEIGHT_DELTAS
+from preflight.telemetry.geometry import GEOMETRY
+from preflight.telemetry.schema import (
+    GRADIENT_NORMS,
+    HEAD_GEOMETRY,
+    HEAD_STATS,
+    LEARNING_RATES,
+    LOSSES,
+    PARAMETERS,
+    WEIGHT_DELTAS,
+)
 from preflight.telemetry.store import write_text
 
 Integers = npt.NDArray[np.int64]
@@ -51,8 +60,9 @@ def _tables(history: Chunk, layout: Layout, run: Frame) -> dict[str, list[Sequen
     }
     if run.head is not None:
         names = ("weight_mean", "weight_std", "weight_norm_mean", "weight_norm_std")
-        heads = {name: history.heads[sampled, index] for index, name in enumerate(names)}
-        found[HEAD_STATS.file.replace("<head>", run.head)] = _rows(epochs[sampled], heads)
+        for table, columns, values in ((HEAD_STATS, names, history.heads), (HEAD_GEOMETRY, GEOMETRY, history.geometry)):
+            heads = {name: values[sampled, index] for index, name in enumerate(columns)}
+            found[table.file.replace("<head>", run.head)] = _rows(epochs[sampled], heads)
     found[LOSSES.file] = _rows(epochs, _losses(history, layout, run.evaluations))
     found[PARAMETERS.file] = _parameters(history, layout)
     return found
@@ -73,18 +83,46 @@ def _losses(
 
 
 def _parameters(history: Chunk, layout: Layout) -> list[Sequence[object]]:
-    finite = np.where(np.isfinite(history.norms), history.norms, -np.inf)
-    missing = np.flatnonzero(np.isnan(history.norms).all(axis=0))
+    """A row per parameter, over all steps."""
     rows: list[Sequence[object]] = [tuple(column.name for column in PARAMETERS.columns)]
+    begun = layout.first_weight_norms or (math.nan,) * len(layout.parameters)
     for index, name in enumerate(layout.parameters):
-        bad = np.flatnonzero(~np.isfinite(history.norms[:, index]))
-        peak = int(np.argmax(finite[:, index])) if len(finite) else 0
-        top = finite[peak, index] if len(finite) else -np.inf
-        norm = _number(top if np.isfinite(top) else np.nan)
-        first = -1 if index in missing or not len(bad) else history.first_step + int(bad[0])
-        step = history.first_step + peak
-        rows.append((name, layout.components[index], layout.sizes[index], norm, step, first))
+        gradient = _of_gradient(history.norms[:, index], history.first_step)
+        update = _of_update(history.deltas[:, index], history.weights[:, index], begun[index])
+        rows.append((name, layout.components[index], layout.sizes[index], *gradient, *update))
     return rows
+
+
+def _of_gradient(norms: Array, first_step: int) -> tuple[object, ...]:
+    """Of gradient norms ``[T]``: largest, its step, first step that is not finite, median, last step that moves."""
+    if np.isnan(norms).all():  # it never had one
+        return "", first_step, -1, "", -1
+    finite = np.isfinite(norms)
+    peak = int(np.argmax(np.where(finite, norms, -np.inf)))
+    broken, moving = np.flatnonzero(~finite), np.flatnonzero(norms != 0)
+    return (
+        _number(norms[peak] if finite.any() else math.nan),
+        first_step + peak,
+        first_step + int(broken[0]) if len(broken) else -1,
+        _number(float(np.median(norms[finite])) if finite.any() else math.nan),
+        first_step + int(moving[-1]) if len(moving) else -1,
+    )
+
+
+def _of_update(deltas: Array, weights: Array, begun: float) -> tuple[str, ...]:
+    """Of changes and weight norms after them ``[T]``, NaN between rows: norms at both ends, sum, median ratio.
+
+    The larger norm of both ends of a change, since a weight may begin at zero.
+    """
+    sampled = ~np.isnan(deltas)
+    changes, after = deltas[sampled], weights[sampled]
+    if not len(changes):
+        return _number(begun), "", "", ""
+    size = np.fmax(after, np.append(begun, after[:-1]))
+    known = np.isfinite(changes) & np.isfinite(size)
+    ratios = changes[known] / np.where(size[known] > 0, size[known], 1.0)
+    ratio = float(np.median(ratios)) if len(ratios) else math.nan
+    return _number(begun), _number(after[-1]), _number(float(changes.sum())), _number(ratio)
 
 
 def _rows(epochs: Integers, columns: Mapping[str, Array | Integers]) -> list[Sequence[object]]:
