@@ -63,17 +63,44 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see preflight --help")
 
 
+def inspect_parser() -> Parser:
+    """Arguments of `preflight inspect +model=NAME`."""
+    parser = Parser(
+        prog="preflight inspect",
+        description="Looks at data, model, losses and schedule, and names what is wrong; trains no trial and writes\n"
+        "no run directory.",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write facts and findings there too")
+    return _with_model(parser)
+
+
+def overrides_of(parser: Parser, arguments: list[str]) -> argparse.Namespace:
+    """Parsed arguments; raises :class:`ConfigError` for a bare word, which Hydra would refuse in its own words."""
+    options = parser.parse_intermixed_args(arguments)
+    for override in options.overrides:
+        if "=" not in override and not override.startswith("~"):
+            raise ConfigError(f"'{override}' is not of the form key=value; see preflight --help")
+    return options
+
+
 def tune_parser() -> Parser:
     """Arguments of `preflight +model=NAME`."""
     parser = Parser(
         prog="preflight",
         usage="preflight +model=NAME [key=value ...] [--config-dir DIR] [--allow PACKAGE]\n"
         "       preflight verify config_fixed.yaml [--run DIR]    train with the written file: is its score repeated?\n"
+        "       preflight inspect +model=NAME [key=value ...]     look and diagnose, without training\n"
+        "       preflight rules [CODE]                            what is looked for, and how\n"
         "       preflight report RUN_DIR                          make the report again, without training",
         description="Finds settings that train better than today's, proves them on fresh seeds, and writes the\n"
         "corrected config beside your own, which stays as it is.",
         epilog=_epilog(),
     )
+    parser.add_argument("-V", "--version", action="version", version=f"preflight {__version__}")
+    return _with_model(parser)
+
+
+def _with_model(parser: Parser) -> Parser:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="+model=NAME and any key of the config")
     parser.add_argument(
         "--config-dir",
@@ -90,7 +117,6 @@ def tune_parser() -> Parser:
         metavar="PACKAGE",
         help=ALLOWED_HELP,
     )
-    parser.add_argument("-V", "--version", action="version", version=f"preflight {__version__}")
     return parser
 
 

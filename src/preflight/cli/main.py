@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from preflight import __version__
 from preflight.cli.stopping import stoppable
 from preflight.core.errors import Interrupted, PreflightError
 
-COMMANDS = ("report", "tune", "verify")
+COMMANDS = ("inspect", "report", "rules", "tune", "verify")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,18 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(name: str) -> Callable[[list[str]], int]:
-    """Import only what the command needs: help must not wait for torch."""
-    if name == "report":
-        from preflight.cli.report import report  # noqa: PLC0415
-
-        return report
-    if name == "verify":
-        from preflight.cli.verify import verify  # noqa: PLC0415
-
-        return verify
-    from preflight.cli.tune import tune  # noqa: PLC0415
-
-    return tune
+    """The function that the command's own module is named by; no other is imported, since help must not wait."""
+    command: Callable[[list[str]], int] = getattr(import_module(f"preflight.cli.{name}"), name)
+    return command
 
 
 if __name__ == "__main__":

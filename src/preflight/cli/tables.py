@@ -13,6 +13,7 @@ from rich.text import Text
 from preflight.advise.evidence import Effect, percent
 from preflight.advise.ladder import ladder_label
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, Measured, Recommendation
+from preflight.cli.findings import show_findings
 from preflight.cli.grid import Column, Grid, number, show_grid
 from preflight.cli.interim import show_interim
 from preflight.emit.scalar import format_value
@@ -76,6 +77,9 @@ def show_result(console: Console, run: Run) -> None:
         show_grid(console, _ladder(label, rungs, document["today"]["lr"]))
     if ladders:
         console.print(ladder_note(run), markup=False)
+    diagnosis = run.document(store.FINDINGS)
+    if diagnosis is not None:
+        show_findings(console, diagnosis)
     if answer is None:
         show_interim(console, run.folder)
     else:

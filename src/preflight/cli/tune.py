@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from preflight.cli.arguments import tune_parser
-from preflight.core.errors import ConfigError, Interrupted, PreflightError
+from preflight.cli.arguments import overrides_of, tune_parser
+from preflight.core.errors import Interrupted, PreflightError
 
 
 def tune(arguments: list[str]) -> int:
     """Run all stages and show the result; returns the exit code."""
-    options = tune_parser().parse_intermixed_args(arguments)
-    for override in options.overrides:
-        if "=" not in override and not override.startswith("~"):
-            raise ConfigError(f"'{override}' is not of the form key=value; see preflight --help")
+    options = overrides_of(tune_parser(), arguments)
     # Deterministic matrix products on CUDA need this before the library is loaded.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     from preflight.cli.interim import show_interim  # noqa: PLC0415

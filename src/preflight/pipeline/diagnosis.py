@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-from preflight.advise.diagnosis import Diagnosis, proof_of, remedy_to_try
+from preflight.advise.diagnosis import Diagnosis, diagnose, proof_of, remedy_to_try
 from preflight.advise.evidence import effect
 from preflight.advise.ladder import Rung
 from preflight.core.params import Params, ParamValue
+from preflight.core.settings import Settings
 from preflight.pipeline.confirmation import Bench
-from preflight.pipeline.inspection import Inspection
+from preflight.pipeline.inspection import Inspection, inspect_task, open_file, open_task
 from preflight.probes.fit import one_line
 from preflight.tasks.pytorch import PyTorchTask
+from preflight.telemetry.recording import Recording
 
 # Of several findings the first ones are the causes; trying more of them costs more than it tells.
 MAX_TRIED = 3
 
 Look = Callable[[], Mapping[str, Any]]
+
+
+def look(settings: Settings) -> tuple[Inspection, dict[str, Any], Diagnosis]:
+    """Inspect a task and ask the rules of what was seen; nothing is trained as a trial, and nothing written."""
+    file = open_file(settings)
+    task = open_task(settings)
+    inspection = inspect_task(settings, task, file)
+    facts = gather_facts(task, inspection, settings.seed)
+    info = {"params": asdict(inspection.today.params), "seed": settings.seed}
+    return inspection, facts, diagnose([Recording(Path(), info, facts, {})])
 
 
 def gather_facts(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""`preflight inspect +model=NAME`: what is wrong before anything is trained."""
+
+from __future__ import annotations
+
+import os
+
+from preflight.cli.arguments import inspect_parser, overrides_of
+from preflight.core.errors import ConfigError
+
+
+def inspect(arguments: list[str]) -> int:
+    """Look at the task with every probe and ask the rules; returns the exit code."""
+    options = overrides_of(inspect_parser(), arguments)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from preflight.cli.findings import show_findings  # noqa: PLC0415
+    from preflight.cli.tables import show_inspection  # noqa: PLC0415
+    from preflight.cli.terminal import make_console  # noqa: PLC0415
+    from preflight.core.settings import load  # noqa: PLC0415
+    from preflight.pipeline.diagnosis import look  # noqa: PLC0415
+    from preflight.telemetry import store  # noqa: PLC0415
+
+    inspection, facts, diagnosis = look(load(options.overrides, options.config_dir, options.allow))
+    console = make_console()
+    show_inspection(console, inspection.as_dict())
+    show_findings(console, diagnosis.as_dict())
+    for name, problem in facts["failed"].items():
+        console.print(f"not looked at: {name} ({problem})", markup=False, soft_wrap=True)
+    if options.json is not None:
+        try:
+            store.write_json(options.json, {"facts": facts, **diagnosis.as_dict()})
+        except OSError as error:
+            raise ConfigError(f"--json={options.json} cannot be written: {error.strerror or error}") from error
+    return 0
