@@ -1,0 +1,151 @@
+"""A table of numbers in a text file that some other program wrote: what can be read is read, the rest is said.
+
+Memory is bounded: a file of more than :data:`MAX_ROWS` rows is thinned to every second, fourth, ... row.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from array import array
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from preflight.telemetry.numbers import parse_number
+from preflight.telemetry.text_lines import MAX_PROBLEMS, Problem, Problems, numbered_lines
+
+MAX_ROWS = 1_000_000
+SEPARATORS = (",", ";", "\t", "|")
+# Shares of a column's cells: one with more that are no numbers than this holds text, and no mistakes.
+TEXT_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """A table as it was read; None for one without a header or without a row."""
+
+    frame: pd.DataFrame | None
+    problems: list[Problem]
+
+
+def read_delimited(path: Path, texts: Collection[str] = ()) -> Delimited:
+    """Read a table with a header line; columns named in ``texts`` stay text.
+
+    Separators are commas, or semicolons, tabs and bars (with which a decimal comma is read too). A row that is cut
+    off or holds a cell that is no number is left out, with its line. Raises :class:`InputError` where the file cannot
+    be opened.
+    """
+    problems = Problems(path.name)
+    lines = ((number, line) for number, line in numbered_lines(path, problems) if _is_content(line))
+    number, header = next(lines, (0, ""))
+    if not number:
+        problems.add("empty")
+        return Delimited(None, problems.listed())
+    separator = max(SEPARATORS, key=header.count)
+    names = [name.strip() for name in _cells(header, separator)]
+    if all(parse_number(name) is not None for name in names):
+        problems.add("has no header, but numbers", number)
+        return Delimited(None, problems.listed())
+    table = _Table(_unique(names, number, problems), separator, texts, problems)
+    for number, line in lines:
+        if line != header:  # which a run that was resumed may have written again
+            table.add(number, line)
+    frame = table.frame()
+    if frame.empty:
+        problems.add("has no rows")
+    return Delimited(None if frame.empty else frame, problems.listed())
+
+
+class _Table:
+    """Columns that grow row by row."""
+
+    def __init__(self, names: list[str], separator: str, texts: Collection[str], problems: Problems) -> None:
+        self._names, self._separator, self._problems = names, separator, problems
+        self._decimal = "." if separator == "," else ","
+        self._texts: dict[int, list[str]] = {index: [] for index, name in enumerate(names) if name in texts}
+        self._numbers = {index: array("d") for index, name in enumerate(names) if name and index not in self._texts}
+        self._lines = array("q")
+        self._unreadable = {index: array("q") for index in self._numbers}  # rows
+        self._examples: dict[int, list[tuple[int, str]]] = {index: [] for index in self._numbers}
+        self._rows, self._stride = 0, 1
+
+    def add(self, number: int, line: str) -> None:
+        """Append a line's cells, or report it."""
+        self._rows += 1
+        if (self._rows - 1) % self._stride:
+            return
+        cells = _cells(line, self._separator)
+        if len(cells) < len(self._names) or any(cell.strip() for cell in cells[len(self._names) :]):
+            self._problems.add(f"{len(cells)} cells where the header has {len(self._names)}; left out", number)
+            return
+        self._lines.append(number)
+        for index, text in self._texts.items():
+            text.append(cells[index].strip())
+        for index, column in self._numbers.items():
+            value = parse_number(cells[index], self._decimal)
+            if value is None:
+                self._note(index, number, cells[index])
+            column.append(math.nan if value is None else value)
+        if len(self._lines) >= MAX_ROWS:
+            self._thin()
+
+    def frame(self) -> pd.DataFrame:
+        """The table without columns of text and without rows that hold a cell that is no number."""
+        rows = len(self._lines)
+        worded = {index for index, bad in self._unreadable.items() if len(bad) > TEXT_SHARE * rows}
+        keep = np.full(rows, True)
+        for index, bad in self._unreadable.items():
+            if index in worded:
+                self._problems.add(f"column '{self._names[index]}' holds no numbers; left out")
+            elif bad:
+                self._report(index)
+                keep[np.array(bad)] = False
+        if self._stride > 1:
+            self._problems.add(f"has {self._rows} rows, of which every {self._stride}th was read")
+        columns = {index: np.array(text, dtype=object) for index, text in self._texts.items()}
+        columns |= {index: np.array(column) for index, column in self._numbers.items() if index not in worded}
+        return pd.DataFrame({self._names[index]: columns[index][keep] for index in sorted(columns)})
+
+    def _note(self, index: int, number: int, cell: str) -> None:
+        self._unreadable[index].append(len(self._lines) - 1)
+        if len(self._examples[index]) < MAX_PROBLEMS:
+            self._examples[index].append((number, cell.strip()[:40]))
+
+    def _report(self, index: int) -> None:
+        for number, cell in self._examples[index]:
+            self._problems.add(f"{self._names[index]}={cell!r} is no number; row left out", number)
+        self._problems.count += len(self._unreadable[index]) - len(self._examples[index])
+
+    def _thin(self) -> None:
+        """Keep every second row, from now on too."""
+        self._stride *= 2
+        self._lines = self._lines[::2]
+        self._numbers = {index: column[::2] for index, column in self._numbers.items()}
+        self._texts = {index: column[::2] for index, column in self._texts.items()}
+        for index, rows in self._unreadable.items():
+            self._unreadable[index] = array("q", [row // 2 for row in rows if row % 2 == 0])
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator)) if '"' in line else line.split(separator)
+    except csv.Error:  # a cell beyond the module's limit
+        return line.split(separator)
+
+
+def _is_content(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith("#")
+
+
+def _unique(names: list[str], number: int, problems: Problems) -> list[str]:
+    """Names of the columns; one that came before, and one without a name, is empty."""
+    kept: list[str] = []
+    for name in names:
+        if name and name in kept:
+            problems.add(f"the header names '{name}' twice; the first one is read", number)
+        kept.append("" if name in kept else name)
+    return kept

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from preflight.core.errors import InputError
+from preflight.telemetry import store
+from preflight.telemetry.foreign import open_foreign
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write files into a folder."""
+
+    def run(**files: str) -> Path:
+        for name, text in files.items():
+            (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return run
+
+
+def test_every_table_of_the_format_is_read_and_nothing_else(write: Write) -> None:
+    folder = write(
+        gradient_norms="epoch,overall,backbone\n0,1,2\n",
+        weight_deltas="epoch,backbone_delta\n0,0.5\n",
+        arcface_stats="epoch,weight_mean\n0,0.1\n",
+        learning_rates="epoch,lr_group0\n0,0.01\n",
+        notes="a,b\n1,2\n",
+    )
+    found = open_foreign(folder)
+    (recording,) = found.recordings
+    assert found.problems == ()
+    assert set(recording.tables or ()) == {"gradient_norms", "weight_deltas", "arcface_stats", "learning_rates"}
+    assert recording.column("gradient_norms", "overall").tolist() == [1.0]
+    assert recording.names("weight_deltas") == ("backbone_delta",)
+
+
+def test_one_file_is_enough(write: Write) -> None:
+    (recording,) = open_foreign(write(learning_rates="epoch,lr_group0\n0,0.01\n")).recordings
+    assert recording.column("learning_rates", "lr_group0").tolist() == [0.01]
+
+
+def test_names_in_capitals_are_the_same(write: Write) -> None:
+    (recording,) = open_foreign(write(Gradient_Norms="Epoch,Overall,Body\n0,1,2\n")).recordings
+    assert list(recording.table("gradient_norms").columns) == ["epoch", "overall", "Body"]
+
+
+def test_a_table_without_an_epoch_is_read_and_said(write: Write) -> None:
+    found = open_foreign(write(gradient_norms="overall\n1\n2\n"))
+    assert found.recordings[0].column("gradient_norms", "overall").tolist() == [1, 2]
+    (problem,) = found.problems
+    assert str(problem) == "gradient_norms.csv: has no column 'epoch'; aggregates by epoch are not applicable"
+
+
+def test_a_broken_file_leaves_the_others_readable(write: Write) -> None:
+    found = open_foreign(write(gradient_norms="", weight_deltas="epoch,a_delta\n0,1\n0\n"))
+    assert set(found.recordings[0].tables or ()) == {"weight_deltas"}
+    assert [str(problem) for problem in found.problems] == [
+        "gradient_norms.csv: empty",
+        "weight_deltas.csv, line 3: 1 cells where the header has 2; left out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "has no telemetry: none of gradient_norms.csv, .*<head>_stats.csv$"),
+        ({"metrics": "a\n1\n"}, r"found metrics.csv \(a history or a log is read by preflight audit\)"),
+        ({"gradient_norms": ""}, "has no telemetry: .*; gradient_norms.csv: empty$"),
+    ],
+)
+def test_a_folder_without_a_table_is_bad_input(write: Write, files: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_foreign(write(**files))
+
+
+@pytest.mark.parametrize("name", ["nothing", "file"])
+def test_what_is_no_folder_is_bad_input(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=f"{name} is not a folder"):
+        open_foreign(tmp_path / name)
+
+
+def trial(folder: Path, purpose: str) -> None:
+    folder.mkdir(parents=True)
+    params = {"lr": 0.1, "batch_size": 8}
+    info = {"purpose": purpose, "index": 0, "params": params, "seed": 0, "steps": 2, "outcome": {"status": "completed"}}
+    (folder / store.TRIAL).write_text(json.dumps(info), encoding="utf-8")
+    (folder / "gradient_norms.csv").write_text("epoch,overall\n0,1\n0,2\n", encoding="utf-8")
+
+
+def test_a_trial_of_preflight_brings_its_settings_and_the_facts_of_its_run(tmp_path: Path) -> None:
+    trial(tmp_path / "trials" / "range-000", "range")
+    (tmp_path / store.FACTS).write_text('{"memory": {"peak_gib": 2}}', encoding="utf-8")
+    (recording,) = open_foreign(tmp_path / "trials" / "range-000").recordings
+    assert recording.setting("batch_size") == 8
+    assert recording.fact("memory", "peak_gib") == 2
+
+
+@pytest.mark.parametrize(("purposes", "read"), [(("range", "today", "today"), 2), (("range", "explore"), 2)])
+def test_of_a_run_todays_settings_are_judged_or_else_all(tmp_path: Path, purposes: tuple[str, ...], read: int) -> None:
+    (tmp_path / store.RUN).write_text("{}", encoding="utf-8")
+    for index, purpose in enumerate(purposes):
+        trial(tmp_path / "trials" / f"{purpose}-{index:03d}", purpose)
+    assert len(open_foreign(tmp_path).recordings) == read
+
+
+def test_a_run_without_a_trial_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / store.RUN).write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match="has no recorded trial"):
+        open_foreign(tmp_path)
