@@ -10,7 +10,7 @@ Array = npt.NDArray[np.float64]
 GEOMETRY = ("cosine_mean", "cosine_max", "effective_rank", "rank_limit", "rows")
 # Rows that are compared with each other, spread evenly over the head: enough to see whether they agree, and an
 # eigenvalue problem of a fraction of a millisecond.
-MAX_ROWS = 64
+MAX_ROWS = 32
 # Squared singular values below this share of the largest are what float32 leaves of zero.
 ROUNDING = 1e-6
 
