@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from preflight.telemetry.recording import Recording
 # Of several findings the first ones are the causes; trying more of them costs more than it tells.
 MAX_TRIED = 3
 
+Fitted = tuple[str, str]
+"""A field and an option of its normalization that can be trained with."""
 Look = Callable[[], Mapping[str, Any]]
 
 
@@ -52,13 +54,13 @@ def _probes(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, L
     return {}
 
 
-def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, task: PyTorchTask) -> Diagnosis:
+def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Collection[Fitted]) -> Diagnosis:
     """Run the first findings' remedies against today's settings on paired seeds, and say what that showed."""
     tried = 0
     findings = []
     for item in diagnosis.findings:
         remedy = remedy_to_try(item)
-        if remedy is None or tried == MAX_TRIED or not _can_train(remedy.settings, today, task):
+        if remedy is None or tried == MAX_TRIED or not _can_train(remedy.settings, today, fitted):
             findings.append(item)
             continue
         tried += 1
@@ -69,7 +71,7 @@ def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, task: PyTorc
     return replace(diagnosis, findings=tuple(findings))
 
 
-def _can_train(settings: Mapping[str, ParamValue], today: Params, task: PyTorchTask) -> bool:
+def _can_train(settings: Mapping[str, ParamValue], today: Params, fitted: Collection[Fitted]) -> bool:
     """Whether the task has these settings, not all as today, and a fitted normalizer where one is asked for."""
     known = today.flat()
     if all(known.get(name) == value for name, value in settings.items()):
@@ -78,7 +80,7 @@ def _can_train(settings: Mapping[str, ParamValue], today: Params, task: PyTorchT
         group, _, field = name.partition(".")
         if name not in known:
             return False
-        if group == "normalization" and value != "none" and (field, value) not in task.normalizers:
+        if group == "normalization" and value != "none" and (field, value) not in fitted:
             return False
     return True
 

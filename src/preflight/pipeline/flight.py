@@ -157,7 +157,7 @@ def _diagnose(flight: Flight, bench: Bench) -> None:
         for recording in Run(flight.run_dir, {}).recordings(bench.purpose)
         if recording.params.key() == flight.today.key()
     ]
-    flight.diagnosis = try_remedies(diagnose(recordings), flight.today, bench, flight.task)
+    flight.diagnosis = try_remedies(diagnose(recordings), flight.today, bench, flight.task.normalizers)
     store.write_json(flight.run_dir / store.FACTS, flight.facts)
     store.write_json(flight.run_dir / store.FINDINGS, flight.diagnosis.as_dict())
 

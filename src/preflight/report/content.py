@@ -10,6 +10,7 @@ from preflight.advise.recommendation import CHANGE
 from preflight.report import format as fmt
 from preflight.report.comparison import CONFIRM, EXPLORE, PROOF, Comparison, Side
 from preflight.report.fields import FieldTable, LossRow, field_tables, length_text, loss_rows
+from preflight.report.findings import Card, cards, summary
 from preflight.report.rates import Ladder, ladder_note
 from preflight.report.sources import Sources, is_recorded, outcome
 from preflight.report.tables import (
@@ -77,6 +78,8 @@ class Page:
     trajectories: Trajectories | None
     trials: tuple[TrialRow, ...]
     more_trials: str
+    findings: tuple[Card, ...]
+    asked: str
     notes: tuple[str, ...]
     fields: tuple[FieldTable, ...]
     losses: tuple[LossRow, ...]
@@ -101,6 +104,8 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         trajectories=None if comparison is None else _trajectories(comparison, sources.today.batch_size),
         trials=trial_rows(sources),
         more_trials=_more_trials(sources),
+        findings=cards(sources.findings),
+        asked="" if sources.findings is None else summary(sources.findings),
         notes=tuple(map(str, sources.inspection.get("notes", ()))),
         fields=field_tables(sources),
         losses=loss_rows(sources),

@@ -17,13 +17,14 @@ from preflight.telemetry.recording import Recording, Run
 
 @dataclass(frozen=True)
 class Sources:
-    """A run's documents and finished trials; ``recommendation`` is None where the run ended before it."""
+    """A run's documents and finished trials; what it ended before is None."""
 
     run: Run
     inspection: Mapping[str, Any]
     today: Params
     recommendation: Recommendation | None
     recordings: tuple[Recording, ...]
+    findings: Mapping[str, Any] | None = None
 
     @classmethod
     def read(cls, run_dir: Path) -> Sources:
@@ -39,6 +40,7 @@ class Sources:
             today=Params(**inspection["today"]),
             recommendation=None if answer is None else Recommendation.from_dict(answer),
             recordings=tuple(run.recordings()),
+            findings=run.document(store.FINDINGS),
         )
 
     @property

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+import preflight.pipeline.diagnosis as module
+from preflight.advise.diagnosis import Diagnosis, Judged
+from preflight.advise.evidence import Effect
+from preflight.core.finding import CONFIRMED, ERROR, REFUTED, UNTESTED, Clean, Finding, Remedy
+from preflight.core.params import Params, ParamValue
+from preflight.pipeline.audience import Nobody
+from preflight.pipeline.diagnosis import MAX_TRIED, after_search, gather_facts, try_remedies
+from preflight.rules.base import Rule
+
+TODAY = Params(lr=0.3, batch_size=8, normalization={"height": "none"}, loss_weights={"mse": 1.0})
+
+
+class Bench:
+    """Scores by formula: a lower learning rate and a normalized input each halve it."""
+
+    def __init__(self) -> None:
+        self.audience, self.budget = Nobody(), type("Budget", (), {"seeds": 5})
+        self.trained: list[Params] = []
+
+    def scores(self, settings: Sequence[Params], rounds: int) -> list[Mapping[int, float]]:
+        self.trained += settings
+        good = [(params.lr < 0.3) + (params.normalization["height"] != "none") for params in settings]
+        return [{seed: 0.5**count * (1 + 0.01 * seed) for seed in range(5 * rounds)} for count in good]
+
+
+def finding(code: str, **settings: ParamValue) -> Judged:
+    rule = Rule(code, code, code, "Detects.", "Matters.", "Fix.", lambda recording: Clean())
+    return Judged(rule, Finding(ERROR, "so", (), (Remedy("do it", settings),)))
+
+
+@pytest.fixture
+def tried() -> Callable[..., list[Any]]:
+    def run(*findings: Judged) -> list[Any]:
+        run.bench = bench = Bench()
+        found = try_remedies(Diagnosis(findings, (), ()), TODAY, bench, {("height", "standardize")})
+        return [item.proof for item in found.findings]
+
+    return run
+
+
+def test_a_remedy_that_helps_is_confirmed_and_one_that_does_not_refuted(tried: Any) -> None:
+    proofs = tried(finding("PF201", lr=0.03), finding("PF205", warmup_fraction=0.1))
+    assert [proof.verdict for proof in proofs] == [CONFIRMED, REFUTED]
+    assert isinstance(proofs[0].effect, Effect)
+    assert proofs[0].effect.gain == pytest.approx(0.5)
+    assert proofs[0].remedy.settings == {"lr": 0.03}
+
+
+def test_a_normalization_that_was_fitted_can_be_tried(tried: Any) -> None:
+    name = "normalization.height"
+    proofs = tried(finding("PF301", **{name: "standardize"}), finding("PF302", **{name: "log_standardize"}))
+    assert [proof.verdict for proof in proofs] == [CONFIRMED, UNTESTED]
+
+
+@pytest.mark.parametrize("settings", [{}, {"lr": 0.3}, {"momentum": 0.9}, {"loss_weights.other": 2.0}])
+def test_what_cannot_be_trained_or_is_todays_stays_untested(settings: dict[str, ParamValue], tried: Any) -> None:
+    (proof,) = tried(finding("PF201", **settings))
+    assert proof.verdict == UNTESTED
+    assert tried.bench.trained == []
+
+
+def test_only_the_first_remedies_are_tried(tried: Any) -> None:
+    proofs = tried(*(finding(f"PF20{index}", lr=0.01 * (index + 1)) for index in range(MAX_TRIED + 2)))
+    assert [proof.verdict for proof in proofs] == [CONFIRMED] * MAX_TRIED + [UNTESTED] * 2
+
+
+def test_a_probe_that_breaks_is_named_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> dict[str, Any]:
+        raise RuntimeError("no hooks\nhere")
+
+    probes = {"activations": broken, "losses": lambda: {"losses": {"mse": {}}}}
+    monkeypatch.setattr(module, "_probes", lambda *arguments: probes)
+    facts = gather_facts(None, None, 0)
+    assert facts == {"failed": {"activations": "RuntimeError: no hooks; here"}, "losses": {"mse": {}}}
+
+
+def test_the_search_adds_where_its_best_learning_rate_lies() -> None:
+    found = after_search({}, (1e-4, 1e-1), [(TODAY, 0.9), (TODAY.with_values({"lr": 0.01}), 0.2)])
+    assert found == {"ladders": {}, "search": {"lr": {"low": 1e-4, "high": 1e-1, "best": 0.01}}}
+    assert after_search({}, (1e-4, 1e-1), []) == {"ladders": {}}

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from preflight.report.findings import cards, summary
+from preflight.report.page import write_report
+from preflight.telemetry import store
+
+EFFECT = {"gain": 0.972, "low": 0.9, "high": 0.99, "seeds": 5}
+RAW: dict[str, Any] = {
+    "code": "PF301",
+    "name": "unnormalized-input",
+    "title": "Inputs are not normalized",
+    "severity": "error",
+    "message": "the input <pulses> reaches 77785",
+    "evidence": [{"what": "largest <value>", "value": 77785.0, "limit": 3.0, "unit": "ns"}],
+    "remedies": [{"text": "standardize it", "settings": {"normalization.pulses": "per_kind"}}],
+    "where": "pulses",
+    "step": None,
+    "strength": 9.0,
+    "runs": 5,
+    "found": 4,
+    "proof": {"verdict": "confirmed", "remedy": None, "effect": EFFECT},
+}
+EXPLODES = {
+    **RAW,
+    "code": "PF101",
+    "title": "Gradients explode",
+    "remedies": [{"text": "look at the inputs", "settings": {}}, {"text": "lower it", "settings": {"lr": 0.0123456}}],
+    "evidence": [{"what": "where", "value": "head", "limit": None, "unit": ""}],
+    "proof": {"verdict": "untested"},
+    "runs": 1,
+}
+DOCUMENT = {"findings": [RAW, EXPLODES], "clean": [{}, {}], "not_applicable": [{}]}
+
+
+def html_of(writer: Any) -> str:
+    return write_report(writer.folder).read_text(encoding="utf-8")
+
+
+def test_a_finding_has_its_numbers_its_remedy_and_its_proof() -> None:
+    card = cards(DOCUMENT)[0]
+    assert card.message == "the input <pulses> reaches 77785 (4 of 5 seeds)"
+    assert card.remedies == ("standardize it (normalization.pulses=per_kind)",)
+    assert card.proof == "tried on 5 seeds: it takes 97% off the validation score"
+    assert card.evidence == (("largest <value>", "77,785 ns", "3.00 ns"),)
+
+
+def test_what_was_not_tried_is_untested_and_has_no_proof() -> None:
+    card = cards(DOCUMENT)[1]
+    assert (card.verdict, card.proof) == ("untested", "")
+    assert card.message == "the input <pulses> reaches 77785"
+    assert card.remedies == ("look at the inputs", "lower it (lr=0.0123)")
+    assert card.evidence == (("where", "head", ""),)
+
+
+@pytest.mark.parametrize(("gain", "text"), [(-0.2, "gain -20%"), (0.01, "gain 1%")])
+def test_a_refuted_remedy_says_so(gain: float, text: str) -> None:
+    refuted = {**RAW, "proof": {"verdict": "refuted", "remedy": None, "effect": {**EFFECT, "gain": gain}}}
+    (card,) = cards({**DOCUMENT, "findings": [refuted]})
+    assert card.proof == f"tried on 5 seeds: it does not help ({text})"
+
+
+def test_without_findings_it_is_said_how_many_rules_were_asked() -> None:
+    assert cards(None) == ()
+    assert summary({**DOCUMENT, "findings": []}) == (
+        "3 rules asked: 0 findings, 2 found nothing, 1 lack what they judge by"
+    )
+
+
+def test_the_page_shows_findings_escaped(changed: Any) -> None:
+    store.write_json(changed.folder / store.FINDINGS, DOCUMENT)
+    text = html_of(changed)
+    assert "Inputs are not normalized" in text
+    assert "the input &lt;pulses&gt; reaches 77785" in text
+    assert "5 rules asked: 2 findings" in text
+    assert "Confirmed</strong>: tried on 5 seeds" in text
+    (changed.folder / store.FINDINGS).unlink()
+    assert "Findings</h2>" not in html_of(changed)
