@@ -1,0 +1,103 @@
+"""Training mode against evaluation mode, on the same batch of a model that was trained a little."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from preflight.core.params import Params
+from preflight.tasks.base import Job
+from preflight.tasks.data import Batch
+from preflight.tasks.pytorch import PyTorchTask
+from preflight.tasks.seeding import seeded
+
+# Steps of training, and batches afterwards that only move the running statistics: at a momentum of 0.1 what they
+# started from counts for 0.9**50, half a percent.
+STEPS, SETTLING = 10, 50
+# A model whose steps take so long is left out: what fewer steps would show depends on how busy the machine is.
+LIMIT_S = 5.0
+
+
+def look_at_modes(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
+    """``{"modes": {has_batch_norm, first_loss, train_loss, eval_loss, eval_again}}``; the losses are weighted sums.
+
+    ``has_batch_norm``: whether a module normalizes by statistics of the batch in training mode. ``first_loss`` is that
+    of the first batch before training, the others are those of one batch afterwards. A model that diverges, that fails
+    in one of the modes or that takes longer than :data:`LIMIT_S` has no losses.
+    """
+    with seeded(seed, task.device):
+        job, batches = task.job(params), task.batches(params, seed)
+        job.network.train()
+        facts: dict[str, Any] = {"has_batch_norm": _uses_batch_statistics(job.network)}
+        losses = _losses(task, job, batches, settles=facts["has_batch_norm"])
+    if losses is not None and all(math.isfinite(value) for value in losses.values()):
+        facts |= losses
+    return {"modes": facts}
+
+
+def _uses_batch_statistics(network: nn.Module) -> bool:
+    """Whether there is batch normalization that is in training mode; that over several processes sees more samples."""
+    return any(
+        isinstance(module, _BatchNorm) and module.training and not isinstance(module, nn.SyncBatchNorm)
+        for module in network.modules()
+    )
+
+
+def _losses(task: PyTorchTask, job: Job, batches: Iterator[Batch], *, settles: bool) -> dict[str, float] | None:
+    deadline = time.monotonic() + LIMIT_S
+    try:
+        first = _train(task, job, batches, deadline)
+        if settles:
+            _settle(job, batches, deadline)
+        batch = next(batches)
+        with torch.no_grad():
+            train = float(_total(task, job, batch))
+            job.network.eval()
+            evaluated = [float(_total(task, job, batch)) for _ in range(2)]
+    except (RuntimeError, ValueError, TypeError, AssertionError, TimeoutError):  # of the user's model, mostly
+        return None
+    return {"first_loss": first, "train_loss": train, "eval_loss": evaluated[0], "eval_again": evaluated[1]}
+
+
+def _train(task: PyTorchTask, job: Job, batches: Iterator[Batch], deadline: float) -> float:
+    """Train at today's settings; the first loss."""
+    first = math.nan
+    for step in range(STEPS):
+        job.optimizer.zero_grad(set_to_none=True)
+        total = _total(task, job, next(batches))
+        first = float(total.detach()) if step == 0 else first
+        total.backward()
+        if job.params.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_([item for _, item in job.parameters], job.params.clip_norm)
+        job.optimizer.step()
+        _check(deadline)
+    return first
+
+
+@torch.no_grad()
+def _settle(job: Job, batches: Iterator[Batch], deadline: float) -> None:
+    for _ in range(SETTLING):
+        job.outputs(next(batches))
+        _check(deadline)
+
+
+def _check(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise TimeoutError
+
+
+def _total(task: PyTorchTask, job: Job, batch: Batch) -> Tensor:
+    """Weighted sum of the losses of a batch."""
+    output = job.outputs(batch)
+    targets = {name: batch[name] for name in task.data.roles.targets}
+    weights = job.params.loss_weights
+    total = torch.zeros((), device=job.device)
+    for loss in job.losses:
+        total = total + float(weights.get(loss.name, 1.0)) * loss(output, targets)
+    return total

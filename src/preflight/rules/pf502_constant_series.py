@@ -1,0 +1,157 @@
+"""PF502: a saved series that never changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.series import (
+    HISTORY,
+    LOG,
+    STILL_SPREAD,
+    Series,
+    classes_of,
+    losses_of,
+    saved_series,
+    spoken,
+)
+from preflight.telemetry.metric_names import GAIN, TRAIN, VALIDATION
+from preflight.telemetry.recording import Recording
+
+SPREAD = Threshold(
+    "SPREAD",
+    STILL_SPREAD,
+    "of its size is all that the series changes by",
+    "the same weights on the same samples differ by the rounding of float32 and the order of sums, some 1e-6",
+)
+DIGITS = Threshold(
+    "DIGITS", 4, "significant digits are saved at least", "a loss rounded to two places stands still on any plateau"
+)
+EPOCHS = Threshold(
+    "EPOCHS", 3, "epochs at least, five where fewer than seven digits are saved", "two values may be equal by chance"
+)
+METRIC_EPOCHS = Threshold(
+    "METRIC_EPOCHS", 8, "epochs at least for a metric", "a metric counts samples: on a few it repeats for some epochs"
+)
+# Of ln(classes): an untrained model lies above it by little.
+NEAR_CHANCE = 0.05
+STALE = Remedy(
+    "evaluate the weights in training: look for a copy made before it began (an average, a wrapped or a reloaded "
+    "model) that is never updated"
+)
+IDLE = Remedy(
+    "check that the learning rate is not 0, that the optimizer holds the model's parameters and that its step is taken"
+)
+SAVED = Remedy("save the value of the epoch that ends, and look for one that is computed once and kept")
+
+
+def digits_of(value: float) -> int:
+    """Significant digits that a value was saved with, as far as they can be told."""
+    return len(f"{abs(value):.15g}".split("e")[0].replace(".", "").strip("0"))
+
+
+def check(recording: Recording) -> Answer:
+    """Judge the losses, of validation first, then the metrics."""
+    history = saved_series(recording, HISTORY, LOG)
+    losses = [*losses_of(history, VALIDATION), *losses_of(history, TRAIN)]
+    still = [item for item in losses if _is_still_loss(item)]
+    if still:
+        return _loss_finding(still[0], history, recording)
+    metrics = [item for item in history if item.meaning.kind == GAIN and _is_still_metric(item)]
+    return _metric_finding(metrics[0]) if metrics else Clean()
+
+
+def _is_still_loss(item: Series) -> bool:
+    digits = max(map(digits_of, item.values), default=0)
+    enough = EPOCHS.value if digits >= 7 else 5
+    return item.stands_still and len(item) >= enough and digits >= DIGITS.value
+
+
+def _is_still_metric(item: Series) -> bool:
+    """Of one that is zero PF501 speaks; one that is high may have nothing left to learn."""
+    top = item.values.max()
+    is_low = 0 < top < (0.5 if top <= 1 else 50)
+    return is_low and item.stands_still and len(item) >= METRIC_EPOCHS.value
+
+
+def _loss_finding(item: Series, history: Sequence[Series], recording: Recording) -> Finding:
+    moving = next((other for other in _training(history, recording) if other.moves), None)
+    why, remedies = _explained(item, moving)
+    said, chance = _chance(item, recording)
+    return Finding(
+        ERROR,
+        f"{item.name} is {spoken(float(item.values[0]))} in all {len(item)} epochs{said}: {why}",
+        (Evidence(f"relative change of {item.name} in {len(item)} epochs", _change(item), SPREAD.value), *chance),
+        remedies,
+        where=item.name,
+        strength=len(item) / EPOCHS.value,
+    )
+
+
+def _explained(item: Series, moving: Series | None) -> tuple[str, tuple[Remedy, ...]]:
+    """Why it stands still, by whether the training loss moves."""
+    is_validation = item.meaning.split == VALIDATION
+    if moving is None:
+        why = "the weights that are evaluated never change" if is_validation else "no step changes the weights"
+        return why, (STALE, IDLE) if is_validation else (IDLE,)
+    moves = f"{moving.name} goes from {spoken(moving.values[0])} to {spoken(moving.values[-1])} meanwhile"
+    if is_validation:
+        return f"the weights that are evaluated never change, though those in training do ({moves})", (STALE,)
+    return f"the same value is saved again and again, though training goes on ({moves})", (SAVED,)
+
+
+def _change(item: Series) -> float:
+    return float(item.values.max() - item.values.min()) / float(abs(item.values).max())
+
+
+def _chance(item: Series, recording: Recording) -> tuple[str, list[Evidence]]:
+    """What guessing would give, where the number of classes is known."""
+    classes = classes_of(recording)
+    if classes is None or classes < 2:
+        return "", []
+    level = math.log(classes)
+    is_chance = abs(float(item.values[0]) - level) <= NEAR_CHANCE * level
+    said = f", the level of guessing among {classes} classes ({level:.4g})" if is_chance else ""
+    return said, [Evidence(f"loss of guessing, ln({classes})", level)]
+
+
+def _training(history: Sequence[Series], recording: Recording) -> list[Series]:
+    """Training losses of the history and of the log."""
+    try:
+        log = saved_series(recording, LOG)
+    except MissingError:
+        log = []
+    return [*losses_of(history, TRAIN), *losses_of(log, TRAIN)]
+
+
+def _metric_finding(item: Series) -> Finding:
+    return Finding(
+        WARNING,
+        f"{item.name} is {spoken(float(item.values[0]))} in all {len(item)} epochs: the same samples are right every "
+        "time, as by a model that gives one answer to all of them",
+        (Evidence(f"epochs with the same {item.name}", len(item), METRIC_EPOCHS.value),),
+        (Remedy("count how often each class is predicted on the validation samples"),),
+        where=item.name,
+        strength=len(item) / METRIC_EPOCHS.value,
+    )
+
+
+RULE = Rule(
+    code="PF502",
+    name="constant-series",
+    title="A saved loss or metric never changes",
+    detects=f"A loss changes by less than {SPREAD.value:g} of its size over {EPOCHS.value:g} epochs or more, though "
+    f"it was saved with {DIGITS.value:g} digits or more; or a metric that is not high is the same in "
+    f"{METRIC_EPOCHS.value:g} epochs or more.",
+    matters="Training moves every weight a little and with them the loss: one that stays the same to the last digit is "
+    "that of other weights than those in training, or of weights that no step changes.",
+    fix="Where the training loss changes, look at which weights are evaluated: a copy from before the training, an "
+    "average that is never updated, a checkpoint loaded every time. Otherwise look at the learning rate and at what "
+    "the optimizer was given.",
+    check=check,
+    thresholds=(SPREAD, DIGITS, EPOCHS, METRIC_EPOCHS),
+    causes=("PF503",),
+)

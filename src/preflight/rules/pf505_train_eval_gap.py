@@ -1,0 +1,88 @@
+"""PF505: the same batch, other losses in training and in evaluation mode."""
+
+from __future__ import annotations
+
+import math
+
+from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.telemetry.recording import Recording
+
+GAP = Threshold(
+    "GAP",
+    0.5,
+    "of the first loss is what evaluation mode adds to the loss of the same batch",
+    "statistics that have settled add a few percent; batches that differ in kind add more",
+)
+RATIO = Threshold("RATIO", 2.0, "times the loss in training mode", "a gap within the loss's own size is no fault")
+REPEAT = Threshold(
+    "REPEAT",
+    0.01,
+    "of the loss is what two passes in evaluation mode differ by",
+    "nothing is random in evaluation mode; the order of sums on a GPU changes 1e-6",
+)
+
+
+def check(recording: Recording) -> Answer:
+    """Judge the losses of one batch, after the statistics were given time to settle."""
+    train, evaluated = (float(recording.fact("modes", name)) for name in ("train_loss", "eval_loss"))
+    first, again = (float(recording.fact("modes", name)) for name in ("first_loss", "eval_again"))
+    if abs(again - evaluated) > REPEAT.value * max(abs(evaluated), abs(again)):
+        return _random(evaluated, again)
+    gap = evaluated - train
+    if not math.isfinite(gap):
+        return Clean() if not math.isfinite(train) else _gap(train, evaluated, first, recording)
+    if gap > GAP.value * abs(first) and gap > (RATIO.value - 1) * abs(train):
+        return _gap(train, evaluated, first, recording)
+    return Clean()
+
+
+def _gap(train: float, evaluated: float, first: float, recording: Recording) -> Finding:
+    has_statistics = bool(recording.fact("modes", "has_batch_norm"))
+    gap = (evaluated - train) / max(abs(first), 1e-300)
+    norm = (
+        Remedy("give the running statistics of batch normalization time: momentum near 0.1, and larger batches"),
+        Remedy("replace batch normalization by group or layer normalization, which has no running statistics"),
+    )
+    other = Remedy("find the module that does something else in evaluation mode (model.eval) than in training mode")
+    return Finding(
+        WARNING,
+        f"the loss of the same batch is {train:.4g} in training mode and {evaluated:.4g} in evaluation mode"
+        + (": the running statistics of batch normalization are not those of the batches" if has_statistics else ""),
+        (
+            Evidence("loss added by evaluation mode, relative to the first loss", gap, GAP.value),
+            Evidence("loss in evaluation mode over that in training mode", evaluated / (train or 1e-300), RATIO.value),
+        ),
+        norm if has_statistics else (other,),
+        strength=min(100.0, max(1.0, gap / GAP.value)) if math.isfinite(gap) else 100.0,
+    )
+
+
+def _random(evaluated: float, again: float) -> Finding:
+    difference = abs(again - evaluated) / max(abs(evaluated), abs(again))
+    return Finding(
+        WARNING,
+        f"two passes of the same batch in evaluation mode give the losses {evaluated:.4g} and {again:.4g}: something "
+        "random goes on there",
+        (Evidence("relative difference of two passes", difference, REPEAT.value),),
+        (
+            Remedy(
+                "give functional dropout training=self.training, or use torch.nn.Dropout; sample in training mode only"
+            ),
+        ),
+        strength=min(100.0, difference / REPEAT.value),
+    )
+
+
+RULE = Rule(
+    code="PF505",
+    name="train-eval-gap",
+    title="Training and evaluation mode compute different things",
+    detects="After some steps of training the loss of one batch is measured in both modes. Evaluation mode adds more "
+    f"than {GAP.value:g} of the first loss and more than the loss itself, or gives another loss when asked again.",
+    matters="The validation says little of what was trained, and the deployed model computes what was never trained.",
+    fix="Of batch normalization look at the batch size (PF506), the momentum and whether batches differ in kind; of "
+    "dropout whether it is told that training is over.",
+    check=check,
+    thresholds=(GAP, RATIO, REPEAT),
+)

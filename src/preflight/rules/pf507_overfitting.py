@@ -1,0 +1,136 @@
+"""PF507: the validation loss rises while the training loss falls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.core.params import ParamValue
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.predicates import Array
+from preflight.rules.series import HISTORY, LOG, STEPS, Series, is_rising, losses_of, saved_series, spoken
+from preflight.telemetry.metric_names import COST, GAIN, TRAIN, VALIDATION
+from preflight.telemetry.recording import Recording
+
+RISE = Threshold(
+    "RISE",
+    0.1,
+    "of the best validation loss, and of what had been gained until then, is lost again",
+    "healthy validation losses creep up by a few percent at the end",
+)
+NOISE = Threshold("NOISE", 4.0, "times the noise between neighbouring values", "beyond chance, whatever the noise is")
+AFTER = Threshold("AFTER", 6, "evaluations after the best one at least", "five in order happen once in 120 by chance")
+CAP = 100.0
+
+
+def check(recording: Recording) -> Answer:
+    """Judge the losses that are known of both splits."""
+    series = saved_series(recording, HISTORY, LOG, STEPS)
+    pairs = list(_pairs(series))
+    if not pairs:
+        raise MissingError("there is no loss that is known of both splits")
+    found = [pair for pair in pairs if overfits(*pair) and not _metric_improves(series, pair[1])]
+    return _finding(*found[0], recording) if found else Clean()
+
+
+def _pairs(series: Sequence[Series]) -> Iterator[tuple[Series, Series]]:
+    """Training and validation loss of the same name."""
+    training = {item.meaning.key: item for item in losses_of(series, TRAIN)}
+    for item in losses_of(series, VALIDATION):
+        if item.meaning.key in training:
+            yield training[item.meaning.key], item
+
+
+def overfits(training: Series, validation: Series) -> bool:
+    """Whether after its best value the validation loss rises beyond noise, and the training loss goes on falling."""
+    best = int(validation.values.argmin())
+    after = validation.values[best + 1 :]
+    if len(after) < AFTER.value or not is_rising(after):
+        return False
+    later = training.values[training.rows > validation.rows[best]]
+    return rise(validation.values) > _least_rise(validation.values) and is_rising(-later)
+
+
+def rise(values: Array) -> float:
+    """From the best value to the late level, the median of the last quarter after it."""
+    best = int(values.argmin())
+    after = values[best + 1 :]
+    return float(np.median(after[-max(3, len(after) // 4) :]) - values[best])
+
+
+def _least_rise(values: Array) -> float:
+    """What would have to be lost to be a fault."""
+    best = float(values.min())
+    steps = np.diff(values)
+    noise = 1.4826 * float(np.median(np.abs(steps - np.median(steps)))) / math.sqrt(2)
+    return max(RISE.value * abs(best), RISE.value * float(values[0] - best), NOISE.value * noise, 1e-300)
+
+
+def _metric_improves(series: Sequence[Series], validation: Series) -> bool:
+    """Whether a metric of the validation split is better at the end than where its loss was best."""
+    row = validation.rows[int(validation.values.argmin())]
+    for item in series:
+        if item.meaning.split != VALIDATION or item.meaning.kind not in (GAIN, COST):
+            continue
+        sign = 1.0 if item.meaning.kind == GAIN else -1.0
+        before, after = sign * item.values[item.rows <= row], sign * item.values[item.rows > row]
+        if len(before) and len(after) and np.median(after[-max(3, len(after) // 4) :]) > before.max():
+            return True
+    return False
+
+
+def _finding(training: Series, validation: Series, recording: Recording) -> Finding:
+    best = int(validation.values.argmin())
+    at = _place(validation, best)
+    lost = rise(validation.values)
+    return Finding(
+        WARNING,
+        f"{validation.name} is best {at}, {spoken(validation.values[best])}, and rises to "
+        f"{spoken(validation.values[-1])} while {training.name} falls to {spoken(training.values[-1])}",
+        (
+            Evidence(f"rise of {validation.name} after its best value", lost, _least_rise(validation.values)),
+            Evidence(f"best {validation.name}", float(validation.values[best])),
+        ),
+        (
+            Remedy(f"stop {at}, or keep the weights from there"),
+            Remedy("regularize: weight decay, dropout, augmentation, or a smaller model", _regularized(recording)),
+        ),
+        where=validation.name,
+        strength=min(CAP, lost / _least_rise(validation.values)),
+    )
+
+
+def _place(validation: Series, best: int) -> str:
+    """Epoch, or step of losses.csv where all is one epoch."""
+    epoch = validation.epochs[best]
+    if np.isfinite(epoch) and np.ptp(validation.epochs) > 0:
+        return f"at epoch {epoch:g}"
+    return f"at step {validation.rows[best]:g}"
+
+
+def _regularized(recording: Recording) -> dict[str, ParamValue]:
+    """Ten times today's weight decay, or 0.1 where there is none; nothing where the settings are not known."""
+    try:
+        today = recording.setting("weight_decay")
+    except MissingError:
+        return {}
+    return {"weight_decay": 10 * float(today) if today else 0.1}
+
+
+RULE = Rule(
+    code="PF507",
+    name="overfitting",
+    title="The model overfits",
+    detects="After its best value the validation loss rises in more steps than chance would have it, over "
+    f"{AFTER.value:g} evaluations or more, loses {RISE.value:g} of its size and {NOISE.value:g} times its noise, and "
+    "the training loss goes on falling. Where a validation metric still improves, nothing is said.",
+    matters="What is learned from there on holds for the training samples only.",
+    fix="Keep the weights of the best epoch; to get beyond it, use more or augmented data, weight decay, dropout, or a "
+    "smaller model.",
+    check=check,
+    thresholds=(RISE, NOISE, AFTER),
+)

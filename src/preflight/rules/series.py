@@ -1,0 +1,126 @@
+"""Losses and metrics that a training saved or printed, by what their names say of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy import stats
+
+from preflight.core.errors import MissingError
+from preflight.rules.predicates import Array
+from preflight.telemetry.metric_names import LOSS, TRAIN, VALIDATION, Meaning, meaning
+from preflight.telemetry.recording import Recording
+
+HISTORY: Final = "history"
+LOG: Final = "log"
+STEPS: Final = "losses"
+# Relative spread below which a series stands still: the same weights on the same samples differ by a float32's
+# rounding and by the order of sums on a GPU, some 1e-6.
+STILL_SPREAD = 1e-5
+# One answer in two hundred by chance, as for a rung's trend.
+CHANCE = 0.005
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Finite values ``[T]`` of a column, the rows they stand in, and what they are."""
+
+    name: str
+    meaning: Meaning
+    rows: Array
+    epochs: Array
+    values: Array
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether all values are the same, but for rounding."""
+        size = float(np.abs(self.values).max(initial=0.0))
+        return len(self) > 1 and float(np.ptp(self.values)) <= STILL_SPREAD * size
+
+    @property
+    def moves(self) -> bool:
+        """Whether it has changed by more than one in twenty: no rounding, and no copy of one value."""
+        size = float(np.abs(self.values).max(initial=0.0))
+        return len(self) > 1 and float(np.ptp(self.values)) > 0.05 * size
+
+
+def saved_series(recording: Recording, *tables: str) -> list[Series]:
+    """All series of the first of these tables that there is; raises :class:`MissingError` where there is none."""
+    for table in tables:
+        found = list(_series(recording, table))
+        if found:
+            return found
+    wanted = {HISTORY: "history", LOG: "log", STEPS: "losses.csv"}
+    raise MissingError(f"there is no {' and no '.join(wanted[table] for table in tables)} with a loss or a metric")
+
+
+def same(series: Sequence[Series], wanted: Meaning) -> Series | None:
+    """The series that is meant: by its key, or as the only one of its split and kind."""
+    kin = [item for item in series if (item.meaning.split, item.meaning.kind) == (wanted.split, wanted.kind)]
+    exact = [item for item in kin if item.meaning.key == wanted.key]
+    return exact[0] if exact else (kin[0] if len(kin) == 1 and wanted.kind == LOSS else None)
+
+
+def losses_of(series: Sequence[Series], split: str) -> list[Series]:
+    """Losses of a split, the one without a name of its own first: it is the whole."""
+    found = [item for item in series if item.meaning.split == split and item.meaning.kind == LOSS]
+    return sorted(found, key=lambda item: item.meaning.key != "")
+
+
+def classes_of(recording: Recording) -> int | None:
+    """Number of classes, where someone said it."""
+    try:
+        return int(recording.fact("classes"))
+    except MissingError:
+        return None
+
+
+def is_rising(values: Array) -> bool:
+    """Whether ``values[T]`` rise by more than chance would have it (Kendall's tau, exact for few values)."""
+    if len(values) < 2 or np.ptp(values) == 0:
+        return False
+    found = stats.kendalltau(np.arange(len(values)), values, alternative="greater")
+    return bool(found.pvalue < CHANCE)
+
+
+def spoken(value: float) -> str:
+    """A value as histories have it: what was rounded to four places is not made longer."""
+    return f"{value:.6g}"
+
+
+def names(series: Sequence[Series]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    listed = [item.name for item in series]
+    return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
+
+
+def _series(recording: Recording, table: str) -> Iterator[Series]:
+    try:
+        frame = recording.table(table)
+    except MissingError:
+        return
+    epochs = recording.column(table, "epoch") if "epoch" in frame else np.full(len(frame), math.nan)
+    for name in recording.names(table):
+        known = _step_meaning(name) if table == STEPS else meaning(name)
+        if known is None:
+            continue
+        values = recording.column(table, name)
+        rows = np.flatnonzero(np.isfinite(values))
+        if len(rows):
+            yield Series(name, known, rows.astype(np.float64), epochs[rows], values[rows])
+
+
+def _step_meaning(name: str) -> Meaning | None:
+    """Of the columns of losses.csv, which are losses whatever they are called."""
+    if name in ("val_score", "val_metric"):
+        return None
+    split = VALIDATION if name.startswith("val_") else TRAIN
+    key = name.removeprefix("val_")
+    return Meaning(split, LOSS, "" if key == "total" else key)

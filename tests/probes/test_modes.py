@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from preflight.core.finding import Clean, Finding
+from preflight.core.params import Params
+from preflight.probes.modes import look_at_modes
+from preflight.rules.pf505_train_eval_gap import RULE as GAP
+from preflight.rules.pf506_small_batch_norm import RULE as SMALL
+from preflight.tasks.pytorch import PyTorchTask
+from preflight.telemetry.recording import Recording
+
+MakeTask = Callable[..., PyTorchTask]
+LOSSES = ("first_loss", "train_loss", "eval_loss", "eval_again")
+
+
+def with_norm(momentum: float = 0.1) -> Callable[[], nn.Module]:
+    return lambda: nn.Sequential(nn.Linear(3, 16), nn.BatchNorm1d(16, momentum=momentum), nn.ReLU(), nn.Linear(16, 4))
+
+
+class AlwaysDropping(nn.Module):
+    """Functional dropout that nobody tells of evaluation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(3, 16), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.head(F.dropout(self.body(x), 0.5))
+
+
+class TrainsOnly(nn.Linear):
+    """Cannot be evaluated."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            raise RuntimeError("no")
+        return super().forward(x)
+
+
+class Frozen(nn.Module):
+    """Batch normalization that stays in evaluation mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm1d(3), nn.Linear(3, 4)
+
+    def train(self, mode: bool = True) -> Frozen:
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Any:
+        return self.head(self.norm(x))
+
+
+def look(task: PyTorchTask, lr: float = 0.01, batch_size: int = 20) -> dict[str, Any]:
+    return look_at_modes(task, Params(lr=lr, batch_size=batch_size), 0)["modes"]
+
+
+def judged(rule: Any, task: PyTorchTask, params: Params) -> Any:
+    facts = look_at_modes(task, params, 0)
+    return rule.judge(Recording(folder=None, info={"params": vars(params)}, facts=facts, tables={}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("factory", "norm"),
+    [
+        (lambda: nn.Linear(3, 4), False),
+        (with_norm(), True),
+        (Frozen, False),
+        (lambda: nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.Linear(8, 4)), False),
+    ],
+)
+def test_normalization_over_the_batch_is_seen_where_it_is_used(
+    make_task: MakeTask, factory: Callable[[], nn.Module], norm: bool
+) -> None:
+    found = look(make_task(factory=factory))
+    assert found["has_batch_norm"] is norm
+    assert set(LOSSES) <= set(found)
+
+
+def test_without_modes_both_losses_are_the_same(make_task: MakeTask) -> None:
+    found = look(make_task())
+    assert found["train_loss"] == found["eval_loss"] == found["eval_again"]
+    assert found["train_loss"] != found["first_loss"]
+
+
+@pytest.mark.parametrize("lr", [1e-4, 1e-2])
+def test_statistics_that_have_settled_are_healthy(make_task: MakeTask, lr: float) -> None:
+    assert judged(GAP, make_task(factory=with_norm()), Params(lr=lr, batch_size=20)) == Clean()
+
+
+def test_statistics_that_never_settle_are_found(make_task: MakeTask) -> None:
+    """Inputs far from zero, and running statistics that hardly move from where they began."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 4, (40,), generator=generator)
+    inputs = 100 + F.one_hot(labels, 4)[:, :3].float() * 20 + torch.randn(40, 3, generator=generator)
+    parts = (inputs, labels), (inputs, labels)
+
+    def normalized_first(momentum: float) -> Callable[[], nn.Module]:
+        return lambda: nn.Sequential(nn.BatchNorm1d(3, momentum=momentum), nn.Linear(3, 4))
+
+    params = Params(lr=0.01, batch_size=20)
+    answer = judged(GAP, make_task(factory=normalized_first(1e-4), data=parts), params)
+    assert isinstance(answer, Finding)
+    assert judged(GAP, make_task(factory=normalized_first(0.1), data=parts), params) == Clean()
+
+
+def test_dropout_that_never_ends_is_found(make_task: MakeTask) -> None:
+    answer = judged(GAP, make_task(factory=AlwaysDropping), Params(lr=0.01, batch_size=20))
+    assert isinstance(answer, Finding)
+    assert "random" in answer.message
+
+
+def test_a_model_that_cannot_be_evaluated_has_no_losses(make_task: MakeTask) -> None:
+    assert look(make_task(factory=lambda: TrainsOnly(3, 4))) == {"has_batch_norm": False}
+
+
+def test_a_model_that_diverges_has_no_losses(make_task: MakeTask) -> None:
+    assert look(make_task(optimizer="torch.optim.SGD"), lr=1e38) == {"has_batch_norm": False}
+
+
+def test_a_model_that_takes_too_long_has_no_losses(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preflight.probes.modes.LIMIT_S", 0.0)
+    assert look(make_task()) == {"has_batch_norm": False}
+
+
+def test_batches_of_one_cannot_be_normalized_and_are_found(make_task: MakeTask) -> None:
+    answer = judged(SMALL, make_task(factory=with_norm()), Params(lr=0.01, batch_size=1))
+    assert isinstance(answer, Finding)
+
+
+def test_nothing_of_the_task_is_changed(make_task: MakeTask) -> None:
+    task = make_task(factory=with_norm())
+    before, state = task.data.train.batch(torch.arange(5)), torch.random.get_rng_state()
+    first = look(task)
+    assert torch.equal(state, torch.random.get_rng_state())
+    after = task.data.train.batch(torch.arange(5))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert look(task) == first

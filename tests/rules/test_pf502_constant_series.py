@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
+from preflight.rules.pf502_constant_series import IDLE, METRIC_EPOCHS, RULE, SAVED, STALE, digits_of
+from preflight.telemetry.recording import Recording
+
+Recorded = Callable[..., Recording]
+FALLING = np.linspace(9.2, 7.5, 15)
+STILL = [9.5393] * 15
+
+
+def test_a_validation_loss_that_never_changes_beside_a_training_loss_that_does_is_of_stale_weights(
+    recorded: Recorded,
+) -> None:
+    answer = RULE.judge(recorded(history={"train_loss": FALLING, "val_loss": STILL}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where, answer.remedies) == (ERROR, "val_loss", (STALE,))
+    assert answer.message == (
+        "val_loss is 9.5393 in all 15 epochs: the weights that are evaluated never change, though those in training do "
+        "(train_loss goes from 9.2 to 7.5 meanwhile)"
+    )
+
+
+def test_that_training_goes_on_may_stand_in_the_log(recorded: Recorded) -> None:
+    history = {"train_loss": [0.0] * 15, "val_loss": STILL, "val_top1_acc": [0.0] * 15}
+    answer = RULE.judge(recorded(history=history, log={"epoch": [1, 1, 2], "train_loss": [9.1621, 8.2, 7.535]}))
+    assert isinstance(answer, Finding)
+    assert "(train_loss goes from 9.1621 to 7.535 meanwhile)" in answer.message
+
+
+def test_where_nothing_moves_the_learning_rate_may_be_zero(recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(history={"val_loss": STILL}))
+    assert isinstance(answer, Finding)
+    assert answer.remedies == (STALE, IDLE)
+    answer = RULE.judge(recorded(history={"train_loss": STILL}))
+    assert isinstance(answer, Finding)
+    assert (answer.remedies, answer.where) == ((IDLE,), "train_loss")
+
+
+def test_a_training_loss_that_moves_in_the_log_is_saved_wrongly(recorded: Recorded) -> None:
+    log = {"epoch": range(15), "train_loss": FALLING}
+    answer = RULE.judge(recorded(history={"train_loss": STILL}, log=log))
+    assert isinstance(answer, Finding)
+    assert answer.remedies == (SAVED,)
+
+
+@pytest.mark.parametrize(("classes", "said"), [(13900, True), (10, False)])
+def test_the_level_of_guessing_is_named_where_the_classes_are_known(
+    recorded: Recorded, classes: int, said: bool
+) -> None:
+    answer = RULE.judge(recorded(history={"val_loss": STILL}, facts={"classes": classes}))
+    assert isinstance(answer, Finding)
+    assert (f"guessing among {classes} classes" in answer.message) == said
+    assert answer.evidence[1].value == pytest.approx(math.log(classes))
+
+
+def test_the_rounding_of_a_float_is_no_change(recorded: Recorded) -> None:
+    values = 9.539312 + 1e-6 * np.random.default_rng(0).normal(size=5)
+    assert isinstance(RULE.judge(recorded(history={"val_loss": values})), Finding)
+
+
+def test_a_metric_that_stands_low_is_a_warning(recorded: Recorded) -> None:
+    epochs = int(METRIC_EPOCHS.value)
+    for value in (0.1135, 11.35):
+        history = {"val_loss": np.linspace(2.3, 2.2, epochs), "val_acc": [value] * epochs}
+        answer = RULE.judge(recorded(history=history))
+        assert isinstance(answer, Finding)
+        assert (answer.severity, answer.where) == (WARNING, "val_acc")
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        {"val_loss": [0.69] * 20},  # two digits
+        {"val_loss": [2.3] * 20},
+        {"val_loss": [0.1234, 0.1234]},
+        {"val_loss": [0.1234] * 4},  # rounded, and an early plateau
+        {"val_acc": [1.0] * 30, "val_loss": np.geomspace(1e-2, 1e-4, 30)},
+        {"val_acc": [100.0] * 30},
+        {"val_acc": [0.9667] * 30},  # 29 of 30 samples
+        {"val_acc": [0.0] * 30},  # PF501
+        {"val_acc": [0.1135] * 5},
+        {"val_loss": [*np.linspace(2, 1, 5), *[1.0] * 20]},
+        {"val_loss": np.repeat([1.51234, 1.41234, 1.31234], 5)},  # evaluated every fifth epoch
+        {"train_loss": 2.3 + 1e-3 * np.random.default_rng(0).normal(size=20)},  # learns nothing, and moves
+    ],
+)
+def test_what_stands_still_for_a_good_reason_is_clean(recorded: Recorded, history: dict[str, list[float]]) -> None:
+    assert RULE.judge(recorded(history=history)) == Clean()
+
+
+def test_without_a_series_there_is_nothing_to_judge(recorded: Recorded) -> None:
+    missing = NotApplicable("there is no history and no log with a loss or a metric")
+    assert RULE.judge(recorded(losses={"total": [1.0]})) == missing
+
+
+@pytest.mark.parametrize(
+    ("value", "digits"), [(9.5393, 5), (0.6931, 4), (0.0123, 3), (100.0, 1), (1e-5, 1), (1 / 3, 15), (0.0, 0)]
+)
+def test_digits_are_counted(value: float, digits: int) -> None:
+    assert digits_of(value) == digits
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.floats(1e-3, 1e3), st.booleans())
+def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, still: bool) -> None:
+    values = np.full(8, 1.234567) if still else np.linspace(1.3, 1.2, 8)
+    answer = RULE.judge(recorded(history={"val_loss": scale * values}))
+    assert isinstance(answer, Finding) == still

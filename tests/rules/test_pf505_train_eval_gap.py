@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from preflight.core.finding import WARNING, Clean, Finding, NotApplicable
+from preflight.rules.pf505_train_eval_gap import RULE
+from preflight.telemetry.recording import Recording
+
+Recorded = Callable[..., Recording]
+
+
+def modes(train: float, evaluated: float, first: float = 2.0, again: float | None = None, norm: bool = True) -> Any:
+    again = evaluated if again is None else again
+    facts = {"train_loss": train, "eval_loss": evaluated, "eval_again": again, "first_loss": first}
+    return {"modes": {**facts, "has_batch_norm": norm}}
+
+
+@pytest.mark.parametrize("evaluated", [2.5, 100.0, float("inf")])
+def test_an_evaluation_far_above_training_is_found(recorded: Recorded, evaluated: float) -> None:
+    answer = RULE.judge(recorded(facts=modes(0.5, evaluated)))
+    assert isinstance(answer, Finding)
+    assert answer.severity == WARNING
+    assert "running statistics" in answer.message
+    assert 1 <= answer.strength <= 100
+
+
+def test_without_batch_normalization_another_module_is_to_blame(recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(facts=modes(0.5, 5.0, norm=False)))
+    assert isinstance(answer, Finding)
+    assert "batch normalization" not in answer.message
+
+
+def test_what_is_random_in_evaluation_is_found(recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(facts=modes(0.5, 0.6, again=0.65)))
+    assert isinstance(answer, Finding)
+    assert "something random" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("train", "evaluated"),
+    [(0.5, 0.5), (1.0, 0.6), (0.01, 0.1), (1.8, 2.9), (0.5, 1.2), (float("nan"), float("nan")), (-3.0, -2.5)],
+)
+def test_a_small_gap_is_clean(recorded: Recorded, train: float, evaluated: float) -> None:
+    assert RULE.judge(recorded(facts=modes(train, evaluated))) == Clean()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.floats(1e-6, 1e6), st.sampled_from([0.6, 5.0]))
+def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, evaluated: float) -> None:
+    answer = RULE.judge(recorded(facts=modes(0.5 * scale, evaluated * scale, 2.0 * scale)))
+    assert isinstance(answer, Finding) == (evaluated == 5.0)
+
+
+def test_without_the_probe_there_is_nothing_to_judge(recorded: Recorded) -> None:
+    assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'modes'")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from preflight.core.finding import WARNING, Clean, Finding, NotApplicable
+from preflight.core.params import Params
+from preflight.rules.pf507_overfitting import RULE
+from preflight.telemetry.recording import Recording
+
+Recorded = Callable[..., Recording]
+EPOCHS = 30
+TRAIN = 2.0 * 0.85 ** np.arange(EPOCHS)
+VALID = 1.0 + 0.05 * np.abs(np.arange(EPOCHS) - 8)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_a_validation_loss_that_rises_while_training_falls_is_found(recorded: Recorded, noise: float) -> None:
+    values = VALID + noise * np.random.default_rng(0).normal(size=EPOCHS)
+    answer = RULE.judge(recorded(history={"loss": TRAIN, "val_loss": values}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (WARNING, "val_loss")
+    best = int(values.argmin())
+    assert f"is best at epoch {best}" in answer.message or "at step" in answer.message
+
+
+def test_the_place_is_an_epoch_and_weight_decay_is_raised(recorded: Recorded) -> None:
+    history = {"epoch": np.arange(EPOCHS), "loss": TRAIN, "val_loss": VALID}
+    for today, raised in ((0.01, 0.1), (0.0, 0.1), (None, 0.1)):
+        answer = RULE.judge(recorded(Params(lr=0.1, batch_size=8, weight_decay=today), history=history))
+        assert isinstance(answer, Finding)
+        assert answer.remedies[0].text.startswith("stop at epoch 8")
+        assert answer.remedies[1].settings == {"weight_decay": pytest.approx(raised)}
+
+
+def test_the_telemetry_of_a_trial_is_judged_too(recorded: Recorded) -> None:
+    generator = np.random.default_rng(0)
+    steps = np.repeat(TRAIN, 10) * np.exp(0.3 * generator.normal(size=10 * EPOCHS))
+    validation = np.full(10 * EPOCHS, np.nan)
+    validation[9::10] = VALID
+    columns = {"total": steps, "mse": steps, "val_mse": validation, "val_score": validation}
+    answer = RULE.judge(recorded(losses=columns))
+    assert isinstance(answer, Finding)
+    assert answer.where == "val_mse"
+    assert "best at step 89" in answer.message
+
+
+def test_a_rise_of_all_epochs_but_the_first_is_found(recorded: Recorded) -> None:
+    values = np.linspace(0.5, 1.2, 8)
+    assert isinstance(RULE.judge(recorded(history={"loss": TRAIN[:8], "val_loss": values})), Finding)
+
+
+def healthy(seed: int) -> dict[str, np.ndarray]:
+    """A run that converges to a gap above its training loss, with noise of its own size, also correlated."""
+    generator = np.random.default_rng(seed)
+    epochs = int(generator.integers(5, 120))
+    rate, floor = generator.uniform(0.6, 0.98), generator.uniform(0.05, 1.0)
+    train = 2.0 * rate ** np.arange(epochs)
+    noise = generator.normal(size=epochs) * generator.choice([0.005, 0.03, 0.1])
+    if seed % 2:
+        noise = np.convolve(noise, [0.5, 0.3, 0.2], mode="same")
+    return {"loss": train + 0.02, "val_loss": floor + train * generator.uniform(0.8, 1.5) + floor * noise}
+
+
+def test_healthy_runs_are_clean(recorded: Recorded) -> None:
+    found = [seed for seed in range(400) if isinstance(RULE.judge(recorded(history=healthy(seed))), Finding)]
+    assert len(found) <= 4, found
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        {"loss": TRAIN, "val_loss": TRAIN + 1.0},
+        {"loss": TRAIN, "val_loss": VALID, "val_acc": np.linspace(0.5, 0.9, EPOCHS)},  # still better where it counts
+        {"loss": TRAIN, "val_loss": VALID, "val_error": np.linspace(0.5, 0.1, EPOCHS)},
+        {"loss": TRAIN[::-1], "val_loss": VALID},  # both rise: another fault
+        {"loss": TRAIN[:5], "val_loss": VALID[8:13]},  # too short
+        {"loss": TRAIN, "val_loss": 1 + 0.002 * np.arange(EPOCHS)},  # a few percent
+        {"loss": [1.0] * EPOCHS, "val_loss": VALID},
+    ],
+)
+def test_what_does_not_overfit_is_clean(recorded: Recorded, history: dict[str, np.ndarray]) -> None:
+    assert RULE.judge(recorded(history=history)) == Clean()
+
+
+@pytest.mark.parametrize("history", [{"loss": TRAIN}, {"val_loss": VALID}, {"ce_loss": TRAIN, "val_kl_loss": VALID}])
+def test_a_loss_of_both_splits_is_needed(recorded: Recorded, history: dict[str, np.ndarray]) -> None:
+    assert RULE.judge(recorded(history=history)) == NotApplicable("there is no loss that is known of both splits")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.floats(1e-6, 1e6), st.booleans())
+def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, rises: bool) -> None:
+    values = VALID if rises else TRAIN + 1
+    answer = RULE.judge(recorded(history={"loss": scale * TRAIN, "val_loss": scale * values}))
+    assert isinstance(answer, Finding) == rises
