@@ -102,7 +102,8 @@ def test_a_replay_says_where_a_scheduler_gives_up(make_task: Any) -> None:
     found = replay(task, TODAY, 30)
     assert found is not None and found.error is not None
     assert found.error.startswith("ValueError: Tried to step 6 times")
-    assert found.after(29).tolist() == found.lrs[-1].tolist()
+    assert found.at_steps(np.array([4, 29]), "step", 3).tolist() == found.lrs[[4, -1]].tolist()
+    assert found.at_steps(np.array([7]), "epoch", 3).tolist() == found.lrs[[2]].tolist()
 
 
 def test_a_replay_warns_of_nothing_and_touches_no_user_object(make_task: Any) -> None:

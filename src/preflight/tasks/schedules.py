@@ -66,9 +66,12 @@ class Replay:
     lrs: Array
     error: str | None = None
 
-    def after(self, advances: int) -> Array:
-        """Rates ``[G]``; the last ones where it could not be advanced so often."""
-        rates: Array = self.lrs[min(advances, len(self.lrs) - 1)]
+    def at_steps(self, steps: npt.NDArray[np.int64], unit: str, steps_per_epoch: int) -> Array:
+        """Rates ``[T, G]`` at optimizer ``steps[T]``, if it is advanced once per ``unit``.
+
+        The last rates stay where it could not be advanced so often.
+        """
+        rates: Array = self.lrs[np.minimum(steps // (1 if unit == "step" else steps_per_epoch), len(self.lrs) - 1)]
         return rates
 
     @property
@@ -104,21 +107,15 @@ def _rates(scheduler: LRScheduler) -> list[float]:
     return [float(group["lr"]) for group in scheduler.optimizer.param_groups]
 
 
-def advances_at(step: int, unit: str, steps_per_epoch: int) -> int:
-    """How often a scheduler has been advanced before optimizer step ``step``, if it is once per ``unit``."""
-    return step if unit == "step" else step // steps_per_epoch
-
-
 def own_curve(task: Task, params: Params, length: RunLength) -> Curve | None:
     """The curve of the user's scheduler over the long run; None without one. To be called with a seeded state.
 
     Only the learning rate is followed: a scheduler that changes the momentum too leaves it as it is. One that follows
     a metric stays at its initial rate.
     """
-    unit, epoch = task.scheduler_interval, length.steps_per_epoch
-    found = replay(task, params, advances_at(length.horizon_steps, unit, epoch))
+    unit, epoch, steps = task.scheduler_interval, length.steps_per_epoch, length.horizon_steps
+    found = replay(task, params, steps if unit == "step" else steps // epoch)
     if found is None:
         return None
-    base = params.lr * np.array(found.ratios)
-    rows = [found.after(advances_at(step, unit, epoch)) for step in range(length.horizon_steps)]
-    return Curve(found.ratios, np.array(rows) / base)
+    rates = found.at_steps(np.arange(steps), unit, epoch)
+    return Curve(found.ratios, rates / (params.lr * np.array(found.ratios)))

@@ -1,0 +1,155 @@
+"""PF201: a learning rate that is too high."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.ladder_facts import best_rung, rung_at, rungs_of
+from preflight.rules.predicates import (
+    RUNAWAY_RATIO,
+    UNSTEADY_RATIO,
+    Array,
+    are_decreasing,
+    first_nonfinite,
+    growth_of_gradient,
+    has_run_away,
+)
+from preflight.rules.progress import MIN_STEPS, first_movement, late_loss, late_noise
+from preflight.telemetry.recording import Recording
+
+RISE = Threshold(
+    "RISE", 1.2, "times its first level is a loss that has risen", "noise of one batch is sorted out by ranks"
+)
+MOVED = Threshold(
+    "MOVED",
+    1.0,
+    "times their own norm is farther than weights can go within the first recorded steps and be trained",
+    "updates of healthy runs are near 0.001 of the weights a step (Karpathy, CS231n)",
+)
+DROP = Threshold("DROP", 0.05, "of its first value is no drop of a loss", "one in twenty")
+ABOVE = Threshold(
+    "ABOVE", 3.0, "times the ladder's best rate is too high, where that rate broke there", "one rung is half a decade"
+)
+BROKEN = ("explodes", "too high", "unsteady")
+
+
+def check(recording: Recording) -> Answer:
+    """Divergence, a rising loss, weights that are thrown about, or a ladder of rates on which this one broke."""
+    losses = recording.column("losses", "total")
+    broken = first_nonfinite(losses)
+    if broken is not None:
+        return _diverged(recording, losses[:broken], broken)
+    if len(losses) < MIN_STEPS:
+        return Clean()
+    if has_run_away(losses):
+        ratio = late_loss(losses) / losses[0] if losses[0] > 0 else RUNAWAY_RATIO
+        evidence = Evidence("late loss over the first", ratio, RUNAWAY_RATIO, "x")
+        return _finding(
+            recording, ERROR, f"the loss runs away, from {losses[0]:.3g} to {late_loss(losses):.3g}", evidence
+        )
+    if has_risen(losses):
+        first = float(np.median(losses[: len(losses) // 4]))
+        evidence = Evidence("late loss over the early one", late_loss(losses) / first, RISE.value, "x")
+        return _finding(recording, ERROR, f"the loss rises, from {first:.3g} to {late_loss(losses):.3g}", evidence)
+    return _thrown_about(recording, losses) or _worse_than_lower(recording, losses) or Clean()
+
+
+def has_risen(losses: Array) -> bool:
+    """Whether positive ``losses[T]`` rise by more than noise would have it, and by a fifth."""
+    early = float(np.median(losses[: max(1, len(losses) // 4)]))
+    return bool(early > 0 and late_loss(losses) > RISE.value * early and are_decreasing([-losses]))
+
+
+def is_no_better(losses: Array) -> bool:
+    """Whether the end of ``losses[T]`` is not below their first value by more than its own noise, or hardly is."""
+    return bool(late_loss(losses) > losses[0] - max(late_noise(losses), DROP.value * abs(losses[0])))
+
+
+def _diverged(recording: Recording, finite: Array, step: int) -> Answer:
+    """What breaks without having grown has another cause: a bad sample, a logarithm of zero."""
+    norms = recording.column("gradient_norms", "overall")[:step]
+    growth = growth_of_gradient(norms) if len(norms) else 1.0
+    if step == 0 or not (growth > UNSTEADY_RATIO or (len(finite) >= 4 and has_run_away(finite))):
+        return Clean()
+    evidence = Evidence("growth of the gradient norm before", growth, UNSTEADY_RATIO, "x")
+    message = f"the run diverges: the gradient norm grows {growth:.3g} times and the loss is not finite at step {step}"
+    return _finding(recording, ERROR, message, evidence, step)
+
+
+def _thrown_about(recording: Recording, losses: Array) -> Finding | None:
+    try:
+        moved = first_movement(recording)
+    except MissingError:
+        return None
+    if moved <= MOVED.value or not is_no_better(losses):
+        return None
+    message = (
+        f"the first recorded steps move the weights by {moved:.3g} times their own norm, and the loss ends at "
+        f"{late_loss(losses):.3g}, no better than its first value of {losses[0]:.3g}"
+    )
+    return _finding(recording, ERROR, message, Evidence("first change over the weights", moved, MOVED.value, "x"))
+
+
+def _worse_than_lower(recording: Recording, losses: Array) -> Finding | None:
+    try:
+        rungs, lr = rungs_of(recording), recording.params.lr
+    except (MissingError, KeyError):
+        return None
+    best, own = best_rung(rungs), rung_at(rungs, lr)
+    if best is None or own is None or lr < ABOVE.value * best["lr"] or own["verdict"] not in BROKEN:
+        return None
+    if late_loss(losses) <= best["final_loss"]:
+        return None  # with its warmup and decay it does better than any constant rate
+    message = (
+        f"on the ladder of rates lr={lr:.3g} is judged '{own['verdict']}', and this run ends at "
+        f"{late_loss(losses):.3g}, "
+        f"above the {best['final_loss']:.3g} of short runs at lr={best['lr']:.3g}"
+    )
+    return _finding(
+        recording, WARNING, message, Evidence("lr over the best of the ladder", lr / best["lr"], ABOVE.value, "x")
+    )
+
+
+def _finding(recording: Recording, severity: str, message: str, evidence: Evidence, step: int | None = None) -> Finding:
+    limit = float(evidence.limit or 1.0)
+    value = min(abs(float(evidence.value)), 1e6)
+    return Finding(
+        severity,
+        message,
+        (evidence,),
+        (Remedy("lower the learning rate", _lower(recording)), Remedy("warm up", {"warmup_fraction": 0.05})),
+        step=step,
+        strength=max(1.0, value / limit),
+    )
+
+
+def _lower(recording: Recording) -> dict[str, float]:
+    """The ladder's best rate where it is lower, else a tenth."""
+    if "params" not in recording.info:
+        return {}
+    lr = recording.params.lr
+    try:
+        best = best_rung(rungs_of(recording))
+    except MissingError:
+        best = None
+    return {"lr": best["lr"] if best is not None and best["lr"] < lr else lr / 10}
+
+
+RULE = Rule(
+    code="PF201",
+    name="lr-too-high",
+    title="The learning rate is too high",
+    detects="The loss runs away, rises, or stops being finite after the gradient has grown; or the first steps move "
+    "the "
+    "weights by more than MOVED times their norm and nothing is learned; or the run ends worse than short runs at a "
+    "rate that is ABOVE times lower, on a ladder on which its own rate broke.",
+    matters="Steps that overshoot undo what was learned; what the network loses early it may never find again.",
+    fix="Lower the rate to the best one of the ladder, or warm up to it. Where the inputs are raw (PF301), normalize "
+    "them first: the rate that fits is often a higher one then.",
+    check=check,
+    thresholds=(RISE, MOVED, DROP, ABOVE),
+    causes=("PF101", "PF205"),
+)

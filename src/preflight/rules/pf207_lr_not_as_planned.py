@@ -1,0 +1,132 @@
+"""PF207: the learning rate applied is not the one that the schedule plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from preflight.core.finding import ERROR, Answer, Clean, Evidence, Finding, Remedy
+from preflight.core.model_settings import OWN_SCHEDULE, SCHEDULES
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.predicates import Array
+from preflight.rules.schedule_facts import replayed
+from preflight.telemetry.recording import Recording
+
+GAP = Threshold(
+    "GAP", 0.1, "of the peak is the mean distance from the plan", "rounding of a short warmup stays below 0.05"
+)
+FASTER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64)
+PARTS = 20
+MIN_STEPS = 20
+
+
+def check(recording: Recording) -> Answer:
+    """Compare learning_rates.csv with the replay; a scheduler that raises before the end is found without it."""
+    facts = replayed(recording)
+    if facts.get("error"):
+        return _gives_up(facts)
+    group = _nearest_to_one(facts)
+    applied = recording.column("learning_rates", f"lr_group{group}")
+    steps = int(recording.info.get("steps", len(applied)))
+    if _is_other(recording, facts) or len(applied) < MIN_STEPS or not np.isfinite(applied).all():
+        return Clean()
+    peak = float(facts["peak"]) * _scale(recording, facts)
+    plan = np.array([lr for _, lr in facts["applied"]]) * _scale(recording, facts)
+    gap = _distance(applied, plan, steps, 1) / peak
+    if gap <= GAP.value:
+        return Clean()
+    speed = _speed(applied, plan, steps, gap * peak)
+    how = f": it runs {speed} times as fast as planned" if speed > 1 else ""
+    worst = int(np.argmax(np.abs(applied - _sampled(plan, len(applied), steps, 1))))
+    planned = float(_sampled(plan, len(applied), steps, 1)[worst])
+    return Finding(
+        ERROR,
+        f"the learning rate applied departs from the schedule{how}; at step {worst} it is {applied[worst]:.2g}, "
+        f"planned {planned:.2g}",
+        (Evidence("mean distance over the peak", gap, GAP.value), Evidence("times as fast", speed, 1)),
+        (_remedy(speed),),
+        where=f"lr_group{group}",
+        step=worst,
+        strength=gap / GAP.value,
+    )
+
+
+def _gives_up(facts: Mapping[str, Any]) -> Finding:
+    return Finding(
+        ERROR,
+        f"the scheduler cannot be advanced to the end of the run: {facts['error']}",
+        (
+            Evidence("length of the scheduler", facts.get("length") or "unknown", unit="advances"),
+            Evidence("steps of the run", facts["steps"], unit="steps"),
+        ),
+        (Remedy("give the scheduler the length of the run"),),
+        where=str(facts["kind"]),
+    )
+
+
+def _is_other(recording: Recording, facts: Mapping[str, Any]) -> bool:
+    """Whether the run was meant to follow another schedule: a constant rate of the ladder, another warmup."""
+    own = facts["kind"] if facts["kind"] in SCHEDULES else OWN_SCHEDULE
+    if recording.info.get("schedule", own) != own:
+        return True
+    return "params" in recording.info and recording.params.warmup_fraction != facts["warmup_fraction"]
+
+
+def _scale(recording: Recording, facts: Mapping[str, Any]) -> float:
+    return recording.params.lr / float(facts["lr"]) if "params" in recording.info else 1.0
+
+
+def _nearest_to_one(facts: Mapping[str, Any]) -> int:
+    return int(np.argmin([abs(np.log(group["ratio"])) for group in facts["groups"]]))
+
+
+def _sampled(plan: Array, rows: int, steps: int, speed: int) -> Array:
+    """Means of ``plan[P]``, that of a whole run, over what each of the first ``rows`` of ``steps`` stands for.
+
+    Passed ``speed`` times as fast, it stays at its last rate.
+    """
+    total = np.concatenate([[0.0], np.cumsum(plan), plan.sum() + plan[-1] * np.arange(1, len(plan) * (speed - 1) + 1)])
+    edges = speed * len(plan) / steps * np.arange(rows + 1)
+    means: Array = np.diff(np.interp(edges, np.arange(len(total)), total)) / np.diff(edges)
+    return means
+
+
+def _distance(applied: Array, plan: Array, steps: int, speed: int) -> float:
+    """Mean over parts of the run of the distance between their mean rates: restarts within a part do not alias."""
+    planned = _sampled(plan, len(applied), steps, speed)
+    parts = np.array_split(applied - planned, min(PARTS, len(applied)))
+    return float(np.mean([abs(part.mean()) for part in parts]))
+
+
+def _speed(applied: Array, plan: Array, steps: int, distance: float) -> int:
+    found = {speed: _distance(applied, plan, steps, speed) for speed in FASTER}
+    best = min(found, key=found.__getitem__)
+    return best if found[best] < distance / 5 else 1
+
+
+def _remedy(speed: int) -> Remedy:
+    if speed > 1:
+        return Remedy(
+            f"advance the scheduler once per optimizer step: with gradients accumulated over {speed} batches, not once "
+            "per batch"
+        )
+    return Remedy("look for a second scheduler, for one that is never advanced, or for code that sets the rate itself")
+
+
+RULE = Rule(
+    code="PF207",
+    name="lr-not-as-planned",
+    title="The learning rate is not the planned one",
+    detects="The recorded rates lie further than GAP of the peak from the replayed schedule, or the scheduler raises "
+    "an "
+    "error before the run is over.",
+    matters="What was chosen is not what trains: warmups end early, decays are over before the run is, or the run "
+    "stops.",
+    fix="Advance the scheduler once per optimizer step. With gradient accumulation, advancing it with every batch "
+    "makes a "
+    "schedule run as many times too fast.",
+    check=check,
+    thresholds=(GAP,),
+)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
+from preflight.core.params import Params
+from preflight.rules.pf201_lr_too_high import RULE
+from preflight.telemetry.recording import Recording
+
+Recorded = Callable[..., Recording]
+NOISE = np.random.default_rng(0).normal(size=100)
+LEARNS = np.exp(-np.arange(100) / 30) + 0.02 * NOISE
+TODAY = Params(lr=0.1, batch_size=8)
+FLAT = 2.3 + 0.02 * NOISE
+
+
+def weights(moved: float) -> dict[str, Any]:
+    """Tables of a run whose first recorded steps move the weights by so many times their norm."""
+    return {
+        "parameters": {"name": ["a", "b"], "component": ["body", "head"], "first_weight_norm": [3.0, 4.0]},
+        "weight_deltas": {"body_delta": [4.0 * moved, 0.0], "head_delta": [3.0 * moved, 0.0]},
+    }
+
+
+def ladder(best: float, own: str, final: float = 0.3, at: float = 0.1) -> dict[str, Any]:
+    rungs = [{"lr": best, "verdict": "best", "final_loss": final}, {"lr": at, "verdict": own, "final_loss": 2.0}]
+    return {"ladders": {"inputs as they are": rungs}}
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        np.concatenate([LEARNS[:20], 10.0 + NOISE[:80]]),
+        -5 + np.concatenate([LEARNS[:20], 100.0 + NOISE[:80]]),
+        1 + 0.02 * np.arange(100) + 0.1 * NOISE,
+    ],
+)
+def test_a_loss_that_runs_away_or_rises(losses: np.ndarray, recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(TODAY, losses={"total": losses}))
+    assert isinstance(answer, Finding)
+    assert answer.severity == ERROR
+    assert answer.remedies[0].settings == {"lr": pytest.approx(0.01)}
+    assert answer.strength >= 1
+
+
+def test_a_run_that_breaks_after_its_gradient_grew(recorded: Recorded) -> None:
+    norms = np.concatenate([np.geomspace(1, 1e4, 30), [np.nan] * 5])
+    losses = np.concatenate([np.geomspace(1, 1e3, 30), [np.nan] * 5])
+    answer = RULE.judge(recorded(TODAY, losses={"total": losses}, gradient_norms={"overall": norms}))
+    assert isinstance(answer, Finding)
+    assert answer.step == 30
+    calm = np.concatenate([LEARNS[:30], [np.nan] * 5])
+    steady = recorded(TODAY, losses={"total": calm}, gradient_norms={"overall": np.where(np.isnan(calm), np.nan, 1.0)})
+    assert RULE.judge(steady) == Clean()  # a bad sample
+    first = recorded(TODAY, losses={"total": [np.nan] * 30}, gradient_norms={"overall": [np.nan] * 30})
+    assert RULE.judge(first) == Clean()  # broken before any step
+
+
+@pytest.mark.parametrize("moved", [1.5, 14.0, 1e5])
+def test_weights_that_are_thrown_about_for_nothing(moved: float, recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(TODAY, losses={"total": FLAT}, **weights(moved)))
+    assert isinstance(answer, Finding)
+    assert answer.evidence[0].value == pytest.approx(moved)
+
+
+@pytest.mark.parametrize(("losses", "moved"), [(FLAT, 0.5), (LEARNS, 5.0), (LEARNS, 0.01)])
+def test_large_steps_that_learn_and_small_ones_that_do_not_are_no_fault_of_the_rate(
+    losses: np.ndarray, moved: float, recorded: Recorded
+) -> None:
+    assert RULE.judge(recorded(TODAY, losses={"total": losses}, **weights(moved))) == Clean()
+
+
+@pytest.mark.parametrize("verdict", ["explodes", "too high", "unsteady"])
+def test_a_run_that_ends_above_short_runs_at_a_lower_rate(verdict: str, recorded: Recorded) -> None:
+    facts = ladder(0.01, verdict, final=0.01)
+    answer = RULE.judge(recorded(TODAY, facts=facts, losses={"total": LEARNS + 0.3}))
+    assert isinstance(answer, Finding)
+    assert answer.severity == WARNING
+    assert answer.remedies[0].settings == {"lr": 0.01}
+    assert "lr=0.01" in answer.message
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        ladder(0.01, "stable", final=0.01),
+        ladder(0.05, "explodes", final=0.01),  # within half a decade
+        ladder(0.01, "explodes", final=0.5),  # its warmup and decay do better than any constant rate
+        ladder(0.01, "explodes", final=0.01, at=0.3),  # this rate was not tried
+        ladder(1.0, "explodes", final=0.01),
+        {"ladders": {"input: standardize": ladder(0.01, "explodes", 0.01)["ladders"]["inputs as they are"]}},
+    ],
+)
+def test_a_ladder_that_says_nothing_of_this_rate_is_no_evidence(facts: dict[str, Any], recorded: Recorded) -> None:
+    assert RULE.judge(recorded(TODAY, facts=facts, losses={"total": LEARNS + 0.3})) == Clean()
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        LEARNS,
+        FLAT,
+        np.abs(NOISE) + 1,
+        np.where(np.arange(100) == 50, 100.0, LEARNS),  # a spike
+        -np.arange(100) / 10 + NOISE,
+        np.concatenate([np.linspace(1, 3, 10), LEARNS[:90]]),  # a bump at the start
+        [5.0, 50.0, 500.0],  # too short
+    ],
+)
+def test_what_learns_or_only_makes_noise_is_clean(losses: np.ndarray, recorded: Recorded) -> None:
+    assert RULE.judge(recorded(TODAY, losses={"total": losses})) == Clean()
+
+
+def test_without_losses_there_is_nothing_to_judge(recorded: Recorded) -> None:
+    assert RULE.judge(recorded(TODAY)) == NotApplicable("there is no losses.csv")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it keeps nothing
+@given(seed=st.integers(0, 10**6), level=st.floats(0.1, 10), scale=st.floats(1e-3, 1e3))
+def test_noise_around_a_level_is_never_a_rise(recorded: Recorded, seed: int, level: float, scale: float) -> None:
+    noise = np.exp(0.1 * np.random.default_rng(seed).normal(size=60))
+    assert RULE.judge(recorded(TODAY, losses={"total": scale * level * noise})) == Clean()

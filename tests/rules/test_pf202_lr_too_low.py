@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
+from preflight.core.params import Params
+from preflight.rules.pf202_lr_too_low import BELOW, RULE, WAY
+from preflight.telemetry.recording import Recording
+
+Recorded = Callable[..., Recording]
+NOISE = np.random.default_rng(0).normal(size=100)
+FLAT = 2.3 + 0.02 * NOISE
+LEARNS = 2.3 * np.exp(-np.arange(100) / 30) + 0.02 * NOISE
+TODAY = Params(lr=1e-6, batch_size=8)
+
+
+def weights(way: float, norm: float = 1.0) -> dict[str, Any]:
+    """Tables of a run whose weights go so far, relative to their norm."""
+    return {
+        "parameters": {
+            "name": ["a", "b"],
+            "component": ["body", "head"],
+            "first_weight_norm": [3.0, 4.0],
+            "update_total": [4.0 * way, 3.0 * way],
+        },
+        "gradient_norms": {"overall": [norm] * 100},
+    }
+
+
+def ladder(best: float, final: float = 0.3) -> dict[str, Any]:
+    return {"ladders": {"inputs as they are": [{"lr": best, "verdict": "best", "final_loss": final}]}}
+
+
+@pytest.mark.parametrize("times", [1.1, 1000.0])
+def test_a_run_far_behind_the_ladder(times: float, recorded: Recorded) -> None:
+    best = times * BELOW.value * TODAY.lr
+    answer = RULE.judge(recorded(TODAY, facts=ladder(best), losses={"total": FLAT}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.remedies[0].settings) == (WARNING, {"lr": best})
+    assert answer.strength == pytest.approx(times)
+
+
+@pytest.mark.parametrize(
+    ("facts", "losses"),
+    [
+        (ladder(10 * TODAY.lr), FLAT),  # a decade
+        (ladder(1e-3), LEARNS),  # it gets there as well
+        (ladder(1e-3, final=2.5), FLAT),  # nothing learns
+        ({"ladders": {"inputs as they are": [{"lr": 1e-3, "verdict": "no progress", "final_loss": 2.3}]}}, FLAT),
+        (ladder(1e-3), FLAT[:10]),
+    ],
+)
+def test_what_the_ladder_does_not_beat_is_clean(facts: dict[str, Any], losses: np.ndarray, recorded: Recorded) -> None:
+    assert RULE.judge(recorded(TODAY, facts=facts, losses={"total": losses})) == Clean()
+
+
+@pytest.mark.parametrize("way", [0.5, 0.01])
+def test_weights_that_will_not_move_over_the_whole_run(way: float, recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(TODAY, losses={"total": FLAT}, **weights(way * WAY.value)))
+    assert isinstance(answer, Finding)
+    assert answer.severity == ERROR
+    assert answer.evidence[0].value == pytest.approx(way * WAY.value)
+    assert answer.remedies[0].settings["lr"] >= 10 * TODAY.lr
+
+
+def test_the_length_of_the_long_run_counts(recorded: Recorded) -> None:
+    tables = {"losses": {"total": FLAT}, **weights(0.01)}
+    assert isinstance(RULE.judge(recorded(TODAY, facts={"schedule": {"steps": 400}}, **tables)), Finding)
+    assert RULE.judge(recorded(TODAY, facts={"schedule": {"steps": 1000}}, **tables)) == Clean()
+
+
+@pytest.mark.parametrize(
+    ("losses", "tables"),
+    [
+        (LEARNS, weights(0.001)),  # a wide network learns in place
+        (FLAT, weights(0.2)),
+        (FLAT, weights(0.0, norm=0.0)),  # no gradient at all: another fault
+        (np.full(100, np.nan), weights(0.001)),
+    ],
+)
+def test_what_learns_or_moves_is_clean(losses: np.ndarray, tables: dict[str, Any], recorded: Recorded) -> None:
+    assert RULE.judge(recorded(TODAY, losses={"total": losses}, **tables)) == Clean()
+
+
+def test_without_a_ladder_and_without_weights_it_cannot_tell(recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(TODAY, losses={"total": FLAT}))
+    assert answer == NotApplicable("no probe has looked at 'ladders'; there is no parameters.csv")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it keeps nothing
+@given(scale=st.floats(1e-6, 1e6), learns=st.booleans())
+def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, learns: bool) -> None:
+    losses = scale * (LEARNS if learns else FLAT)
+    answer = RULE.judge(recorded(TODAY, facts=ladder(1e-2, 0.3 * scale), losses={"total": losses}, **weights(0.001)))
+    assert isinstance(answer, Finding) != learns
