@@ -1,0 +1,182 @@
+"""Every loss before training: its value, what it receives, and what it asks of the parameters that losses share."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from preflight.core.params import Params
+from preflight.probes.constant import best_constants
+from preflight.probes.gradients import Pull, pulls
+from preflight.probes.heads import head_of, statistics, target_statistics
+from preflight.probes.loss_kind import chance_of, floor_of, kind_of, rank_of_target, scaling_of, valued
+from preflight.probes.regularization import decay_facts, penalty_facts
+from preflight.probes.steps import targets_of, train_briefly, weights_of
+from preflight.tasks.base import Job, NamedLoss, pick_target
+from preflight.tasks.data import Batch, spread
+from preflight.tasks.pytorch import PyTorchTask
+from preflight.tasks.seeding import seeded
+
+# Of one initialisation alone, two losses may be at odds by accident.
+INITIALISATIONS = 3
+BATCHES = 4
+LATER_STEPS = 20
+SECONDS = 1.5
+SAMPLES = 512
+"""Samples on which a loss is asked what it is."""
+
+
+@dataclass
+class Seen:
+    """What was measured of one loss, a value per batch."""
+
+    values: list[float] = field(default_factory=list)
+    first: float = math.nan
+
+
+def look_at_losses(
+    task: PyTorchTask, params: Params, seed: int, constants: Mapping[str, float | None]
+) -> dict[str, Any]:
+    """Facts ``losses``, ``cosines``, ``cosine_spread`` and ``regularization``.
+
+    ``losses.NAME`` holds ``initial`` (mean over batches of several initialisations), ``constant`` (the best constant
+    predictor; at today's batch size where the loss depends on it), ``chance`` and ``chance_kind``, ``classes``,
+    ``kind`` (see loss_kind.py), ``weight``, ``gradient_norm`` and ``weighted_gradient_norm`` on the parameters that
+    more than one loss reaches (all where there is one loss), ``share`` of the weighted ones, ``share_later`` after a
+    few steps, ``batch_scaling``, ``data_free`` (share of the value that no data enters), ``target_rank``, ``fresh``
+    (share of the weights that are drawn anew), ``activation`` with ``low``, ``high`` and ``softmax_units``, ``floor``
+    (loss that the bounds leave), ``target_outside`` (share of the targets out of bounds) and the statistics of
+    heads.py. ``cosines`` maps ``a|b`` to the mean cosine of their gradients, ``cosine_spread`` to the highest one and
+    the number of batches. What cannot be measured is left out.
+    """
+    facts: dict[str, dict[str, Any]] = {}
+    with seeded(seed, task.device):
+        batch = _wide_batch(task, params)
+        job = task.job(params)
+        outputs = _outputs(job, batch)
+        weights = weights_of(job)
+        for loss in job.losses:
+            found = _what_it_is(task, loss, outputs, batch)
+            known = constants.get(loss.name)
+            if any(abs(ratio - 1) > 0.02 for ratio in found.get("batch_scaling", {}).values()):
+                known = _constant_at(task, params, loss, outputs, batch)
+            facts[loss.name] = {"weight": weights[loss.name], "constant": known, **found}
+        regularization = decay_facts(job, outputs, targets_of(task, batch))
+        for name, share in penalty_facts(job, weights, batch, task).items():
+            if name in facts:
+                facts[name]["data_free"] = share
+            else:
+                regularization[name] = share
+    pull, fresh = _look_at_gradients(task, params, seed, weights)
+    for name, entry in pull.by_loss().items():
+        facts[name] |= {**entry, "fresh": fresh}
+    found_cosines = pull.cosines()
+    return {
+        "losses": facts,
+        "cosines": {pair: mean for pair, (mean, _) in found_cosines.items()},
+        "cosine_spread": {
+            pair: {"highest": highest, "batches": pull.batches} for pair, (_, highest) in found_cosines.items()
+        },
+        "regularization": regularization,
+    }
+
+
+def _wide_batch(task: PyTorchTask, params: Params) -> Batch:
+    """Training samples spread over the split: at least today's batch, and as many as tell what a loss is."""
+    source = task.data.train
+    count = min(len(source), max(params.batch_size, min(SAMPLES, 8 * max(8, params.batch_size))))
+    return source.batch(spread(len(source), count - count % 4 if count >= 8 else count).to(_index_device(task)))
+
+
+def _index_device(task: PyTorchTask) -> torch.device:
+    return task.device if hasattr(task.data.train, "tensors") else torch.device("cpu")
+
+
+def _outputs(job: Job, batch: Batch) -> Any:
+    """Output on ``batch`` with its graph, in evaluation mode where that works: dropout is no part of a head."""
+    job.network.eval()
+    try:
+        return job.outputs(batch)
+    finally:
+        job.network.train()
+
+
+def _what_it_is(task: PyTorchTask, loss: NamedLoss, outputs: Any, batch: Batch) -> dict[str, Any]:
+    targets = targets_of(task, batch)
+    with torch.no_grad():
+        found: dict[str, Any] = {"batch_scaling": scaling_of(loss, _detached(_chosen(loss, outputs)), targets)}
+    output, target = _chosen(loss, outputs), pick_target(targets, loss.target)
+    if not isinstance(output, Tensor) or not output.ndim or not output.is_floating_point():
+        return found
+    found |= statistics(output)
+    if not isinstance(target, Tensor) or not target.numel() or target.is_complex():
+        return found
+    found |= target_statistics(target)
+    value, plain, head = valued(loss, targets), output.detach(), head_of(output)
+    kind = kind_of(value, plain, target)
+    chance = chance_of(kind, value, plain, target)
+    found |= {"kind": kind, "chance": None if chance is None else chance[0], "chance_kind": chance and chance[1]}
+    if kind in ("cross_entropy", "nll"):
+        found |= {"classes": int(plain.shape[1]), "target_rank": rank_of_target(plain, target)}
+    if head is not None:
+        outside = (target.double() < head.low - 1e-6) | (target.double() > head.high + 1e-6)
+        found |= {"activation": head.activation, "low": head.low, "high": head.high, "softmax_units": head.units}
+        found |= {"floor": floor_of(kind, value, plain, target, head), "target_outside": float(outside.double().mean())}
+    return found
+
+
+def _chosen(loss: NamedLoss, outputs: Any) -> Any:
+    return outputs if loss.output is None else outputs[loss.output]
+
+
+def _detached(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.detach()
+    if isinstance(output, Mapping):
+        return {key: _detached(item) for key, item in output.items()}
+    if isinstance(output, tuple | list) and not hasattr(output, "_fields"):
+        return type(output)(_detached(item) for item in output)
+    return output
+
+
+def _constant_at(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any, batch: Batch) -> float | None:
+    """Best constant predictor for a batch of today's size, of a loss that is another one for another size."""
+    targets = targets_of(task, batch)
+    some = {name: target[: params.batch_size] for name, target in targets.items()}
+    return best_constants((loss,), _detached(outputs), targets, some)[loss.name]
+
+
+def _look_at_gradients(
+    task: PyTorchTask, params: Params, seed: int, weights: Mapping[str, float]
+) -> tuple[Pull, float]:
+    """Gradients of every loss at several initialisations, and a few steps later; share of the weights drawn anew."""
+    found, before, fresh = Pull(weights), None, 0.0
+    deadline = time.thread_time() + SECONDS
+    for number in range(INITIALISATIONS):
+        with seeded(seed + number, task.device):
+            job = task.job(params)
+            batches = task.batches(params, seed + number)
+            job.network.train()
+            for _ in range(BATCHES):
+                found.add(pulls(job, next(batches), task))
+                if time.thread_time() > deadline and found.batches >= 2:
+                    break
+            drawn = [item.detach().flatten()[:4096].clone() for _, item in job.parameters if item.ndim > 1]
+            if before is not None:
+                pairs = list(zip(before, drawn, strict=True))
+                total = sum(len(new) for _, new in pairs)
+                fresh = sum(float((old != new).sum()) for old, new in pairs) / total if total else 0.0
+            before = drawn
+            last = number == INITIALISATIONS - 1 or time.thread_time() > deadline
+            if last and len(job.losses) > 1 and train_briefly(job, task, batches, LATER_STEPS, deadline + SECONDS):
+                for _ in range(2):
+                    found.later.append(pulls(job, next(batches), task))
+        if time.thread_time() > deadline and number:
+            break
+    return found, fresh

@@ -1,0 +1,160 @@
+"""Where a recorded loss stands: its late level, and whether that is the best constant predictor's or chance's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from preflight.core.errors import MissingError
+from preflight.rules.base import Threshold
+from preflight.rules.predicates import Array, are_decreasing
+from preflight.telemetry.recording import Recording
+
+MARGIN = Threshold(
+    "MARGIN",
+    0.05,
+    "of the best constant predictor's loss: less below it is not below it",
+    "the constant is fitted and measured on samples; of a few hundred its loss varies by a few percent",
+)
+ABOVE = Threshold(
+    "ABOVE",
+    0.25,
+    "of the best constant predictor's loss: farther above it, a loss is not stuck at it",
+    "a step size that shakes a constant output costs less than that; farther off, the output is no constant",
+)
+FALL = Threshold(
+    "FALL",
+    0.005,
+    "of its level, over half of the run: a loss that falls by less is as good as level",
+    "at that pace a loss takes a hundred such runs to halve",
+)
+MIN_STEPS = Threshold(
+    "MIN_STEPS",
+    100,
+    "steps at least",
+    "healthy networks leave the constant within tens of steps, slow ones within a few hundred",
+)
+# A constant output that has next to no loss: a penalty or a divergence, which is at its best where nothing is learned.
+TRIVIAL = 1e-3
+CAP = 100.0
+
+
+@dataclass(frozen=True)
+class Level:
+    """Mean of some values and its standard error."""
+
+    mean: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A loss whose late level is that of guessing."""
+
+    name: str
+    late: float
+    constant: float
+    steps: int
+
+
+def level_of(values: Array) -> Level:
+    """Mean of ``values[T]`` and its standard error; NaN for fewer than two."""
+    if len(values) < 2:
+        return Level(math.nan, math.nan)
+    return Level(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))))
+
+
+def known(values: Array) -> Array:
+    """``values[T]`` without the steps at which nothing was measured."""
+    return values[~np.isnan(values)]
+
+
+def last_quarter(values: Array) -> Array:
+    """The end of ``values[T]``; four values at least."""
+    return values[-max(4, len(values) // 4) :]
+
+
+def loss_facts(recording: Recording) -> dict[str, Mapping[str, Any]]:
+    """What the probe of the losses found, by loss; raises :class:`MissingError` where it did not look."""
+    found = recording.fact("losses")
+    return {str(name): entry for name, entry in found.items()} if isinstance(found, Mapping) else {}
+
+
+def is_trivial(fact: Mapping[str, Any]) -> bool:
+    """Whether a constant output leaves next to nothing of a loss, or it is not known what it leaves."""
+    constant, initial = fact.get("constant"), fact.get("initial")
+    if constant is None or not math.isfinite(constant):
+        return True
+    return bool(abs(constant) <= TRIVIAL * max(abs(initial or 0.0), 1e-9))
+
+
+def strength_of(value: float, limit: float) -> float:
+    """How far ``value`` lies beyond ``limit``, at least 1 and not without end."""
+    ratio = abs(value / limit) if limit else CAP
+    return min(CAP, max(1.0, ratio)) if math.isfinite(ratio) else CAP
+
+
+def stuck_at_constant(recording: Recording, name: str, fact: Mapping[str, Any]) -> Stuck | None:
+    """Whether a loss ends at the level of the best constant predictor, or of chance, and no longer falls.
+
+    Both the training and the validation values have to say so, and beyond the noise of the batches.
+    """
+    values = recording.column("losses", name)
+    if len(values) < MIN_STEPS.value or not np.isfinite(values).all():
+        return None
+    constant, chance = float(fact["constant"]), fact.get("chance")
+    low = constant - MARGIN.value * abs(constant)
+    high = max(constant, chance or constant) + ABOVE.value * abs(constant)
+    late = level_of(last_quarter(values))
+    is_near = late.mean <= high or _is_at_start(late.mean, fact)
+    if late.mean - 2 * late.error < low or not is_near or keeps_falling(values[len(values) // 2 :]):
+        return None
+    validation = _validation(recording, name)
+    if len(validation) and (validation[-max(1, len(validation) // 4) :].mean() < low or is_falling(validation)):
+        return None
+    return Stuck(name, late.mean, constant, len(values))
+
+
+def keeps_falling(values: Array) -> bool:
+    """Whether ``values[T]`` show a fall beyond noise that would lead somewhere: FALL of their level at least."""
+    size = max(4, len(values) // 4)
+    early, late = float(values[:size].mean()), float(values[-size:].mean())
+    return early - late > FALL.value * abs(early) and are_decreasing([values])
+
+
+def _is_at_start(late: float, fact: Mapping[str, Any]) -> bool:
+    """Whether a loss is still where it began: not even the constant was learned."""
+    initial = fact.get("initial")
+    return initial is not None and abs(late - initial) <= ABOVE.value * abs(initial)
+
+
+def _validation(recording: Recording, name: str) -> Array:
+    try:
+        return known(recording.column("losses", f"val_{name}"))
+    except MissingError:
+        return np.zeros(0)
+
+
+def is_falling(values: Array) -> bool:
+    """Whether each of the last few of ``values[T]``, which hardly vary by chance, lies clearly below those before."""
+    if len(values) < 4:
+        return False
+    half = values[len(values) // 2 :]
+    span = abs(float(half[0])) or 1.0
+    return bool((np.diff(half) < 0).all() and half[0] - half[-1] > 0.01 * span)
+
+
+def all_stuck(recording: Recording) -> list[Stuck]:
+    """Every loss that a constant can be compared with, if all of them are stuck there; else none.
+
+    One that learns while another does not may be as it has to be: adversaries, penalties, auxiliary losses.
+    """
+    facts = {name: fact for name, fact in loss_facts(recording).items() if not is_trivial(fact)}
+    if not facts:
+        raise MissingError("no loss has a best constant predictor to compare with")
+    found = [stuck_at_constant(recording, name, fact) for name, fact in facts.items()]
+    return [item for item in found if item is not None] if all(item is not None for item in found) else []

@@ -1,0 +1,76 @@
+"""PF401: a loss that stays at what guessing gives."""
+
+from __future__ import annotations
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import ERROR, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
+from preflight.rules.base import Rule
+from preflight.rules.levels import ABOVE, FALL, MARGIN, MIN_STEPS, Stuck, all_stuck, is_trivial
+from preflight.telemetry.recording import Recording
+
+FITTED = 0.5  # of the constant's loss: a single batch that comes this far can be fitted
+
+
+def check(recording: Recording) -> Answer:
+    """Judge every loss by its best constant predictor; all of them have to be stuck."""
+    steps = len(recording.table("losses"))
+    if steps < MIN_STEPS.value:
+        return NotApplicable(f"{steps} steps are too few to tell: it takes {MIN_STEPS.value:g}")
+    stuck = all_stuck(recording)
+    if not stuck:
+        return Clean()
+    first = stuck[0]
+    evidence = tuple(
+        Evidence(f"late level of '{item.name}'", item.late, item.constant - MARGIN.value * abs(item.constant), "loss")
+        for item in stuck
+    )
+    reason, remedies = _batch_fit(recording)
+    return Finding(
+        ERROR,
+        f"after {first.steps} steps the loss '{first.name}' is {first.late:.4g}, and the best constant output has "
+        f"{first.constant:.4g}: {_lesson(first)}{reason}",
+        evidence,
+        remedies,
+        where=first.name,
+        strength=max(1.0, first.late / first.constant if first.constant > 0 else 1.0),
+    )
+
+
+def _lesson(stuck: Stuck) -> str:
+    is_above = stuck.late > stuck.constant + ABOVE.value * abs(stuck.constant)
+    return "not even that is learned" if is_above else "nothing of the input is used"
+
+
+def _batch_fit(recording: Recording) -> tuple[str, tuple[Remedy, ...]]:
+    """What training on a single batch says of it: the settings are wrong, or the model is."""
+    look = Remedy("see what keeps it there: the inputs (3xx), the head (PF407, PF408), dead units")
+    try:
+        fit = recording.fact("batch_fit")
+        lr, today = float(fit["lr"]), recording.params.lr
+        if is_trivial({"constant": fit["constant"], "initial": fit["first"]}):
+            return "", (look,)
+        is_fitted = fit["last"] < FITTED * fit["constant"]
+    except (MissingError, KeyError, TypeError):
+        return "", (look,)
+    if not is_fitted:
+        return "; a single batch cannot be fitted either, at any of five learning rates", (look,)
+    if abs(lr / today - 1) < 0.01:
+        return "; a single batch can be fitted, so the model can learn", (look,)
+    text = f"lr={lr:g}, at which a single batch can be fitted"
+    return f"; a single batch can be fitted at lr={lr:g}", (Remedy(text, {"lr": lr}), look)
+
+
+RULE = Rule(
+    code="PF401",
+    name="stuck-at-constant",
+    title="The loss stays where guessing would leave it",
+    detects="The last quarter of every loss lies at the level of its best constant predictor or of chance, or is still "
+    "where it began, in training and in validation, beyond the noise of the batches, and the second half of the run "
+    "falls by less than FALL.",
+    matters="A network at that level answers the same to every input: it has learned the mean of the targets at most.",
+    fix="Look for the cause among the other findings first: raw inputs, a head that cannot reach the targets, dead "
+    "units, a learning rate far off, labels that do not belong to their inputs.",
+    check=check,
+    thresholds=(MARGIN, ABOVE, FALL, MIN_STEPS),
+    causes=("PF402",),
+)

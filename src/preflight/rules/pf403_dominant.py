@@ -1,0 +1,91 @@
+"""PF403: one loss takes the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.levels import is_trivial, loss_facts, strength_of
+from preflight.telemetry.recording import Recording
+
+RATIO = Threshold(
+    "RATIO",
+    100.0,
+    "times the gradient of another loss on the parameters they share, beyond what their weights intend",
+    "losses that train well together differ by up to 30 times; a loss below a hundredth moves nothing that is shared",
+)
+SEVERE = 1e4
+
+Facts = Mapping[str, Mapping[str, Any]]
+
+
+def intended(weight: float, other: float) -> float:
+    """How much smaller a weight below one makes a loss: somebody wanted it small. A raised weight is no such wish."""
+    low = min(1.0, abs(other))
+    return max(1.0, min(1.0, abs(weight)) / low) if low > 0 else float("inf")
+
+
+def excess(facts: Facts, key: str, first: str, other: str) -> float | None:
+    """Share ``key`` of loss ``first`` over that of ``other``, beyond what the weights intend."""
+    shares = facts[first].get(key), facts[other].get(key)
+    if shares[0] is None or not shares[1]:
+        return None
+    return float(shares[0] / shares[1]) / intended(float(facts[first]["weight"]), float(facts[other]["weight"]))
+
+
+def check(recording: Recording) -> Answer:
+    """Judge the shares of the weighted gradient, before training and a few steps later."""
+    facts = loss_facts(recording)
+    if len(facts) < 2:
+        return NotApplicable("there is one loss only")
+    pulling = {name: float(fact["share"]) for name, fact in facts.items() if fact.get("share")}
+    if len(pulling) < 2:
+        raise MissingError("no parameter is reached by more than one loss")
+    first = max(pulling, key=pulling.__getitem__)
+    starved = {}
+    for name in pulling:
+        ratio = excess(facts, "share", first, name)
+        later = excess(facts, "share_later", first, name)
+        if name != first and not is_trivial(facts[name]) and ratio is not None:
+            starved[name] = ratio if later is None else min(ratio, later)
+    starved = {name: ratio for name, ratio in starved.items() if ratio > RATIO.value}
+    if not starved:
+        return Clean()
+    most = max(starved, key=starved.__getitem__)
+    return Finding(
+        ERROR if starved[most] > SEVERE else WARNING,
+        f"the loss '{first}' makes {pulling[first]:.3%} of the gradient that losses share, {starved[most]:.3g} times "
+        f"that of '{most}'",
+        tuple(
+            Evidence(f"gradient of '{first}' over that of '{name}'", ratio, RATIO.value, "x")
+            for name, ratio in starved.items()
+        ),
+        (_equal_shares(facts, first, tuple(starved)),),
+        where=first,
+        strength=strength_of(starved[most], RATIO.value),
+    )
+
+
+def _equal_shares(facts: Facts, first: str, starved: tuple[str, ...]) -> Remedy:
+    """The weight at which the loss that dominates pulls as much as the starved ones do on average."""
+    pulls = [float(facts[name]["weighted_gradient_norm"]) for name in starved]
+    weight = float(f"{sum(pulls) / len(pulls) / float(facts[first]['gradient_norm']):.3g}")
+    text = f"weigh '{first}' by {weight:g}: then it pulls as much as {', '.join(map(repr, starved))}"
+    return Remedy(text, {f"loss_weights.{first}": weight})
+
+
+RULE = Rule(
+    code="PF403",
+    name="dominant-loss",
+    title="One loss takes the gradient",
+    detects="On the parameters that several losses reach, the weighted gradient of one is more than RATIO times that "
+    "of another, before training and a few steps later, and no weight below one says that this is intended.",
+    matters="What is shared learns the one loss only; with clipping, the others do not even move by their own size.",
+    fix="Set the weights so that the gradients are of one size, or bring the target of the large loss to unit scale.",
+    check=check,
+    thresholds=(RATIO,),
+    causes=("PF106", "PF105"),
+)

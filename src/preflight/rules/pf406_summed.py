@@ -1,0 +1,111 @@
+"""PF406: a loss that is summed over the batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.levels import MIN_STEPS, all_stuck, loss_facts
+from preflight.rules.predicates import are_decreasing, has_run_away
+from preflight.telemetry.recording import Recording
+
+NEAR = Threshold(
+    "NEAR",
+    0.1,
+    "relative distance from a sum: the loss of a batch over the mean loss of its halves is 2, of its quarters 4",
+    "exact by definition of a sum; losses over pairs within a batch grow by other ratios",
+)
+CLIPPED = Threshold("CLIPPED", 0.9, "of the steps are clipped", "then clipping sets the step size, whatever the loss")
+
+
+def is_summed(fact: Mapping[str, Any]) -> bool:
+    """Whether a loss grows with the batch as a sum does, for halves and quarters alike."""
+    scaling = fact.get("batch_scaling") or {}
+    return bool(scaling) and all(abs(float(ratio) / int(parts) - 1) < NEAR.value for parts, ratio in scaling.items())
+
+
+def check(recording: Recording) -> Answer:
+    """A sum is a fault where it does harm: the gradient grows with the batch size, and with it the step."""
+    facts = loss_facts(recording)
+    if not any(fact.get("batch_scaling") for fact in facts.values()):
+        raise MissingError("how the losses scale with the batch size was not measured")
+    summed = [name for name, fact in facts.items() if is_summed(fact)]
+    size = recording.setting("batch_size")
+    if not summed or not isinstance(size, int) or size < 2:
+        return Clean()
+    harm = _harm(recording, len(summed) < len(facts))
+    if not harm:
+        return Clean()
+    lr = recording.setting("lr")
+    names = ", ".join(f"'{name}'" for name in summed)
+    settings = {"lr": float(f"{float(lr) / size:.3g}")} if isinstance(lr, int | float) else {}
+    return Finding(
+        WARNING,
+        f"{names} {'is' if len(summed) == 1 else 'are'} summed over the batch, so that the gradient is {size} times "
+        f"that of a mean, and {harm}",
+        tuple(
+            Evidence(f"loss '{name}' of a batch over the mean of its {parts} parts", float(ratio), int(parts), "x")
+            for name in summed
+            for parts, ratio in facts[name]["batch_scaling"].items()
+        ),
+        (Remedy("average the loss over the batch (reduction='mean')"), Remedy("divide the learning rate", settings)),
+        where=summed[0],
+        strength=min(100.0, max(1.0, math.log2(size))),
+    )
+
+
+def _harm(recording: Recording, mixed: bool) -> str:
+    """What goes wrong with the run, if anything: a learning rate that was chosen for the sum is none the worse."""
+    losses = recording.column("losses", "total")
+    if has_run_away(losses):
+        return "the loss has run away"
+    if len(losses) >= MIN_STEPS.value:
+        try:
+            if not are_decreasing([losses]) and all_stuck(recording):
+                return "the loss is stuck at the level of guessing"
+        except MissingError:
+            pass
+    share = _clipped(recording)
+    if share > CLIPPED.value:
+        return f"{share:.0%} of the steps are clipped"
+    return "other losses are averaged beside it" if mixed and _overruled(recording) else ""
+
+
+def _clipped(recording: Recording) -> float:
+    try:
+        limit = recording.setting("clip_norm")
+        norms = recording.column("gradient_norms", "overall")
+        size = recording.setting("batch_size")
+    except MissingError:
+        return 0.0
+    if not isinstance(limit, int | float) or not isinstance(size, int):
+        return 0.0
+    # Only what the mean would not have had clipped as well is the sum's doing.
+    return float(((norms > limit) & (norms / size < limit)).mean()) if np.isfinite(norms).all() else 0.0
+
+
+def _overruled(recording: Recording) -> bool:
+    """Whether a summed loss makes nearly all of the gradient that it shares with averaged ones."""
+    facts = loss_facts(recording)
+    return any(is_summed(fact) and (fact.get("share") or 0.0) > 0.99 for fact in facts.values())
+
+
+RULE = Rule(
+    code="PF406",
+    name="summed-loss",
+    title="The loss is summed over the batch",
+    detects="The loss of a batch is the sum of its parts' losses, for halves and for quarters, and the run shows harm: "
+    "it runs away, is stuck, is clipped nearly always, or averaged losses beside it are overruled.",
+    matters="The gradient grows with the batch size, so that a learning rate, a clipping norm and a weight that suit a "
+    "mean are too large by the batch size.",
+    fix="Average over the batch. To keep the sum, divide the learning rate of plain SGD by the batch size.",
+    check=check,
+    thresholds=(NEAR, CLIPPED),
+    causes=("PF101", "PF105", "PF108", "PF201", "PF401", "PF402", "PF403"),
+)

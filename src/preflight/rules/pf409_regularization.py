@@ -1,0 +1,98 @@
+"""PF409: regularization that outweighs the data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.levels import MIN_STEPS, all_stuck, strength_of
+from preflight.telemetry.recording import Recording
+
+DECAY = Threshold(
+    "DECAY",
+    0.2,
+    "of what the gradient asks for, before training, is taken off by weight decay",
+    "usual decays (1e-4 to 1e-2) lie at 0.1% to 10%; only a run that is stuck as well is blamed on it",
+)
+PENALTY = Threshold(
+    "PENALTY",
+    1.0,
+    "times the gradient of the data: a penalty inside the losses asks for more",
+    "by definition of outweighing",
+)
+LEFT = Threshold(
+    "LEFT",
+    0.7,
+    "of the norm of the weights remains at the end of the run",
+    "weights of networks that learn grow; under usual decays they lose a few percent in a short run",
+)
+USUAL_DECAY = 1e-4
+
+
+def check(recording: Recording) -> Answer:
+    """Judge weight decay where the run is stuck, and penalties inside the losses by their gradient."""
+    found = recording.fact("regularization")
+    penalty, decay = found.get("penalty_ratio"), found.get("decay_ratio")
+    if penalty is None and decay is None:
+        raise MissingError("how much decay and penalties weigh was not measured")
+    if penalty is not None and penalty > PENALTY.value:
+        return Finding(
+            ERROR,
+            f"the part of the losses that no data enters pulls {penalty:.3g} times as hard as the data does",
+            (Evidence("gradient of the penalty over that of the data", float(penalty), PENALTY.value, "x"),),
+            (Remedy("lower the penalty's factor by two decades at least"),),
+            strength=strength_of(penalty, PENALTY.value),
+        )
+    if decay is None or decay <= DECAY.value:
+        return Clean()
+    steps = len(recording.table("losses"))
+    if steps < MIN_STEPS.value:
+        return NotApplicable(f"{steps} steps are too few to tell: it takes {MIN_STEPS.value:g}")
+    is_stuck, left = _is_stuck(recording), _weights_left(recording)
+    if not is_stuck and not left < LEFT.value:
+        return Clean()
+    harm = "the loss stays where a constant output would leave it" if is_stuck else f"{left:.0%} of the weights remain"
+    return Finding(
+        ERROR if is_stuck else WARNING,
+        f"weight_decay={found['weight_decay']:g} takes off {decay:.0%} of what the gradient asks for, and {harm}",
+        (
+            Evidence("decay over the gradient, before training", float(decay), DECAY.value),
+            Evidence("norm of the weights at the end over that before", left, LEFT.value),
+        ),
+        (Remedy(f"set weight_decay={USUAL_DECAY:g}", {"weight_decay": USUAL_DECAY}),),
+        strength=strength_of(decay, DECAY.value),
+    )
+
+
+def _is_stuck(recording: Recording) -> bool:
+    try:
+        return bool(all_stuck(recording))
+    except MissingError:
+        return False
+
+
+def _weights_left(recording: Recording) -> float:
+    """Norm of all weights at the end over that before training; NaN where it was not recorded."""
+    try:
+        first, last = (recording.column("parameters", f"{end}_weight_norm") for end in ("first", "last"))
+    except MissingError:
+        return float("nan")
+    before = float(np.sqrt((first**2).sum()))
+    return float(np.sqrt((last**2).sum())) / before if before > 0 else float("nan")
+
+
+RULE = Rule(
+    code="PF409",
+    name="regularization-dominates",
+    title="Regularization outweighs the data",
+    detects="Before training, weight decay takes off more than DECAY of what the gradient asks for and the run then "
+    "stays at the loss of a constant or ends with less than LEFT of its weights; or the part of the losses that "
+    "no data enters has a gradient PENALTY times that of the rest.",
+    matters="Weights shrink faster than the data can build them up, and the output ends as a constant.",
+    fix="Lower weight_decay, or the factor of the penalty, by decades; 1e-4 to 1e-2 is usual.",
+    check=check,
+    thresholds=(DECAY, LEFT, PENALTY),
+    causes=("PF102", "PF103", "PF401", "PF402", "PF410", "PF702"),
+)

@@ -1,0 +1,88 @@
+"""PF410: an output that does not depend on the input."""
+
+from __future__ import annotations
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.telemetry.recording import Recording
+
+SENSITIVITY = Threshold(
+    "SENSITIVITY",
+    1e-6,
+    "change of the output, relative to it, where every sample gets another one's input",
+    "the resolution of float32; networks that use their input lie above 1e-2",
+)
+SAME = Threshold(
+    "SAME",
+    0.01,
+    "relative difference of the losses that real and zeroed inputs lead to: as good as none",
+    "the same seed and the same batches: what differs is the input",
+)
+
+
+def check(recording: Recording) -> Answer:
+    """Judge the whole output first, then each input field."""
+    used = recording.fact("inputs_used")
+    sensitivity = used.get("sensitivity") or {}
+    values = [float(sensitivity[key]) for key in ("initial", "later", "perturbed") if sensitivity.get(key) is not None]
+    if len(values) < 3:
+        raise MissingError("how the output depends on the input was not measured")
+    initial, later, perturbed = values
+    if max(initial, later) < SENSITIVITY.value:
+        real, zeroed = used.get("real"), used.get("zeroed")
+        always = perturbed < SENSITIVITY.value
+        if always or (real is not None and zeroed is not None and abs(real - zeroed) <= SAME.value * abs(real)):
+            return _ignored(later, always, int(used["steps"]), real, zeroed)
+    unused = [name for name, value in (used.get("fields") or {}).items() if value < SENSITIVITY.value]
+    if unused and len(used["fields"]) > len(unused):
+        return _field_ignored(unused)
+    return Clean()
+
+
+def _ignored(later: float, always: bool, steps: int, real: float | None, zeroed: float | None) -> Finding:
+    why = "whatever its weights" if always else f"before training and after {steps} steps"
+    losses = (
+        ""
+        if real is None or zeroed is None
+        else f"; zeroed inputs lead to a loss of {zeroed:.4g}, real ones {real:.4g}"
+    )
+    return Finding(
+        ERROR,
+        f"the output is the same for every input, {why}{losses}",
+        (Evidence("relative change of the output with another input", later, SENSITIVITY.value),),
+        (
+            Remedy(
+                "see where the input gets lost: a softmax over one unit (PF408), a dead or saturated layer, forward()"
+            ),
+        ),
+        strength=100.0 if always else 10.0,
+    )
+
+
+def _field_ignored(unused: list[str]) -> Finding:
+    names = ", ".join(f"'{name}'" for name in unused)
+    return Finding(
+        WARNING,
+        f"the output does not depend on the input {names}",
+        tuple(
+            Evidence(f"relative change of the output with another '{name}'", 0.0, SENSITIVITY.value) for name in unused
+        ),
+        (Remedy(f"use {names} in forward(), or leave it out of model.inputs"),),
+        where=unused[0],
+    )
+
+
+RULE = Rule(
+    code="PF410",
+    name="ignores-input",
+    title="The output does not depend on the input",
+    detects="With another sample's input the output changes by less than SENSITIVITY, before training and after a few "
+    "steps, and zeroed inputs train to a loss that differs by less than SAME, or random weights change nothing "
+    "either. An input field of which that is true with any weights is named.",
+    matters="Such a network answers a constant, and no learning rate makes it learn more.",
+    fix="Follow the input through forward(): where do two samples become equal?",
+    check=check,
+    thresholds=(SENSITIVITY, SAME),
+    causes=("PF401", "PF402"),
+)

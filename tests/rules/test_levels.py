@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from preflight.core.errors import MissingError
+from preflight.rules.levels import MARGIN, MIN_STEPS, all_stuck, is_falling, is_trivial, keeps_falling, strength_of
+from preflight.telemetry.recording import Recording
+
+Recorded = Callable[..., Recording]
+STEPS = 200
+
+
+def around(level: float, noise: float = 0.02, steps: int = STEPS, seed: int = 0) -> np.ndarray:
+    return level * (1 + noise * np.random.default_rng(seed).normal(size=steps))
+
+
+def names(recording: Recording) -> list[str]:
+    return [item.name for item in all_stuck(recording)]
+
+
+def fact(constant: float, **more: object) -> dict[str, object]:
+    return {"constant": constant, "initial": constant} | more
+
+
+def test_all_losses_have_to_be_stuck(recorded: Recorded) -> None:
+    facts = {"losses": {"a": fact(2.0), "b": fact(3.0)}}
+    assert names(recorded(facts=facts, losses={"a": around(2.0), "b": around(3.0)})) == ["a", "b"]
+    assert names(recorded(facts=facts, losses={"a": around(2.0), "b": np.linspace(3.0, 1.0, STEPS)})) == []
+
+
+def test_a_penalty_that_a_constant_satisfies_is_not_asked(recorded: Recorded) -> None:
+    facts = {"losses": {"a": fact(2.0), "kl": {"constant": 0.0, "initial": 0.3}}}
+    assert names(recorded(facts=facts, losses={"a": around(2.0), "kl": around(0.1)})) == ["a"]
+    with pytest.raises(MissingError, match="no loss has a best constant predictor"):
+        all_stuck(recorded(facts={"losses": {"kl": facts["losses"]["kl"]}}, losses={"kl": around(0.1)}))
+
+
+@pytest.mark.parametrize(("share", "is_stuck"), [(0.5, False), (1 - 2 * MARGIN.value, False), (1.0, True), (1.1, True)])
+@pytest.mark.parametrize("constant", [1e-4, 2.3, 1e12])
+def test_what_ends_below_the_constant_has_learned(
+    share: float, is_stuck: bool, constant: float, recorded: Recorded
+) -> None:
+    facts = {"losses": {"a": fact(constant)}}
+    assert bool(names(recorded(facts=facts, losses={"a": around(share * constant)}))) == is_stuck
+
+
+def test_validation_below_the_constant_counts_as_learned(recorded: Recorded) -> None:
+    facts = {"losses": {"a": fact(2.0)}}
+    val = np.where(np.arange(STEPS) % 20 == 19, 1.5, np.nan)
+    assert names(recorded(facts=facts, losses={"a": around(2.0), "val_a": val})) == []
+
+
+def test_noise_that_hides_a_gain_is_no_evidence(recorded: Recorded) -> None:
+    facts = {"losses": {"a": fact(2.0)}}
+    assert names(recorded(facts=facts, losses={"a": around(2.0, noise=2.0, steps=120)})) == []
+
+
+def test_a_loss_that_is_still_where_it_began_is_stuck_far_above_the_constant(recorded: Recorded) -> None:
+    facts = {"losses": {"a": fact(2.0, initial=50.0)}}
+    assert names(recorded(facts=facts, losses={"a": around(50.0)})) == ["a"]
+    assert names(recorded(facts=facts, losses={"a": around(20.0)})) == []
+
+
+def test_too_short_a_run_is_not_stuck(recorded: Recorded) -> None:
+    short = around(2.0, steps=int(MIN_STEPS.value) - 1)
+    assert names(recorded(facts={"losses": {"a": fact(2.0)}}, losses={"a": short})) == []
+
+
+def test_a_fall_counts_where_it_leads_somewhere() -> None:
+    assert keeps_falling(np.linspace(2.0, 1.9, 100))
+    assert not keeps_falling(np.linspace(2.0, 1.9999, 100))
+    assert not keeps_falling(around(2.0))
+    assert is_falling(np.linspace(1.0, 0.8, 10))
+    assert not is_falling(np.array([1.0, 0.99, 1.01, 0.98, 0.99, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("constant", "initial", "expected"), [(None, 1.0, True), (0.0, 1.0, True), (1e-5, 1.0, True), (0.5, 1.0, False)]
+)
+def test_what_a_constant_leaves_next_to_nothing_of_is_trivial(
+    constant: float | None, initial: float, expected: bool
+) -> None:
+    assert is_trivial({"constant": constant, "initial": initial}) == expected
+
+
+def test_strengths_are_bounded() -> None:
+    assert (strength_of(1.0, 2.0), strength_of(6.0, 2.0), strength_of(1e9, 2.0), strength_of(1.0, 0.0)) == (
+        1,
+        3,
+        100,
+        100,
+    )

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from preflight.core.finding import Clean, Finding, NotApplicable
+from preflight.rules.pf404_conflict import RULE
+from preflight.telemetry.recording import Recording
+
+Recorded = Callable[..., Recording]
+FLAT, FALLING = np.full(100, 1.0), np.linspace(1.0, 0.2, 100)
+
+
+def facts(mean: float, highest: float, norms: tuple[float, float] = (1.0, 2.0), batches: int = 12) -> dict[str, Any]:
+    losses = {name: {"weighted_gradient_norm": norm} for name, norm in zip("ab", norms, strict=True)}
+    spread = {"a|b": {"highest": highest, "batches": batches}}
+    return {"losses": losses, "cosines": {"a|b": mean}, "cosine_spread": spread}
+
+
+@pytest.mark.parametrize("mean", [-0.6, -1.0])
+def test_gradients_that_point_against_each_other_are_found(mean: float, recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(facts=facts(mean, mean + 0.2), losses={"a": FALLING, "b": FLAT}))
+    assert isinstance(answer, Finding)
+    assert answer.where == "a|b"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        facts(-0.4, -0.3),
+        facts(-0.8, 0.3),  # not on every batch
+        facts(-0.9, -0.8, norms=(1.0, 50.0)),  # the smaller one changes nothing
+        facts(-0.9, -0.8, batches=3),
+        facts(0.5, 0.9),
+    ],
+)
+def test_mild_or_accidental_conflicts_are_clean(known: dict[str, Any], recorded: Recorded) -> None:
+    assert RULE.judge(recorded(facts=known, losses={"a": FLAT, "b": FLAT})) == Clean()
+
+
+def test_losses_that_both_fall_are_in_no_conflict_that_matters(recorded: Recorded) -> None:
+    assert RULE.judge(recorded(facts=facts(-0.9, -0.8), losses={"a": FALLING, "b": FALLING})) == Clean()
+
+
+def test_one_loss_alone_cannot_conflict(recorded: Recorded) -> None:
+    assert RULE.judge(recorded(facts={"losses": {"a": {}}})) == NotApplicable("there is one loss only")
+    answer = RULE.judge(recorded(facts={"losses": {"a": {}, "b": {}}}))
+    assert answer == NotApplicable("no probe has looked at 'cosines'")

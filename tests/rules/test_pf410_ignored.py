@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
+from preflight.rules.pf410_ignored import RULE
+from preflight.telemetry.recording import Recording
+
+Recorded = Callable[..., Recording]
+
+
+def facts(initial: float, later: float, perturbed: float, zeroed: float = 1.0, **fields: float) -> dict[str, Any]:
+    sensitivity = {"initial": initial, "later": later, "perturbed": perturbed}
+    return {"inputs_used": {"steps": 30, "real": 1.0, "zeroed": zeroed, "sensitivity": sensitivity, "fields": fields}}
+
+
+@pytest.mark.parametrize("known", [facts(0.0, 0.0, 0.0), facts(1e-8, 1e-8, 1e-8, 3.0), facts(0.0, 0.0, 0.9)])
+def test_an_output_that_is_the_same_for_every_input_is_found(known: dict[str, Any], recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(facts=known))
+    assert isinstance(answer, Finding)
+    assert answer.severity == ERROR
+
+
+def test_a_field_that_is_not_used_is_named(recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(facts=facts(0.5, 0.5, 0.5, a=0.5, b=0.0)))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (WARNING, "b")
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        facts(0.5, 0.5, 0.5, a=0.5),
+        facts(0.0, 0.01, 0.9),  # a head that starts at zero
+        facts(1e-4, 1e-4, 0.1),  # a small signal on a large offset
+        facts(0.0, 0.0, 0.9, zeroed=1.5),  # the inputs made a difference
+    ],
+)
+def test_an_output_that_uses_its_input_is_clean(known: dict[str, Any], recorded: Recorded) -> None:
+    assert RULE.judge(recorded(facts=known)) == Clean()
+
+
+def test_what_was_not_measured_is_said(recorded: Recorded) -> None:
+    assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'inputs_used'")
+    answer = RULE.judge(recorded(facts={"inputs_used": {"sensitivity": {"initial": None}}}))
+    assert answer == NotApplicable("how the output depends on the input was not measured")
