@@ -39,6 +39,24 @@ def test_decay_that_eats_the_weights_is_found(recorded: Recorded) -> None:
     assert RULE.judge(recorded(facts=known, losses={"ce": LEARNED}, parameters=parameters(1.1))) == Clean()
 
 
+@pytest.mark.parametrize(
+    ("decay", "end", "fresh", "is_found"),
+    [
+        (2.0, 0.5, 1.0, True),
+        (2.0, 0.01, 1.0, False),  # fitted
+        (2.0, 0.5, 0.0, False),  # trained before: its gradients are small
+        (0.5, 0.5, 1.0, False),
+    ],
+)
+def test_decay_that_outweighs_the_gradient_and_keeps_from_fitting_is_found(
+    decay: float, end: float, fresh: float, is_found: bool, recorded: Recorded
+) -> None:
+    known = facts(decay)
+    known["losses"]["ce"]["fresh"] = fresh
+    losses = np.concatenate([np.linspace(2.3, end, 100), np.full(100, end)])
+    assert isinstance(RULE.judge(recorded(facts=known, losses={"ce": losses})), Finding) == is_found
+
+
 def test_a_penalty_that_outweighs_the_data_is_found(recorded: Recorded) -> None:
     assert isinstance(RULE.judge(recorded(facts=facts(penalty=3.0))), Finding)
     assert RULE.judge(recorded(facts=facts(penalty=0.3))) == Clean()

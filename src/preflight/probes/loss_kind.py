@@ -56,10 +56,12 @@ def kind_of(value: Value, output: Tensor, target: Tensor) -> str | None:
     wanted = shaped(target, output)
     if wanted is None:
         return None
-    apart = value(wanted + max(1.0, float(wanted.std(correction=0))))
-    if abs(value(wanted)) < 1e-3 * apart:
+    is_binary = bool(((wanted == 0) | (wanted == 1)).all())
+    # A loss of probabilities takes no output out of their range.
+    others = (wanted + max(1.0, float(wanted.std(correction=0))), *([1 - wanted] if is_binary else []))
+    if any(abs(value(wanted)) < 1e-3 * value(other) for other in others):
         return FIT
-    if bool(((wanted == 0) | (wanted == 1)).all()):
+    if is_binary:
         right, wrong = (value(sign * LARGE * (2 * wanted - 1)) for sign in (1, -1))
         if right < 1e-3 * value(zeros) < value(zeros) < wrong:
             return BCE_LOGITS

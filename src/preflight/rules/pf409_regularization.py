@@ -7,7 +7,7 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.levels import MIN_STEPS, all_stuck, strength_of
+from preflight.rules.levels import MIN_STEPS, all_stuck, is_trivial, last_quarter, level_of, loss_facts, strength_of
 from preflight.telemetry.recording import Recording
 
 DECAY = Threshold(
@@ -28,6 +28,19 @@ LEFT = Threshold(
     "of the norm of the weights remains at the end of the run",
     "weights of networks that learn grow; under usual decays they lose a few percent in a short run",
 )
+OUTWEIGHS = Threshold(
+    "OUTWEIGHS",
+    1.0,
+    "times what the gradient asks for is taken off: decay wins from the first step",
+    "by definition of outweighing",
+)
+UNFITTED = Threshold(
+    "UNFITTED",
+    0.1,
+    "of the best constant predictor's loss in training: above it, something keeps new weights from fitting",
+    "networks of usual size fit their training data to less where nothing holds them back",
+)
+FRESH = 0.9  # of the weights differ between two seeds
 USUAL_DECAY = 1e-4
 
 
@@ -51,9 +64,14 @@ def check(recording: Recording) -> Answer:
     if steps < MIN_STEPS.value:
         return NotApplicable(f"{steps} steps are too few to tell: it takes {MIN_STEPS.value:g}")
     is_stuck, left = _is_stuck(recording), _weights_left(recording)
-    if not is_stuck and not left < LEFT.value:
+    if is_stuck:
+        harm = "the loss stays where a constant output would leave it"
+    elif left < LEFT.value:
+        harm = f"{left:.0%} of the weights remain"
+    elif decay > OUTWEIGHS.value and (name := _underfitted(recording)):
+        harm = f"the training loss '{name}' is far from fitted"
+    else:
         return Clean()
-    harm = "the loss stays where a constant output would leave it" if is_stuck else f"{left:.0%} of the weights remain"
     return Finding(
         ERROR if is_stuck else WARNING,
         f"weight_decay={found['weight_decay']:g} takes off {decay:.0%} of what the gradient asks for, and {harm}",
@@ -73,6 +91,20 @@ def _is_stuck(recording: Recording) -> bool:
         return False
 
 
+def _underfitted(recording: Recording) -> str:
+    """A loss of new weights whose late level is still a good part of the best constant's; empty where there is none.
+
+    Weights that were trained before have small gradients, beside which any decay looks large.
+    """
+    facts = {name: fact for name, fact in loss_facts(recording).items() if not is_trivial(fact)}
+    for name, fact in facts.items():
+        late = level_of(last_quarter(recording.column("losses", name)))
+        constant = float(fact["constant"])
+        if constant > 0 and fact.get("fresh", 0.0) >= FRESH and late.mean - 2 * late.error > UNFITTED.value * constant:
+            return name
+    return ""
+
+
 def _weights_left(recording: Recording) -> float:
     """Norm of all weights at the end over that before training; NaN where it was not recorded."""
     try:
@@ -88,11 +120,11 @@ RULE = Rule(
     name="regularization-dominates",
     title="Regularization outweighs the data",
     detects="Before training, weight decay takes off more than DECAY of what the gradient asks for and the run then "
-    "stays at the loss of a constant or ends with less than LEFT of its weights; or the part of the losses that "
-    "no data enters has a gradient PENALTY times that of the rest.",
+    "stays at the loss of a constant, ends with less than LEFT of its weights, or, beyond OUTWEIGHS, with a training "
+    "loss above UNFITTED of a constant's; or the part of the losses that no data enters has a gradient PENALTY times that of the rest.",
     matters="Weights shrink faster than the data can build them up, and the output ends as a constant.",
     fix="Lower weight_decay, or the factor of the penalty, by decades; 1e-4 to 1e-2 is usual.",
     check=check,
-    thresholds=(DECAY, LEFT, PENALTY),
+    thresholds=(DECAY, OUTWEIGHS, LEFT, UNFITTED, PENALTY),
     causes=("PF102", "PF103", "PF401", "PF402", "PF410", "PF702"),
 )
