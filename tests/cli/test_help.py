@@ -19,7 +19,7 @@ from preflight.core.settings import KNOWN
 
 HEAVY = ("torch", "hydra", "omegaconf", "optuna", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "rich")
 QUESTIONS = [["--help"], ["-h"], ["--version"], ["-V"], ["+model=digits", "--version"]]
-QUESTIONS += [["verify", "--help"], ["report", "--help"]]
+QUESTIONS += [[name, "--help"] for name in ("analyze", "audit", "report", "verify")]
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_help_fits_a_screen_of_120_columns(printed: Callable[..., str]) -> None:
     assert max(map(len, printed("--help").splitlines())) <= 120
 
 
-@pytest.mark.parametrize("name", ["verify", "report"])
+@pytest.mark.parametrize("name", ["analyze", "audit", "report", "verify"])
 def test_every_command_has_its_own_help(printed: Callable[..., str], name: str) -> None:
     assert printed(name, "--help").startswith(f"usage: preflight {name} ")
     assert EXIT_CODES in printed(name, "--help")

@@ -26,7 +26,8 @@ def test_a_history_that_stands_still_while_the_log_moves_is_an_error(recorded: R
     assert isinstance(answer, Finding)
     assert answer.severity == ERROR
     assert answer.message == (
-        "train_loss is 0 in all 15 epochs of the history; in the log from 9.1621 to 7.535; so does train_top1_acc"
+        "train_loss is 0 in all 15 epochs of the history and goes from 9.1621 to 7.535 in the log; train_top1_acc "
+        "disagrees as well"
     )
 
 

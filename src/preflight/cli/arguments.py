@@ -14,7 +14,7 @@ from preflight.core.errors import ConfigError
 EXIT_CODES = """\
 exit codes:
   0    done: a config was written, or the answer is to keep yours or that it cannot be told
-  1    something preflight did not foresee
+  1    something preflight did not foresee; analyze and audit: findings, where --fail-on asks for it
   2    bad input: a key, a value, a file, a module
   3    no trial ended with a score
   4    verify: the written config did not reproduce its score
@@ -90,6 +90,8 @@ def tune_parser() -> Parser:
         usage="preflight +model=NAME [key=value ...] [--config-dir DIR] [--allow PACKAGE]\n"
         "       preflight verify config_fixed.yaml [--run DIR]    train with the written file: is its score repeated?\n"
         "       preflight inspect +model=NAME [key=value ...]     look and diagnose, without training\n"
+        "       preflight analyze DIR                             judge recorded gradient norms, of any tool\n"
+        "       preflight audit --history FILE --log FILE         judge saved metrics and a console log\n"
         "       preflight rules [CODE]                            what is looked for, and how\n"
         "       preflight report RUN_DIR                          make the report again, without training",
         description="Finds settings that train better than today's, proves them on fresh seeds, and writes the\n"

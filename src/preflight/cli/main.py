@@ -11,7 +11,7 @@ from preflight import __version__
 from preflight.cli.stopping import stoppable
 from preflight.core.errors import Interrupted, PreflightError
 
-COMMANDS = ("inspect", "report", "rules", "tune", "verify")
+COMMANDS = ("analyze", "audit", "inspect", "report", "rules", "tune", "verify")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.predicates import Array
-from preflight.rules.series import HISTORY, LOG, Series, same, saved_series, spoken
+from preflight.rules.series import HISTORY, LOG, Series, names, same, saved_series, spoken
 from preflight.telemetry.metric_names import GAIN
 from preflight.telemetry.recording import Recording
 
@@ -101,16 +101,18 @@ def _finding(differing: list[Difference]) -> Finding:
     saved, printed = worst.saved, worst.printed
     printed_range = f"from {spoken(printed.values[0])} to {spoken(printed.values[-1])}"
     if worst.is_stuck:
-        said = f"is {spoken(saved.values[0])} in all {len(saved)} epochs of the history; in the log {printed_range}"
+        still = f"is {spoken(saved.values[0])} in all {len(saved)} epochs of the history"
+        said = f"{still} and goes {printed_range} in the log"
     else:
         said = (
             f"goes from {spoken(saved.values[0])} to {spoken(saved.values[-1])} in the history and {printed_range} in "
             f"the log: {worst.outside} of {worst.epochs} epochs disagree"
         )
-    others = f"; so {'do' if len(differing) > 2 else 'does'} {', '.join(i.saved.name for i in differing[1:])}"
+    others = [item.saved for item in differing[1:]]
+    also = f"; {names(others)} disagree{'s' if len(others) == 1 else ''} as well" if others else ""
     return Finding(
         ERROR if worst.is_stuck else WARNING,
-        f"{saved.name} {said}{others if len(differing) > 1 else ''}",
+        f"{saved.name} {said}{also}",
         (
             Evidence(f"share of the epochs in which {saved.name} disagrees", worst.share, SHARE.value),
             Evidence(f"{saved.name} in the history, middle", float(np.median(saved.values))),
