@@ -1,0 +1,291 @@
+"""How the values of every field are distributed: as they are stored, as the model gets them, in either split."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from preflight.core.errors import TaskError
+from preflight.core.model_settings import FieldSettings
+from preflight.core.params import Params
+from preflight.probes.fields import (
+    MAX_NAMED_FEATURES,
+    MAX_UNIT_MEAN,
+    MAX_UNIT_STD,
+    MIN_UNIT_STD,
+    FieldReport,
+    inspect_field,
+)
+from preflight.probes.flaws import COVERED, TRAINING, VALIDATION, Expected, Flaw, by_field, find_flaws
+from preflight.probes.harm import check_flaws
+from preflight.probes.kinds import classify
+from preflight.probes.layout import layout_of
+from preflight.probes.outliers import Range
+from preflight.probes.overlap import look_at_overlap
+from preflight.probes.shift import feature_shift, label_shift
+from preflight.tasks.data import Batch, InMemory, is_numeric, spread, take_samples
+from preflight.tasks.normalizer import InputNormalizer
+from preflight.tasks.pytorch import PyTorchTask
+from preflight.tasks.seeding import seeded
+
+Array = npt.NDArray[np.float64]
+QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
+# Values of a field, and of a feature, that are looked at, so that time and memory stay small.
+MAX_VALUES, MAX_FEATURE_VALUES = 2**22, 2**18
+MIN_SAMPLES = 32
+KIND_VALUES = 2**14
+MIN_BEYOND, USUAL = 10, 0.95
+ANYTHING = Range(0.0, math.inf, math.inf)
+Samples = tuple[Tensor, Batch]
+
+
+def look_at_fields(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
+    """Distributions of every field under today's ``params``, and what the splits share.
+
+    ``fields.NAME`` holds ``role, shape, dtype, samples, width`` (features), ``pooled`` (whether the many features of a
+    wide field are reported as one), ``options, option`` (today's normalization), ``constants`` (how many features never
+    change), ``length`` (root mean square of a feature vector as it is fed), ``flaws`` (values that are not finite:
+    ``{split, what, feature, values, samples, batch, harm}``, harm being what they do to a batch, if anything) and
+    ``features``: ``name, kind, values`` (kind by the values alone, whatever the dtype), ``minimum, maximum, mean, std,
+    quantiles, deviation`` (mean distance from the median), ``skew, zeros`` (share), ``distinct, samples, validation,
+    shift, shift_noise`` (see :mod:`preflight.probes.shift`), ``normalized, nonfinite, nonfinite_samples`` and ``fed``:
+    what the configured normalizer makes of it, ``{mean, std, rms, peak, tail}``. Targets of whole numbers have
+    ``classes, unseen``. Padding counts nowhere, and outliers in no mean. ``overlap``: :func:`look_at_overlap`.
+    """
+    with seeded(seed, task.device):
+        train, validation = take_samples(task.data.train), take_samples(task.data.validation)
+        fields: dict[str, Any] = {}
+        for role, names in (("input", task.data.roles.inputs), ("target", task.data.roles.targets)):
+            for name in names:
+                if train[1][name].numel() and validation[1][name].numel():
+                    fields[name] = _Look(task, params, role, name, (train[1], validation[1])).facts()
+        overlap = look_at_overlap(
+            task.data.train, task.data.validation, (train[1], validation[1]), task.data.roles.inputs
+        )
+    _add_flaws(task, params, seed, fields, (train, validation))
+    return {"fields": fields, "overlap": overlap}
+
+
+class _Look:
+    """One look at a field."""
+
+    def __init__(self, task: PyTorchTask, params: Params, role: str, name: str, splits: tuple[Batch, Batch]) -> None:
+        self.task, self.role, self.name = task, role, name
+        self.settings = _settings(task, role, name)
+        self.option = params.normalization.get(name)
+        self.train, self.validation = self._few(splits[0]), self._few(splits[1])
+        self.layout = layout_of(name, self.train, self.settings)
+        self.width = len(self.layout.features)
+        self.is_pooled = self.width > MAX_NAMED_FEATURES
+        self.is_class = role == "target" and not is_numeric(self.train[name])
+
+    def _few(self, batch: Batch) -> Batch:
+        """So many of the samples that their values are not too many, of this field and its mask."""
+        size = len(batch[self.name])
+        rows = spread(size, max(MIN_SAMPLES, MAX_VALUES // max(1, batch[self.name][0].numel())))
+        return {
+            name: tensor[rows.to(tensor.device)].cpu()
+            for name, tensor in batch.items()
+            if name in (self.name, self.settings.mask)
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """What is reported of the field."""
+        report, ranges = self._report()
+        raw, fed = self._columns(self.train), self._columns(self._normalized())
+        there = self._columns(self.validation)
+        features = []
+        for index, name in enumerate((self.name,) if self.is_pooled else self.layout.features):
+            usual = _usual(raw[index], ranges[index])
+            known = raw[index][usual] if len(usual) else np.zeros(1)
+            passed = fed[index][usual] if len(usual) else np.zeros(1)
+            features.append(
+                {
+                    "name": name,
+                    "kind": report.kinds[index],
+                    **_extremes(raw[index]),
+                    **_distribution(known),
+                    "fed": {
+                        **_moments(passed),
+                        "rms": _rms(passed),
+                        "peak": float(np.abs(passed).max()),
+                        "tail": _tail(passed),
+                    },
+                    "samples": len(self.train[self.name]),
+                    **self._comparison(known, there[index]),
+                    "nonfinite": 0,
+                    "nonfinite_samples": [],
+                }
+            )
+        labels = label_shift(self.task.data, *self._labels()) if self.is_class else {}
+        return {
+            "role": self.role,
+            "shape": list(self.train[self.name].shape[1:]),
+            "dtype": report.dtype,
+            "samples": len(self.train[self.name]),
+            "width": self.width,
+            "pooled": self.is_pooled,
+            "options": list(report.options),
+            "option": self.option,
+            "constants": self._constants(),
+            "length": float(np.sqrt(self.width * np.mean([feature["fed"]["rms"] ** 2 for feature in features]))),
+            "flaws": [],
+            "features": features,
+            **labels,
+        }
+
+    def _report(self) -> tuple[FieldReport, tuple[Range, ...]]:
+        """Kinds and options; of a wide field by some of its features, since all of them share one kind."""
+        batch, total = dict(self.train), len(self.task.data.train)
+        if not self.is_pooled:
+            field = inspect_field(self.name, batch, self.settings, total)
+            return field.report, field.ranges
+        some, shape = spread(self.width, 2 * MAX_NAMED_FEATURES), self.train[self.name].shape
+        batch = {
+            name: tensor.index_select(self.layout.axis, some) if tensor.shape == shape else tensor
+            for name, tensor in batch.items()
+        }
+        return inspect_field(
+            self.name, batch, FieldSettings((), self.settings.kind[:1], self.settings.mask), total
+        ).report, (ANYTHING,)
+
+    def _normalized(self) -> Batch:
+        config = self.task.normalizers.get((self.name, self.option or "none"))
+        try:
+            with torch.no_grad():
+                return {**self.train, self.name: InputNormalizer.from_config(config)(self.train[self.name])}
+        except Exception:  # statistics of the user's file that do not fit the field: the fit of a batch says so
+            return self.train
+
+    def _columns(self, batch: Batch) -> list[Array]:
+        """Values of each feature, NaN in place of padding; of a wide field all of them in one."""
+        values, valid = self.layout.by_feature(batch).double(), self.layout.valid(batch)
+        if valid is not None:
+            values = values.masked_fill(~valid, torch.nan)
+        return [values.flatten().numpy()] if self.is_pooled else [item.flatten().numpy() for item in values.unbind(2)]
+
+    def _comparison(self, known: Array, there: Array) -> dict[str, Any]:
+        """The same feature of the validation split."""
+        there = there[np.isfinite(there)]
+        sizes = len(self.train[self.name]), len(self.validation[self.name])
+        found: dict[str, Any] = {"validation": {**_moments(there), "samples": sizes[1]}}
+        return found if self.is_class or not len(there) else {**found, **feature_shift(known, there, *sizes)}
+
+    def _labels(self) -> tuple[str, Tensor, Tensor]:
+        return self.name, self.train[self.name], self.validation[self.name]
+
+    def _constants(self) -> int:
+        """Features that are the same in all samples: in all there are, where they are in memory."""
+        source = self.task.data.train
+        whole = {**self.train, **source.tensors} if isinstance(source, InMemory) else self.train
+        values = self.layout.by_feature(whole)
+        return int((values == values[:1, :1]).all(dim=0).all(dim=0).sum())
+
+
+def _settings(task: PyTorchTask, role: str, name: str) -> FieldSettings:
+    return task.settings.fields.get(name, FieldSettings()) if role == "input" else FieldSettings()
+
+
+def _usual(values: Array, known: Range) -> npt.NDArray[np.int64]:
+    """Positions of the values that count, no outliers, evenly thinned where they are very many."""
+    places = np.flatnonzero(np.isfinite(values) & (values >= known.low) & (values <= known.high))
+    return places[spread(len(places), MAX_FEATURE_VALUES).numpy()] if len(places) else places
+
+
+def _extremes(values: Array) -> dict[str, float]:
+    finite = values[np.isfinite(values)]
+    return {"minimum": float(finite.min()), "maximum": float(finite.max())} if len(finite) else {}
+
+
+def _distribution(values: Array) -> dict[str, Any]:
+    mean, std = float(values.mean()), float(values.std())
+    return {
+        "values": classify(torch.from_numpy(values[spread(len(values), KIND_VALUES).numpy()])),
+        "mean": mean,
+        "std": std,
+        "quantiles": {
+            f"{q:g}": float(value) for q, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)
+        },
+        "deviation": _deviation(values),
+        "skew": float((((values - mean) / std) ** 3).mean()) if std > 0 else 0.0,
+        "zeros": float((values == 0).mean()),
+        "distinct": len(np.unique(values)),
+        "normalized": abs(mean) <= MAX_UNIT_MEAN and MIN_UNIT_STD <= std <= MAX_UNIT_STD,
+    }
+
+
+def _moments(values: Array) -> dict[str, float]:
+    return {"mean": float(values.mean()), "std": float(values.std())} if len(values) else {}
+
+
+def _rms(values: Array) -> float:
+    return float(np.sqrt((values[np.isfinite(values)] ** 2).mean()))
+
+
+def _deviation(values: Array) -> float:
+    return float(np.abs(values - np.median(values)).mean())
+
+
+def _tail(values: Array) -> float:
+    """Distance from the median that one value in a thousand lies beyond, over the mean distance of the nearest 95%.
+
+    Of few values the tenth from either end: the extremes say little of a tail.
+    """
+    beyond = max(0.001, min(0.5, MIN_BEYOND / len(values)))
+    low, middle, high = np.quantile(values, (beyond, 0.5, 1 - beyond))
+    distances = np.sort(np.abs(values - middle))
+    usual = float(distances[: max(1, int(USUAL * len(values)))].mean()) or float(distances.mean())
+    return float(max(high - middle, middle - low) / usual) if usual > 0 else 0.0
+
+
+def _add_flaws(
+    task: PyTorchTask, params: Params, seed: int, fields: dict[str, Any], samples: tuple[Samples, Samples]
+) -> None:
+    """Values that are not finite, in all of the data where it is in memory, and the harm they do."""
+    expected = []
+    for name, facts in fields.items():
+        if samples[0][1][name].is_floating_point():
+            layout = layout_of(name, samples[0][1], _settings(task, facts["role"], name))
+            expected.append(Expected(facts["role"], layout, (ANYTHING,) * len(layout.features)))
+    data = task.data
+    found = [
+        *find_flaws(TRAINING, data.train, samples[0], expected),
+        *find_flaws(VALIDATION, data.validation, samples[1], expected),
+    ]
+    for (split, name), flaws in by_field(found).items():
+        harm = _harm(task, params, seed, flaws)
+        for flaw in flaws:
+            _add_flaw(fields[name], flaw, split, harm, params)
+
+
+def _add_flaw(facts: dict[str, Any], flaw: Flaw, split: str, harm: str, params: Params) -> None:
+    feature = facts["features"][0 if facts["pooled"] else flaw.feature]
+    in_order = split == TRAINING and not params.shuffle
+    facts["flaws"].append(
+        {
+            "split": split,
+            "what": flaw.what,
+            "feature": flaw.expected.layout.features[flaw.feature],
+            "values": flaw.values,
+            "samples": list(flaw.samples),
+            "batch": flaw.samples[0] // params.batch_size if in_order else None,
+            "harm": harm,
+        }
+    )
+    if split == TRAINING and flaw.what != COVERED:
+        feature["nonfinite"] += flaw.values
+        feature["nonfinite_samples"] = sorted({*feature["nonfinite_samples"], *flaw.samples})[:5]
+
+
+def _harm(task: PyTorchTask, params: Params, seed: int, flaws: list[Flaw]) -> str:
+    """What a batch with the flaws does to the training, in words; empty where model and losses cope with it."""
+    try:
+        check_flaws(task, params, seed, flaws)
+    except TaskError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,118 @@
+"""PF306: training and validation data that do not fit each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from preflight.core.finding import NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.fields import Field, features, fields
+from preflight.telemetry.recording import Recording
+
+SHIFT = Threshold(
+    "SHIFT",
+    0.4,
+    "largest difference of the two distribution functions (of class frequencies half the sum), beyond the noise",
+    "two normal distributions a deviation apart are at 0.38; splits by person or by site are usually closer",
+)
+UNSEEN = Threshold("UNSEEN", 0.05, "of the validation labels are of classes that training never shows", "a rare class")
+SHARED = Threshold(
+    "SHARED",
+    0.01,
+    "of the validation samples have inputs that a training sample has to the last bit",
+    "deduplicated public data sets have none; what repeats within the training data does not count",
+)
+# Inputs of so few different values meet by themselves.
+MIN_DISTINCT, MIN_SHARED, MORE_THAN_REPEATED = 100, 5, 5.0
+
+
+def is_shifted(field: Field, shift: float | None, noise: float | None) -> bool:
+    """Whether a distance between the splits is no noise, and large."""
+    return shift is not None and noise is not None and shift > max(SHIFT.value, noise)
+
+
+def check(recording: Recording) -> Answer:
+    """Labels that training lacks first, then the feature that differs most, then samples in both."""
+    for field in fields(recording, "target"):
+        unseen = field.facts.get("unseen")
+        if unseen is not None and unseen > UNSEEN.value:
+            return _unseen(field, unseen)
+        if is_shifted(field, field.facts.get("shift"), field.facts.get("shift_noise")):
+            return _shifted(f"class frequencies of '{field.name}'", field, field.facts, field.name)
+    found = [
+        (field, feature)
+        for role in ("input", "target")
+        for field, feature in features(recording, role)
+        if is_shifted(field, feature.get("shift"), feature.get("shift_noise"))
+    ]
+    if found:
+        field, worst = max(found, key=lambda item: item[1]["shift"])
+        return _shifted(field.label(worst), field, worst, field.where(worst))
+    return _leak(recording)
+
+
+def _unseen(field: Field, unseen: float) -> Finding:
+    return Finding(
+        WARNING,
+        f"{unseen:.0%} of the validation labels of '{field.name}' are of classes that no training sample has",
+        (Evidence("share of validation labels without training samples", unseen, UNSEEN.value),),
+        (Remedy("split by a random permutation, or by one that keeps the classes' shares"),),
+        where=field.name,
+        strength=1 + math.log10(unseen / UNSEEN.value),
+    )
+
+
+def _shifted(name: str, field: Field, found: Mapping[str, Any], where: str) -> Finding:
+    there = found.get("validation", {})
+    text = ""
+    if there:
+        text = f": mean {there['mean']:.3g} against {found['mean']:.3g}, deviation {there['std']:.3g} against "
+        text += f"{found['std']:.3g}"
+    return Finding(
+        WARNING,
+        f"the {field.facts['role']} {name} is distributed otherwise in the validation data than in training{text}",
+        (
+            Evidence("distance of the distributions", found["shift"], SHIFT.value),
+            Evidence("distance that chance explains", found["shift_noise"]),
+        ),
+        (Remedy("prepare both splits by the same code, with the training data's statistics, and split at random"),),
+        where=where,
+        strength=found["shift"] / SHIFT.value,
+    )
+
+
+def _leak(recording: Recording) -> Answer:
+    overlap = recording.facts.get("overlap") or {}
+    shared, count = overlap.get("shared", 0.0), overlap.get("samples", 0)
+    natural = MORE_THAN_REPEATED * overlap.get("repeated", 0.0)
+    if overlap.get("distinct", 0) < MIN_DISTINCT or shared * count < MIN_SHARED or shared <= max(SHARED.value, natural):
+        return Clean()
+    return Finding(
+        NOTE,
+        f"{shared:.1%} of the {count} validation samples are training samples, too: the validation score does not tell "
+        "how the model does on new data",
+        (
+            Evidence("share of validation samples that are in the training data", shared, SHARED.value),
+            Evidence("share of training samples that repeat an earlier one", overlap["repeated"]),
+        ),
+        (Remedy("take the shared samples out of one of the splits"),),
+        where="validation",
+    )
+
+
+RULE = Rule(
+    code="PF306",
+    name="validation-mismatch",
+    title="Validation data do not fit the training data",
+    detects="A feature or target is distributed otherwise in the two splits (Kolmogorov-Smirnov distance, or the "
+    "distance of class frequencies), beyond noise and by a size that matters; or validation labels are of classes that "
+    "training lacks; or samples are in both splits more often than samples repeat within one.",
+    matters="A score on other data than was trained for chooses the wrong settings; a score on training samples "
+    "rewards memory.",
+    fix="Prepare both splits with the same code and the statistics of the training data; split at random, or by "
+    "person, site or time where that is what the model must bridge; remove duplicates.",
+    check=check,
+    thresholds=(SHIFT, UNSEEN, SHARED),
+)

@@ -1,0 +1,114 @@
+"""PF308: regression targets in raw units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.fields import Field, fields, is_in_trouble
+from preflight.telemetry.recording import Recording
+
+RAW = Threshold(
+    "RAW",
+    100.0,
+    "mean or deviation of a target, at a loss of that size or more",
+    "an output layer moves by about its learning rate times its width a step: 1e-3 times 64, thousands of steps to 100",
+)
+MODERATE = Threshold("MODERATE", 10.0, "the same, where the recorded run does not learn", "a tenth of RAW")
+TINY = Threshold(
+    "TINY", 1e-3, "largest size of a target, below which a squared loss vanishes", "its square is the usual epsilon"
+)
+# A model whose output starts at such a share of the target's size brings the scale itself.
+SCALED_SHARE = 0.1
+
+
+def check(recording: Recording) -> Answer:
+    """Judge every target of amounts by its size, by the first loss, and by where the outputs start."""
+    trouble = is_in_trouble(recording)
+    for field in fields(recording, "target"):
+        if field.facts["dtype"].startswith(("int", "uint", "bool")) or not _varies(field):
+            continue
+        worst = max(field.features, key=_size)
+        size = _size(worst)
+        limit = MODERATE.value if trouble else RAW.value
+        if size >= limit and _loss(recording) >= limit and not _is_scaled(recording, worst, limit):
+            return _found(field, worst, size, limit)
+        if max(abs(worst["minimum"]), abs(worst["maximum"])) <= TINY.value and not _is_scaled(recording, worst, 0.0):
+            return _found(field, worst, size, TINY.value)
+    return Clean()
+
+
+def _varies(field: Field) -> bool:
+    return any(feature["std"] > 0 for feature in field.features)
+
+
+def _size(feature: Mapping[str, Any]) -> float:
+    return float(max(abs(feature["mean"]), feature["std"]))
+
+
+def _loss(recording: Recording) -> float:
+    """Largest loss before training: by the probe, else at the first step."""
+    losses = recording.facts.get("losses") or {}
+    known = [float(item["initial"]) for item in losses.values() if item.get("initial") is not None]
+    if known:
+        return max(known)
+    names = [name for name in recording.names("losses") if name not in ("total", "score", "metric")]
+    first = [recording.column("losses", name)[:1] for name in names if not name.startswith("val_")]
+    if not any(len(item) for item in first):
+        raise MissingError("no loss is known from before the training")
+    return max(float(item[0]) for item in first if len(item))
+
+
+def _is_scaled(recording: Recording, feature: Mapping[str, Any], limit: float) -> bool:
+    """Whether the model's output starts at the scale of the target: it undoes a normalization itself."""
+    losses = recording.facts.get("losses") or {}
+    for item in losses.values():
+        mean, std = item.get("output_mean"), item.get("output_std")
+        if mean is None or std is None:
+            continue
+        is_near = abs(mean - feature["mean"]) <= 3 * feature["std"]
+        if limit and is_near and max(abs(mean), std) >= SCALED_SHARE * _size(feature):
+            return True
+        if not limit and max(abs(mean), std) <= TINY.value:
+            return True
+    return False
+
+
+def _found(field: Field, worst: Mapping[str, Any], size: float, limit: float) -> Finding:
+    ratio = max(size / limit, limit / max(size, 1e-300) if limit == TINY.value else 1.0)
+    mean, std = worst["mean"], worst["std"]
+    return Finding(
+        ERROR if ratio >= 10 else WARNING,
+        f"the target {field.label(worst)} is in raw units: its mean is {mean:.3g} and its deviation {std:.3g}, where "
+        "outputs start at about 0 and 1",
+        (Evidence("mean or deviation of the target", size, limit), Evidence("largest value", worst["maximum"])),
+        (
+            Remedy(
+                f"train on ({field.name} - {mean:.4g}) / {std:.4g}, statistics of the training data, and undo it "
+                "before metrics are computed"
+            ),
+        ),
+        where=field.where(worst),
+        strength=1 + math.log10(max(1.0, ratio)),
+    )
+
+
+RULE = Rule(
+    code="PF308",
+    name="raw-target",
+    title="A regression target is in raw units",
+    detects="The mean or the deviation of a target of amounts is far from 1, the loss before training is as large (a "
+    "loss that has no scale, such as an angle, is none), and the model's outputs do not start at the target's scale. "
+    "Sizes in between count only where the recorded run does not learn.",
+    matters="Squared errors of 1e6 explode under SGD and hide every other loss; under Adam the output needs thousands "
+    "of steps only to reach the mean, and clipping acts on every step.",
+    fix="Standardize the target with the training data's mean and deviation, keep both with the model, and undo it "
+    "before metrics are computed; for amounts over decades train on the logarithm.",
+    check=check,
+    thresholds=(RAW, MODERATE, TINY),
+    causes=("PF101",),
+)

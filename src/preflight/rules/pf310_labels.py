@@ -1,0 +1,104 @@
+"""PF310: targets that do not belong to their inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import ERROR, NOTE, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.telemetry.recording import Recording
+
+CHANCE = Threshold("CHANCE", 2.5, "deviations: agreement below is no better than by chance", "one in 160 by chance")
+CERTAIN = Threshold("CERTAIN", 10.0, "deviations: agreement beyond is certain", "so far from chance that it is none")
+SAMPLES = Threshold("SAMPLES", 300.0, "samples at least", "fewer hide a weak relation")
+UNLEARNED = Threshold("UNLEARNED", 0.98, "validation score, 1 being the best constant", "below, a run has learned")
+MIN_STEPS = 100
+
+
+def check(recording: Recording) -> Answer:
+    """Accuse on proof: other rows fit, or validation data does. Without it, a run that learned nothing is a hint."""
+    labels = recording.fact("labels")
+    enough = {name: item for name, item in labels.items() if item.get("samples", 0) >= SAMPLES.value}
+    if not enough:
+        raise MissingError(f"fewer than {SAMPLES.value:g} samples do not tell whether labels belong to inputs")
+    random = {name: item for name, item in enough.items() if item["z"] < CHANCE.value}
+    if not random or _has_learned(recording):
+        return Clean()
+    for name, item in random.items():
+        if item.get("offset_z", 0.0) > CERTAIN.value:
+            return _moved(name, item)
+        if item.get("validation_samples", 0) >= SAMPLES.value and item["validation_z"] > CERTAIN.value:
+            return _mixed(name, item)
+    if len(random) == len(labels) and _has_only_failed(recording):
+        return _hint(next(iter(random)), next(iter(random.values())))
+    raise MissingError("simple predictors find no relation of inputs and targets: it is hard, or there is none")
+
+
+def _has_learned(recording: Recording) -> bool:
+    score = recording.info.get("score")
+    return score is not None and recording.score < UNLEARNED.value
+
+
+def _has_only_failed(recording: Recording) -> bool:
+    """Whether a run of some length is recorded whose score on new data is no better than a constant's."""
+    if recording.info.get("score") is None or recording.info.get("outcome", {}).get("status") != "completed":
+        return False
+    return len(recording.column("losses", "total")) >= MIN_STEPS
+
+
+def _moved(name: str, item: Mapping[str, Any]) -> Finding:
+    offset = int(item["offset"])
+    return Finding(
+        ERROR,
+        f"the target '{name}' is {abs(offset)} row{'s' if abs(offset) > 1 else ''} off: nearest neighbours agree with "
+        f"the targets {'after' if offset > 0 else 'before'} them and not with their own",
+        (
+            Evidence("agreement with its own targets, deviations from chance", item["z"], CHANCE.value),
+            Evidence(f"agreement with targets {offset:+d} rows away", item["offset_z"], CERTAIN.value),
+        ),
+        (Remedy(f"move the targets by {-offset:+d} rows against the inputs, or join both by a key"),),
+        where=name,
+        strength=2.0,
+    )
+
+
+def _mixed(name: str, item: Mapping[str, Any]) -> Finding:
+    return Finding(
+        ERROR,
+        f"the training targets '{name}' do not belong to their inputs: similar inputs have no more similar targets "
+        "than by chance, while in the validation data they do",
+        (
+            Evidence("agreement in the training data, deviations from chance", item["z"], CHANCE.value),
+            Evidence("agreement in the validation data", item["validation_z"], CERTAIN.value),
+        ),
+        (Remedy("shuffle inputs and targets by one permutation, and join them by a key"),),
+        where=name,
+        strength=2.0,
+    )
+
+
+def _hint(name: str, item: Mapping[str, Any]) -> Finding:
+    return Finding(
+        NOTE,
+        f"the target '{name}' may not belong to its inputs: neither nearest neighbours nor a linear model predict it "
+        "better than by chance, and the recorded run learned nothing that holds on new data",
+        (Evidence("agreement, deviations from chance", item["z"], CHANCE.value),),
+        (Remedy("look at a few samples with their targets; a relation that is only hard shows no such thing either"),),
+        where=name,
+    )
+
+
+RULE = Rule(
+    code="PF310",
+    name="labels-mismatch",
+    title="Targets do not belong to their inputs",
+    detects="Nearest neighbours and a ridge regression predict the training targets no better than exchanged ones. It "
+    "is an error only with proof: targets some rows away fit, or those of the validation data do. Without proof it "
+    "is a hint, given only where a whole run learned nothing either.",
+    matters="A network then learns samples by heart: the training loss falls and no new sample is ever right.",
+    fix="Join inputs and targets by a key, permute both by one permutation, and look at samples beside their targets.",
+    check=check,
+    thresholds=(CHANCE, CERTAIN, SAMPLES, UNLEARNED),
+)

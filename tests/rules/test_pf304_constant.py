@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from preflight.core.finding import ERROR, NOTE, WARNING, Clean, Finding, NotApplicable
+from preflight.rules.pf304_constant import RULE
+from preflight.telemetry.recording import Recording
+
+DataSeen = Callable[..., Recording]
+
+
+def split(x: Tensor, target: Tensor | None = None) -> dict[str, Tensor]:
+    return {"x": x, "target": torch.arange(len(x)) % 2 if target is None else target}
+
+
+def noise(width: int = 3, samples: int = 200) -> Tensor:
+    return torch.randn(samples, width, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.5, 1e6])
+def test_an_input_without_anything_in_it_is_found(value: float, data_seen: DataSeen) -> None:
+    answer = RULE.judge(data_seen(split(torch.full((200, 3), value))))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (ERROR, "x")
+    beside = {"other": noise(), **split(torch.full((200, 3), value))}
+    answer = RULE.judge(data_seen(beside))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (WARNING, "x")
+
+
+@pytest.mark.parametrize("target", [torch.ones(200, dtype=torch.long), torch.full((200, 1), 2.5)])
+def test_a_target_that_never_changes_is_found(target: Tensor, data_seen: DataSeen) -> None:
+    answer = RULE.judge(data_seen(split(noise(), target)))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (ERROR, "target")
+
+
+def test_a_named_feature_is_worth_a_note(data_seen: DataSeen) -> None:
+    x = noise()
+    x[:, 1] = 7.0
+    answer = RULE.judge(data_seen(split(x), fields={"x": {"features": ["a", "b", "c"]}}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (NOTE, "x.b")
+
+
+def test_a_border_pixel_or_an_unnamed_column_is_no_fault(data_seen: DataSeen) -> None:
+    x = noise(64)
+    x[:, :5] = 0.0
+    assert RULE.judge(data_seen(split(x))) == Clean()
+    ones = torch.cat([noise(), torch.ones(200, 1)], 1)
+    assert RULE.judge(data_seen(split(ones))) == Clean()
+
+
+def test_one_sample_among_very_many_is_enough_to_change(data_seen: DataSeen) -> None:
+    x = torch.zeros(9000, 1)
+    x[4321] = 1.0  # not among those looked at
+    assert RULE.judge(data_seen({**split(x), "other": noise(2, 9000)})) == Clean()
+
+
+def test_few_samples_may_be_alike(data_seen: DataSeen) -> None:
+    assert RULE.judge(data_seen(split(torch.ones(50, 2)))) == Clean()
+
+
+def test_without_a_look_at_the_fields_there_is_nothing_to_judge(recorded: Callable[..., Recording]) -> None:
+    assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'fields'")

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from preflight.core.finding import Clean, Finding, NotApplicable
+from preflight.rules.pf308_raw_target import RULE
+from preflight.telemetry.recording import Recording
+
+DataSeen = Callable[..., Recording]
+N = 300
+
+
+def first(value: float) -> dict[str, dict[str, list[float]]]:
+    return {"losses": {"total": [value], "loss": [value]}}
+
+
+def split(mean: float, std: float) -> dict[str, Tensor]:
+    x = torch.randn(N, 3, generator=torch.Generator().manual_seed(0))
+    unit = torch.randn(N, 1, generator=torch.Generator().manual_seed(1))
+    return {"x": x, "target": mean + std * unit}
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 300.0), (5000.0, 1.0), (1e4, 1e4), (-2e3, 5.0), (0.0, 1e8)])
+def test_raw_units_are_found(mean: float, std: float, data_seen: DataSeen) -> None:
+    answer = RULE.judge(data_seen(split(mean, std), tables=first(mean**2 + std**2)))
+    assert isinstance(answer, Finding)
+    assert answer.where == "target"
+    assert "undo it" in answer.remedies[0].text
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-7])
+def test_a_target_next_to_nothing_is_found(scale: float, data_seen: DataSeen) -> None:
+    assert isinstance(RULE.judge(data_seen(split(0.0, scale), tables=first(0.1))), Finding)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (22.0, 9.0), (0.0, 0.05), (5.0, 2.0)])
+def test_ordinary_targets_are_clean(mean: float, std: float, data_seen: DataSeen) -> None:
+    assert RULE.judge(data_seen(split(mean, std), tables=first(mean**2 + std**2))) == Clean()
+
+
+def test_a_loss_without_a_scale_is_left_alone(data_seen: DataSeen) -> None:
+    assert RULE.judge(data_seen(split(0.0, 1e4), tables=first(1.5))) == Clean()
+    facts = {"losses": {"loss": {"initial": 1.5}}}
+    assert RULE.judge(data_seen(split(0.0, 1e4), facts=facts)) == Clean()
+
+
+def test_a_model_that_undoes_the_normalization_is_left_alone(data_seen: DataSeen) -> None:
+    for mean, std, is_found in ((4000.0, 900.0, False), (0.1, 0.3, True)):
+        facts = {"losses": {"loss": {"initial": 1e6, "output_mean": mean, "output_std": std}}}
+        answer = RULE.judge(data_seen(split(4000.0, 1000.0), facts=facts))
+        assert isinstance(answer, Finding) == is_found
+
+
+def test_moderate_sizes_count_only_where_nothing_is_learned(data_seen: DataSeen) -> None:
+    flat = {"losses": {"total": np.full(60, 600.0), "loss": np.full(60, 600.0)}}
+    falling = {"losses": {"total": np.linspace(600, 9, 60), "loss": np.linspace(600, 9, 60)}}
+    assert isinstance(RULE.judge(data_seen(split(22.0, 9.0), tables=flat)), Finding)
+    assert RULE.judge(data_seen(split(22.0, 9.0), tables=falling)) == Clean()
+
+
+def test_classes_have_no_scale(data_seen: DataSeen) -> None:
+    part = split(0.0, 1.0)
+    part["target"] = torch.arange(N) % 150
+    assert RULE.judge(data_seen(part, tables=first(5e3))) == Clean()
+
+
+def test_what_is_missing_is_said(recorded: Callable[..., Recording], data_seen: DataSeen) -> None:
+    assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'fields'")
+    assert isinstance(RULE.judge(data_seen(split(0.0, 1e4))), NotApplicable)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from preflight.core.finding import ERROR, NOTE, Clean, Finding, NotApplicable
+from preflight.rules.pf310_labels import RULE
+from preflight.telemetry.recording import Recording
+
+DataSeen = Callable[..., Recording]
+RUN = {"losses": {"total": np.linspace(1.0, 0.1, 120), "loss": np.linspace(1.0, 0.1, 120)}}
+FAILED = {"score": 1.02, "outcome": {"status": "completed"}}
+
+
+def split(seed: int, size: int = 600, kind: str = "classes") -> dict[str, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    centres = torch.randn(4, 6, generator=torch.Generator().manual_seed(9))
+    target = torch.randint(0, 4, (size,), generator=g)
+    x = centres[target] + torch.randn(size, 6, generator=g)
+    return {"x": x, "target": target if kind == "classes" else x.sum(1, keepdim=True) ** 3}
+
+
+def mixed(part: dict[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
+    order = torch.randperm(len(part["x"]), generator=torch.Generator().manual_seed(seed))
+    return {**part, "target": part["target"][order]}
+
+
+@pytest.mark.parametrize("kind", ["classes", "amounts"])
+def test_training_targets_that_are_mixed_up_are_found(kind: str, data_seen: DataSeen) -> None:
+    answer = RULE.judge(data_seen(mixed(split(0, kind=kind)), split(1, kind=kind)))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (ERROR, "target")
+    assert "validation data they do" in answer.message
+
+
+@pytest.mark.parametrize("offset", [-2, -1, 1, 2])
+@pytest.mark.parametrize("kind", ["classes", "amounts"])
+def test_targets_that_are_rows_off_are_found(offset: int, kind: str, data_seen: DataSeen) -> None:
+    parts = [split(seed, kind=kind) for seed in (0, 1)]
+    for part in parts:
+        part["target"] = part["target"].roll(-offset, 0)
+    answer = RULE.judge(data_seen(*parts))
+    assert isinstance(answer, Finding)
+    assert f"{abs(offset)} row" in answer.message
+    assert answer.evidence[1].what.endswith(f"{-offset:+d} rows away")
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind", ["classes", "amounts"])
+def test_targets_that_belong_to_their_inputs_are_clean(seed: int, kind: str, data_seen: DataSeen) -> None:
+    parts = split(seed, kind=kind), split(100 + seed, kind=kind)
+    assert RULE.judge(data_seen(*parts, info=FAILED, tables=RUN)) == Clean()
+
+
+def test_without_proof_it_is_a_hint_where_a_run_learned_nothing(data_seen: DataSeen) -> None:
+    parts = mixed(split(0)), mixed(split(1))
+    answer = RULE.judge(data_seen(*parts, info=FAILED, tables=RUN))
+    assert isinstance(answer, Finding)
+    assert answer.severity == NOTE
+    assert isinstance(RULE.judge(data_seen(*parts)), NotApplicable)
+    short = {"losses": {"total": [1.0] * 20}}
+    assert isinstance(RULE.judge(data_seen(*parts, info=FAILED, tables=short)), NotApplicable)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_relation_that_is_only_hard_accuses_nobody(seed: int, data_seen: DataSeen) -> None:
+    def parity(part: int) -> dict[str, Tensor]:
+        bits = torch.randint(0, 2, (600, 40), generator=torch.Generator().manual_seed(part)).float()
+        return {"x": bits, "target": bits[:, :5].sum(1).long() % 2}
+
+    parts = parity(seed), parity(50 + seed)
+    assert not isinstance(RULE.judge(data_seen(*parts)), Finding)
+    learned = {"score": 0.3, "outcome": {"status": "completed"}}
+    assert RULE.judge(data_seen(*parts, info=learned, tables=RUN)) == Clean()
+
+
+def test_what_is_missing_is_said(recorded: Callable[..., Recording], data_seen: DataSeen) -> None:
+    assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'labels'")
+    assert isinstance(RULE.judge(data_seen(split(0, 200))), NotApplicable)
