@@ -67,3 +67,25 @@ def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, 
     norms = scale * np.where(np.arange(100) < 60, 1.0, end)
     answer = RULE.judge(recorded(gradient_norms={"overall": norms}))
     assert isinstance(answer, Finding) == (end > GROWTH.value)
+
+
+def test_an_explosion_within_the_first_steps_is_no_measure_of_itself(recorded: Recorded) -> None:
+    norms = np.where(np.arange(100) < 1, 1.0, 1e5)
+    answer = RULE.judge(recorded(gradient_norms={"overall": norms}, losses={"total": np.where(norms > 1, 1e3, 2.3)}))
+    assert isinstance(answer, Finding)
+    assert answer.step == 1
+
+
+def test_an_explosion_that_leaves_dead_units_is_one_although_it_is_short(recorded: Recorded) -> None:
+    norms = np.select([np.arange(300) < 30, np.arange(300) < 34], [1.0, 1e7], 0.0)
+    assert isinstance(RULE.judge(recorded(gradient_norms={"overall": norms})), Finding)
+
+
+@pytest.mark.parametrize(("late", "is_clean"), [(0.1, True), (2.0, True), (2.4, False), (1e3, False)])
+def test_gradients_that_grow_as_the_network_leaves_a_plateau_are_clean(
+    late: float, is_clean: bool, recorded: Recorded
+) -> None:
+    norms = np.where(np.arange(100) < 50, 1e-5, 1.0)
+    losses = np.where(np.arange(100) < 50, 2.3, late)
+    answer = RULE.judge(recorded(gradient_norms={"overall": norms}, losses={"total": losses}))
+    assert (answer == Clean()) == is_clean

@@ -5,6 +5,14 @@ from __future__ import annotations
 from preflight.core.errors import InputError, alternatives
 from preflight.rules import (
     pf101_exploding,
+    pf102_vanishing,
+    pf103_dead_layers,
+    pf104_idle,
+    pf105_clipping,
+    pf106_imbalance,
+    pf107_initialization,
+    pf108_nonfinite,
+    pf109_not_zeroed,
     pf201_lr_too_high,
     pf202_lr_too_low,
     pf203_lr_at_boundary,
@@ -40,11 +48,27 @@ from preflight.rules import (
     pf505_train_eval_gap,
     pf506_small_batch_norm,
     pf507_overfitting,
+    pf601_loader_bound,
+    pf602_memory_unused,
+    pf603_step_outliers,
+    pf604_memory_growing,
+    pf605_logging_interval,
+    pf606_projected_time,
+    pf701_collapse,
+    pf702_dead_activations,
 )
 from preflight.rules.base import Rule
 
 RULES: tuple[Rule, ...] = (
     pf101_exploding.RULE,
+    pf102_vanishing.RULE,
+    pf103_dead_layers.RULE,
+    pf104_idle.RULE,
+    pf105_clipping.RULE,
+    pf106_imbalance.RULE,
+    pf107_initialization.RULE,
+    pf108_nonfinite.RULE,
+    pf109_not_zeroed.RULE,
     pf201_lr_too_high.RULE,
     pf202_lr_too_low.RULE,
     pf203_lr_at_boundary.RULE,
@@ -80,6 +104,14 @@ RULES: tuple[Rule, ...] = (
     pf505_train_eval_gap.RULE,
     pf506_small_batch_norm.RULE,
     pf507_overfitting.RULE,
+    pf601_loader_bound.RULE,
+    pf602_memory_unused.RULE,
+    pf603_step_outliers.RULE,
+    pf604_memory_growing.RULE,
+    pf605_logging_interval.RULE,
+    pf606_projected_time.RULE,
+    pf701_collapse.RULE,
+    pf702_dead_activations.RULE,
 )
 
 

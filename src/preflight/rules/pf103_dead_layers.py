@@ -1,0 +1,84 @@
+"""PF103: layers whose gradient is exactly zero."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.layers import Layer, layers
+from preflight.telemetry.recording import Recording
+
+SILENT = Threshold(
+    "SILENT",
+    20,
+    "steps at the end without any gradient, and a quarter of the run, at least",
+    "a margin loss or a rarely used branch is silent for a few batches, a dead layer for good",
+)
+FITTED = Threshold(
+    "FITTED",
+    0.01,
+    "of its first value is a loss with nothing left to learn",
+    "margin losses have no gradient where every sample is beyond the margin",
+)
+
+
+def check(recording: Recording) -> Answer:
+    """Name the layers that had a gradient of zero from some step to the end, or from the start."""
+    found = [layer for layer in layers(recording) if not np.isnan(layer.peak)]
+    steps = len(recording.column("gradient_norms", "overall"))
+    needed = max(SILENT.value, steps / 4)
+    if steps < needed or not found:
+        return Clean()
+    dead = [layer for layer in found if steps - 1 - layer.moved >= needed]
+    if not dead or (len(dead) == len(found) and _is_fitted(recording)):
+        return Clean()
+    return _finding(dead, found, steps)
+
+
+def _is_fitted(recording: Recording) -> bool:
+    try:
+        losses = recording.column("losses", "total")
+    except MissingError:
+        return False
+    return bool(np.median(np.abs(losses[-int(SILENT.value) :])) <= FITTED.value * abs(losses[0]))
+
+
+def _finding(dead: list[Layer], found: list[Layer], steps: int) -> Finding:
+    share = sum(layer.values for layer in dead) / sum(layer.values for layer in found)
+    since = min(layer.moved for layer in dead) + 1
+    when = "in no step" if since == 0 else f"since step {since}"
+    others = f" and {len(dead) - 1} more layers" if len(dead) > 1 else ""
+    verb = f"had a gradient other than zero {when}" if since == 0 else f"had a gradient of zero {when}"
+    return Finding(
+        ERROR if share >= 0.5 or len(dead) == len(found) else WARNING,
+        f"{dead[0].name!r}{others}, {share:.0%} of the trained values, {verb}",
+        (
+            Evidence("layers without gradient", len(dead), unit=f"of {len(found)}"),
+            Evidence("steps without gradient", steps - since, max(SILENT.value, steps / 4), "steps"),
+        ),
+        (
+            Remedy(
+                "find the units before it that give zero for every sample: a ReLU after a large negative bias or "
+                "a step that was too large; LeakyReLU or GELU cannot die"
+            ),
+            Remedy("look for weights that all start at zero, and for detach() or no_grad() on the way to the loss"),
+        ),
+        where=dead[0].name,
+        step=since,
+        strength=1 + share,
+    )
+
+
+RULE = Rule(
+    code="PF103",
+    name="dead-layers",
+    title="Layers have no gradient",
+    detects="The gradient of a whole layer is exactly zero, from the start or from some step to the end of the run.",
+    matters="Such a layer never changes again, and neither does what lies before it and reaches the loss through it.",
+    fix="Lower the learning rate or warm up where the layer died during training; mend the initialisation where it "
+    "never lived; replace ReLU by an activation that passes on some gradient everywhere.",
+    check=check,
+    thresholds=(SILENT, FITTED),
+)

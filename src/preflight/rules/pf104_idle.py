@@ -1,0 +1,131 @@
+"""PF104: parameters that are not trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import ERROR, NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.layers import module_of
+from preflight.telemetry.recording import Recording
+
+SHARE = Threshold(
+    "SHARE",
+    0.01,
+    "of all values: fewer that are left idle are a note",
+    "an unused pooling or bias layer of a ready-made model costs nothing",
+)
+LARGE = Threshold("LARGE", 0.25, "of all values left idle: an error", "most of what was meant to learn stays random")
+GRADIENT = Threshold(
+    "GRADIENT",
+    1e-6,
+    "of the largest gradient norm: with less, a parameter may stand still by rounding",
+    "a bias in front of a batch norm has only the gradient that rounding leaves",
+)
+# Reason -> what to do, in the order in which they are told.
+REASONS = {
+    "is no parameter of the model, so that no optimizer sees it": "hold layers in nn.ModuleList or nn.ModuleDict in "
+    "place of a list or dict, and tensors in nn.Parameter",
+    "is trained but not in the optimizer": "give the optimizer all parameters of the model",
+    "gets no gradient": "find the detach(), no_grad(), item() or numpy() on its way to the loss, or take it out of "
+    "the model if it is not used",
+    "has a gradient and does not change": "check the learning rate of its group",
+    "is frozen at values drawn at random": "load the weights that it was frozen for, or train it",
+}
+Idle = Mapping[str, Sequence[tuple[str, int]]]
+
+
+def check(recording: Recording) -> Answer:
+    """Judge by what the probe saw before training, and by what changed in a run."""
+    facts = _facts(recording)
+    rows = _rows(recording)
+    if facts is None and rows is None:
+        raise MissingError("there is no parameters.csv, and no probe has looked at 'parameters'")
+    idle: dict[str, list[tuple[str, int]]] = {reason: [] for reason in REASONS}
+    stray, left_out, silent, _, frozen = REASONS
+    for item in facts or ():
+        named = str(item["name"]), int(item["values"])
+        if not item.get("registered", True):
+            idle[stray] += [] if item.get("of_loss") else [named]
+        elif item["trained"] and not item["in_optimizer"]:
+            idle[left_out].append(named)
+        elif item["trained"] and not item["has_gradient"] and rows is None:
+            idle[silent].append(named)
+        elif not item["trained"] and item.get("random"):
+            idle[frozen].append(named)
+    for key, found in (rows or {}).items():
+        idle[key] += found
+    total = sum(int(item["values"]) for item in facts or ()) or _recorded_values(recording)
+    told = {reason: found for reason, found in idle.items() if found}
+    return _finding(told, total) if told else Clean()
+
+
+def _facts(recording: Recording) -> list[Mapping[str, Any]] | None:
+    try:
+        return list(recording.fact("parameters"))
+    except MissingError:
+        return None
+
+
+def _rows(recording: Recording) -> dict[str, list[tuple[str, int]]] | None:
+    """Parameters that never had a gradient in the run, and layers that had one and did not change."""
+    try:
+        names = [str(name) for name in recording.table("parameters")["name"]]
+        peaks = recording.column("parameters", "max_gradient_norm")
+        medians = recording.column("parameters", "median_gradient_norm")
+        changes = recording.column("parameters", "update_total")
+        values = recording.column("parameters", "values")
+        broken = recording.column("parameters", "first_nonfinite_step")
+    except MissingError:
+        return None
+    _, _, silent, still, _ = REASONS
+    named = [(name, int(count)) for name, count in zip(names, values, strict=True)]
+    never = np.isnan(peaks) & (broken < 0) & (len(recording.column("gradient_norms", "overall")) > 0)
+    moving = {module_of(name) for name, change in zip(names, changes, strict=True) if change != 0}
+    largest = np.nanmax(medians, initial=0.0)
+    pulled = (changes == 0) & (medians > GRADIENT.value * largest)
+    stands = pulled & np.array([module_of(name) not in moving for name in names], dtype=bool)
+    return {
+        silent: [item for item, is_idle in zip(named, never, strict=True) if is_idle],
+        still: [item for item, is_idle in zip(named, stands, strict=True) if is_idle],
+    }
+
+
+def _recorded_values(recording: Recording) -> int:
+    return int(recording.column("parameters", "values").sum())
+
+
+def _finding(told: Idle, total: int) -> Finding:
+    shares = {reason: sum(count for _, count in found) / total for reason, found in told.items()}
+    reason = max(shares, key=shares.__getitem__)
+    share = sum(shares.values())
+    name, count = told[reason][0][0], len(told[reason])
+    others = f" (with {count - 1} more)" if count > 1 else ""
+    is_frozen = reason == list(REASONS)[-1]
+    return Finding(
+        NOTE if share < SHARE.value else ERROR if share >= LARGE.value and not is_frozen else WARNING,
+        f"{name!r}{others} {reason}: {share:.0%} of the model's values do not learn",
+        tuple(Evidence(f"share of the values that {why.split(',')[0]}", part) for why, part in shares.items()),
+        tuple(Remedy(REASONS[why]) for why in sorted(told, key=lambda why: -shares[why])),
+        where=name,
+        strength=1 + share,
+    )
+
+
+RULE = Rule(
+    code="PF104",
+    name="idle-parameters",
+    title="Parameters are not trained",
+    detects="A parameter is not registered with the model or not in the optimizer, never gets a gradient, does not "
+    "change although it has one, or is frozen at values that were drawn at random.",
+    matters="That part of the model stays as it was initialised, while everything seems to run.",
+    fix="Register layers in nn.ModuleList, give all parameters to the optimizer, keep the way from loss to parameter "
+    "free of detach() and no_grad(), and freeze only what was loaded: a part that is frozen at loaded weights is no "
+    "fault.",
+    check=check,
+    thresholds=(SHARE, LARGE, GRADIENT),
+)

@@ -1,0 +1,92 @@
+"""PF106: one component moves far more than another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from preflight.core.errors import MissingError
+from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.layers import by_component
+from preflight.telemetry.recording import Recording
+
+RATIO = Threshold(
+    "RATIO",
+    100,
+    "times the relative update of another component, beyond what their learning rates differ by",
+    "components of healthy runs differed by up to 25; field case A's owner took 100 between raw weight changes",
+)
+SHARE = Threshold(
+    "SHARE", 0.01, "of all values: a smaller component is not compared", "a temperature or a token has its own pace"
+)
+MIN_STEPS = 30
+
+
+def check(recording: Recording) -> Answer:
+    """Compare the sum of each component's changes, relative to its weights."""
+    moved = _relative_updates(recording)
+    if len(moved) < 2 or len(recording.column("gradient_norms", "overall")) < MIN_STEPS:
+        return Clean()
+    fast, slow = max(moved, key=moved.__getitem__), min(moved, key=moved.__getitem__)
+    explained = _lr_ratio(recording)
+    ratio, limit = moved[fast] / moved[slow], RATIO.value * explained
+    if ratio <= limit:
+        return Clean()
+    return Finding(
+        WARNING,
+        f"relative to its weights {fast!r} moved {ratio:.3g} times as much as {slow!r}: "
+        f"{moved[fast]:.2g} against {moved[slow]:.2g}",
+        (
+            Evidence("relative update of the fastest component over the slowest", ratio, limit, "x"),
+            Evidence("ratio of the learning rates", explained, unit="x"),
+        ),
+        (
+            Remedy(
+                f"give {slow!r} a higher learning rate than {fast!r}, or use an optimizer that scales each "
+                "parameter's step (Adam, LARS)"
+            ),
+            Remedy(f"look for what weakens the gradient on its way to {slow!r}"),
+        ),
+        where=slow,
+        strength=ratio / limit,
+    )
+
+
+def _relative_updates(recording: Recording) -> dict[str, float]:
+    """Sum of the changes over the norm of the weights, of components that are large enough and moved at all."""
+    updates = by_component(recording, "update_total")
+    first, last = (by_component(recording, f"{end}_weight_norm") for end in ("first", "last"))
+    values = recording.column("parameters", "values")
+    owners = recording.table("parameters")["component"].astype(str).to_numpy()
+    found = {}
+    for name, update in updates.items():
+        weight = np.fmax(first[name], last[name])
+        is_large = values[owners == name].sum() >= SHARE.value * values.sum()
+        if is_large and 0 < update < np.inf and 0 < weight < np.inf:
+            found[name] = float(update / weight)
+    return found
+
+
+def _lr_ratio(recording: Recording) -> float:
+    """Largest over smallest learning rate of the optimizer's groups, where they were recorded."""
+    try:
+        names = recording.names("learning_rates")
+    except MissingError:
+        return 1.0
+    peaks = [float(np.nanmax(recording.column("learning_rates", name), initial=0.0)) for name in names]
+    peaks = [peak for peak in peaks if peak > 0]
+    return max(peaks) / min(peaks) if peaks else 1.0
+
+
+RULE = Rule(
+    code="PF106",
+    name="component-imbalance",
+    title="One component moves far more than another",
+    detects="The sum of the weight changes relative to the weights differs between components far more than the "
+    "learning rates of their groups do.",
+    matters="The slow component is as good as frozen at the pace of the fast one, or the fast one too unsteady for "
+    "the slow one to follow.",
+    fix="Set the ratio of the learning rates so that both move at a similar pace, or mend what weakens the gradient.",
+    check=check,
+    thresholds=(RATIO, SHARE),
+)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from preflight.core.finding import Clean, Finding, NotApplicable
+from preflight.rules.pf106_imbalance import RATIO, RULE
+from preflight.telemetry.recording import Recording
+
+Recorded = Callable[..., Recording]
+
+
+def run(
+    recorded: Recorded,
+    updates: tuple[float, float],
+    weights: tuple[float, float] = (1.0, 1.0),
+    lrs: tuple[float, ...] = (0.1,),
+    values: tuple[int, int] = (1000, 100),
+    steps: int = 100,
+) -> Recording:
+    return recorded(
+        gradient_norms={"overall": np.ones(steps)},
+        learning_rates={f"lr_group{index}": np.linspace(0, lr, steps) for index, lr in enumerate(lrs)},
+        parameters={
+            "name": ["backbone.weight", "head.weight"],
+            "component": ["backbone", "head"],
+            "values": values,
+            "first_weight_norm": [0.5 * weight for weight in weights],
+            "last_weight_norm": weights,
+            "update_total": updates,
+        },
+    )
+
+
+@pytest.mark.parametrize("ratio", [1.5, 100.0, 1e6])
+def test_a_component_that_moves_far_more_for_its_size_is_found(ratio: float, recorded: Recorded) -> None:
+    answer = RULE.judge(run(recorded, (1.0, ratio * RATIO.value)))
+    assert isinstance(answer, Finding)
+    assert answer.where == "backbone"
+    assert answer.strength == pytest.approx(ratio)
+
+
+def test_raw_changes_are_not_compared(recorded: Recorded) -> None:
+    assert RULE.judge(run(recorded, (1.0, 1e4), weights=(1.0, 1e4))) == Clean()
+    assert isinstance(RULE.judge(run(recorded, (1.0, 1.0), weights=(1e4, 1.0))), Finding)
+
+
+def test_a_ratio_of_learning_rates_that_the_user_set_explains_it(recorded: Recorded) -> None:
+    assert RULE.judge(run(recorded, (1e-4, 0.1), lrs=(1e-3, 0.1))) == Clean()
+    assert isinstance(RULE.judge(run(recorded, (1e-4, 0.1), lrs=(0.1, 0.1))), Finding)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"updates": (1.0, 25.0)},
+        {"updates": (1.0, 1e4), "values": (1000, 1)},  # a temperature
+        {"updates": (0.0, 1.0)},  # idle: PF104
+        {"updates": (1.0, np.inf)},
+        {"updates": (1.0, 1.0), "weights": (1.0, 0.0)},
+        {"updates": (1.0, 1e4), "steps": 20},
+    ],
+)
+def test_what_differs_for_another_reason_or_little_is_clean(changes: dict[str, object], recorded: Recorded) -> None:
+    assert RULE.judge(run(recorded, **changes)) == Clean()
+
+
+def test_without_weight_norms_there_is_nothing_to_judge(recorded: Recorded) -> None:
+    table = {"name": ["a.w"], "component": ["a"], "values": [4], "update_total": [1.0]}
+    answer = RULE.judge(recorded(gradient_norms={"overall": [1.0] * 50}, parameters=table))
+    assert answer == NotApplicable("parameters.csv has no column 'first_weight_norm'")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it keeps nothing
+@given(scale=st.floats(1e-6, 1e6), factor=st.sampled_from([0.5, 2.0]))
+def test_the_scale_of_the_weights_does_not_matter(recorded: Recorded, scale: float, factor: float) -> None:
+    answer = RULE.judge(run(recorded, (scale, factor * RATIO.value), weights=(scale, 1.0)))
+    assert isinstance(answer, Finding) == (factor > 1)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
+from preflight.rules.pf701_collapse import RULE
+from preflight.telemetry.recording import Recording
+
+Recorded = Callable[..., Recording]
+
+
+def run(recorded: Recorded, cosine: object, rank: object, limit: int = 10, rows: int = 10) -> Recording:
+    cosine, rank = np.broadcast_arrays(np.asarray(cosine, dtype=float), np.asarray(rank, dtype=float))
+    size = len(cosine) if cosine.ndim else 8
+    columns = {"cosine_mean": cosine, "effective_rank": rank, "rank_limit": limit, "rows": rows}
+    stats = {"weight_norm_mean": np.ones(size), "weight_norm_std": np.zeros(size)}
+    return recorded(
+        arcface_geometry={name: np.broadcast_to(values, size) for name, values in columns.items()},
+        arcface_stats=stats,
+    )
+
+
+@pytest.mark.parametrize(("begun", "words"), [(0.0, "from 0.00 at the start"), (1.0, "from the start")])
+def test_prototypes_that_point_the_same_way_have_collapsed(begun: float, words: str, recorded: Recorded) -> None:
+    answer = RULE.judge(
+        run(recorded, np.minimum(np.linspace(begun, 2.0, 40), 0.999), np.linspace(9.0, 1.0, 40) ** 0.25)
+    )
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (ERROR, "arcface")
+    assert words in answer.message
+
+
+@pytest.mark.parametrize(("cosine", "rank", "limit"), [(0.95, 20.0, 32), (0.0, 2.0, 32), (0.2, 1.2, 10)])
+def test_one_of_both_is_a_warning(cosine: float, rank: float, limit: int, recorded: Recorded) -> None:
+    answer = RULE.judge(run(recorded, cosine, rank, limit, 32))
+    assert isinstance(answer, Finding)
+    assert answer.severity == WARNING
+    assert answer.strength >= 1
+
+
+@pytest.mark.parametrize(
+    ("cosine", "rank", "limit", "rows"),
+    [
+        (-1 / 9, 9.0, 10, 10),  # a trained classifier
+        (0.5, 8.0, 32, 32),  # a language model's table
+        (0.75, 24.0, 32, 32),  # positive weights
+        (0.0, 2.0, 2, 32),  # embedded in a plane
+        (0.99, 1.1, 3, 3),  # outputs of a regression
+        (np.nan, np.nan, 10, 10),
+    ],
+)
+def test_healthy_heads_are_clean(cosine: float, rank: float, limit: int, rows: int, recorded: Recorded) -> None:
+    assert RULE.judge(run(recorded, cosine, rank, limit, rows)) == Clean()
+
+
+def test_rows_that_agree_at_first_and_part_are_clean(recorded: Recorded) -> None:
+    assert RULE.judge(run(recorded, np.linspace(1.0, 0.0, 40), np.linspace(1.0, 9.0, 40))) == Clean()
+
+
+def test_equal_norms_prove_nothing(recorded: Recorded) -> None:
+    stats = {"weight_norm_mean": np.ones(8), "weight_norm_std": np.zeros(8)}
+    answer = RULE.judge(recorded(arcface_stats=stats))
+    assert answer == NotApplicable("there is no <head>_geometry.csv: the task names no head")
