@@ -66,5 +66,5 @@ RULE = Rule(
     "field mixes kinds, does.",
     check=check,
     thresholds=(TAIL, KEPT),
-    causes=("PF101",),
+    causes=("PF101", "PF105"),
 )

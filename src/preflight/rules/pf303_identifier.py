@@ -93,4 +93,5 @@ RULE = Rule(
     "Standardizing it only hides the size.",
     check=check,
     thresholds=(RANGE, CLASSES),
+    causes=("PF101", "PF107", "PF702"),
 )

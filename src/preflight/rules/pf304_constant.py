@@ -74,4 +74,5 @@ RULE = Rule(
     fix="Look at how the field is loaded; leave the feature out if it is meant to be constant.",
     check=check,
     thresholds=(SAMPLES,),
+    causes=("PF401", "PF402", "PF410", "PF502"),
 )

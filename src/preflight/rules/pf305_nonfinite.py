@@ -54,5 +54,5 @@ RULE = Rule(
     fix="Drop or correct the samples that are named, impute what is missing, and name the mask of padded positions in "
     "model.fields.",
     check=check,
-    causes=("PF108", "PF101"),
+    causes=("PF101", "PF108"),
 )

@@ -115,4 +115,5 @@ RULE = Rule(
     "person, site or time where that is what the model must bridge; remove duplicates.",
     check=check,
     thresholds=(SHIFT, UNSEEN, SHARED),
+    causes=("PF504", "PF505", "PF507"),
 )

@@ -68,5 +68,5 @@ RULE = Rule(
     "samples.",
     check=check,
     thresholds=(DEPENDENCE, CERTAINTY),
-    causes=("PF101",),
+    causes=("PF101", "PF401", "PF402", "PF505", "PF507"),
 )

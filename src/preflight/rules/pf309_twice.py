@@ -59,4 +59,5 @@ RULE = Rule(
     "of the scaled data.",
     check=check,
     thresholds=(SHRUNK,),
+    causes=("PF102", "PF202", "PF401", "PF402", "PF410"),
 )

@@ -101,4 +101,5 @@ RULE = Rule(
     fix="Join inputs and targets by a key, permute both by one permutation, and look at samples beside their targets.",
     check=check,
     thresholds=(CHANCE, CERTAIN, SAMPLES, UNLEARNED),
+    causes=("PF401", "PF402", "PF507"),
 )
