@@ -60,6 +60,7 @@ def tune(
     schedule: str | None = None,
     scheduler: Callable[..., Any] | None = None,
     scheduler_interval: str | None = None,
+    log_every_steps: int | None = None,
     fields: Mapping[str, Mapping[str, Any]] | None = None,
     lr_ratios: Mapping[str, float] | None = None,
     name: str = "model",
@@ -76,7 +77,8 @@ def tune(
     steps, unless ``mapping`` has it. ``optimizer`` is called with parameter groups, ``lr`` and, where it is set,
     ``weight_decay``; AdamW without it. ``schedule`` is constant (the default), cosine or linear; or ``scheduler`` is
     called with the optimizer and gives an LR scheduler of torch, which the long run advances once per
-    ``scheduler_interval``: "step" (the default) or "epoch". ``overrides`` are the command line's:
+    ``scheduler_interval``: "step" (the default) or "epoch". ``log_every_steps`` is how often the long run logs.
+    ``overrides`` are the command line's:
     ``["budget=smoke", "seed=1", "space.lr.low=1e-5", "run_dir=runs/mine"]``.
 
     Trials run one after the other in this process; ``overrides=["workers=2"]`` runs confirming trials side by side
@@ -102,6 +104,7 @@ def tune(
         "schedule": schedule,
         "scheduler": scheduler,
         "scheduler_interval": scheduler_interval,
+        "log_every_steps": log_every_steps,
         "fields": dict(fields or {}),
         "lr_ratios": dict(lr_ratios or {}),
     }

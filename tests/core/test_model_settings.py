@@ -55,6 +55,7 @@ def test_the_least_that_can_be_said_has_sensible_defaults(model: dict[str, Any])
         scheduler=None,
         scheduler_interval="step",
         horizon_steps=None,
+        log_every_steps=None,
         baseline={},
         config=None,
         mapping={},
@@ -181,6 +182,14 @@ def test_ratios_of_learning_rates_are_positive_numbers(ratio: object, refused: C
 def test_a_horizon_is_a_number_of_steps(horizon: object, refused: Callable[..., str]) -> None:
     text = refused(horizon_steps=horizon)
     assert text == f"model.horizon_steps must be a whole number of at least 1, got {horizon!r}"
+
+
+def test_an_interval_of_logging_is_a_number_of_steps(
+    parsed: Callable[..., ModelSettings], refused: Callable[..., str]
+) -> None:
+    assert parsed(log_every_steps=1000).log_every_steps == 1000
+    text = refused(log_every_steps=0)
+    assert text == "model.log_every_steps must be a whole number of at least 1, got 0"
 
 
 def test_an_unknown_schedule_lists_them(refused: Callable[..., str]) -> None:

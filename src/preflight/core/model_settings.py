@@ -60,7 +60,7 @@ class ModelSettings:
     """The task: model, data, losses, today's settings, and the file that holds them.
 
     ``scheduler`` makes an LR scheduler of an optimizer, advanced once per ``scheduler_interval``; ``schedule`` is then
-    :data:`OWN_SCHEDULE`.
+    :data:`OWN_SCHEDULE`. ``log_every_steps`` is how often the long run logs.
     """
 
     name: str
@@ -79,6 +79,7 @@ class ModelSettings:
     scheduler: Spec | None
     scheduler_interval: str
     horizon_steps: int | None
+    log_every_steps: int | None
     baseline: Mapping[str, Any]
     config: Path | None
     mapping: Mapping[str, str]
@@ -105,7 +106,7 @@ def parse_model(values: Mapping[str, Any], *, name: str, folder: Path | None) ->
     config = section.text("config")
     if mapping and config is None:
         raise ConfigError("model.mapping is given without model.config, the file that it maps into")
-    horizon = section.get("horizon_steps")
+    horizon, interval = section.get("horizon_steps"), section.get("log_every_steps")
     return ModelSettings(
         name=section.text("name", name) or name,
         factory=section.required("factory", "{_target_: my_module.build_model}"),
@@ -126,6 +127,7 @@ def parse_model(values: Mapping[str, Any], *, name: str, folder: Path | None) ->
         scheduler=section.get("scheduler"),
         scheduler_interval=section.choice("scheduler_interval", "step", INTERVALS),
         horizon_steps=None if horizon is None else check_integer(horizon, "model.horizon_steps"),
+        log_every_steps=None if interval is None else check_integer(interval, "model.log_every_steps"),
         baseline=baseline,
         config=None if config is None else Path(config),
         mapping=mapping,

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
 
 from preflight.core.errors import TaskError, alternatives
 from preflight.core.model_settings import RESERVED, ModelSettings
@@ -42,7 +43,10 @@ class PyTorchTask:
         self._before: list[weakref.ref[nn.Parameter]] = []
         quantities = tuple(name for name, field in settings.fields.items() if set(field.kind) & set(QUANTITIES))
         roles = Roles(settings.inputs, settings.targets, quantities)
-        self.data = read_data(make(settings.data, "model.data", trust), roles, device)
+        given = make(settings.data, "model.data", trust)
+        self.data = read_data(given, roles, device)
+        self.loader_workers = _workers(given)
+        """Processes of the user's training loader, which this task does not use itself; None without a loader."""
         self.losses = tuple(
             NamedLoss(name, _function(loss.function, f"model.losses.{name}", trust), loss.output, loss.target)
             for name, loss in settings.losses.items()
@@ -229,6 +233,11 @@ def component_of(name: str, components: Mapping[str, str]) -> str:
             return component
     module = "other" if components else name.split(".", maxsplit=1)[0]
     return f"{module}_" if module in RESERVED["components"] else module  # those name columns of the telemetry
+
+
+def _workers(given: Any) -> int | None:
+    train = given["train"] if isinstance(given, Mapping) else given[0]
+    return train.num_workers if isinstance(train, DataLoader) else None
 
 
 def _function(spec: Any, key: str, trust: Trust) -> Any:
