@@ -119,9 +119,10 @@ RULE = Rule(
     code="PF409",
     name="regularization-dominates",
     title="Regularization outweighs the data",
-    detects="Before training, weight decay takes off more than DECAY of what the gradient asks for and the run then "
+    detects="Before training, weight decay takes off more than DECAY of what the gradient asks for, and the run then "
     "stays at the loss of a constant, ends with less than LEFT of its weights, or, beyond OUTWEIGHS, with a training "
-    "loss above UNFITTED of a constant's; or the part of the losses that no data enters has a gradient PENALTY times that of the rest.",
+    "loss above UNFITTED of a constant's. Or the part of the losses that no data enters has a gradient PENALTY times "
+    "that of the rest.",
     matters="Weights shrink faster than the data can build them up, and the output ends as a constant.",
     fix="Lower weight_decay, or the factor of the penalty, by decades; 1e-4 to 1e-2 is usual.",
     check=check,
