@@ -1,0 +1,1 @@
+"""Benchmarks of what preflight promises: `python -m benchmarks.NAME [--quick]`."""

@@ -1,0 +1,1 @@
+"""Training programs that preflight is to judge: one base task a file, its faulty mutants and its healthy variants."""

@@ -1,0 +1,52 @@
+"""All programs, as a literal list."""
+
+from __future__ import annotations
+
+from benchmarks.program import Program
+from benchmarks.programs import (
+    autoencoder,
+    contrastive,
+    digits_cnn,
+    digits_mlp,
+    digits_mlp_faulty,
+    grammar,
+    multitask,
+    signals,
+    small,
+    table,
+    vae,
+    waves,
+)
+
+FAULTY: tuple[Program, ...] = (
+    *digits_mlp_faulty.FAULTY,
+    *digits_cnn.FAULTY,
+    *signals.FAULTY,
+    *grammar.FAULTY,
+    *waves.FAULTY,
+    *autoencoder.FAULTY,
+    *vae.FAULTY,
+    *multitask.FAULTY,
+    *table.FAULTY,
+    *small.FAULTY,
+    *contrastive.FAULTY,
+)
+HEALTHY: tuple[Program, ...] = (
+    *digits_mlp.HEALTHY,
+    *digits_cnn.HEALTHY,
+    *signals.HEALTHY,
+    *grammar.HEALTHY,
+    *waves.HEALTHY,
+    *autoencoder.HEALTHY,
+    *vae.HEALTHY,
+    *multitask.HEALTHY,
+    *table.HEALTHY,
+    *small.HEALTHY,
+    *contrastive.HEALTHY,
+)
+PROGRAMS = (*FAULTY, *HEALTHY)
+
+
+def program(name: str) -> Program:
+    """The program of a name; raises KeyError."""
+    return {item.name: item for item in PROGRAMS}[name]
