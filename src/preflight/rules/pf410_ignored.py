@@ -81,7 +81,7 @@ RULE = Rule(
     "steps, and zeroed inputs train to a loss that differs by less than SAME, or random weights change nothing "
     "either. An input field of which that is true with any weights is named.",
     matters="Such a network answers a constant, and no learning rate makes it learn more.",
-    fix="Follow the input through forward(): where do two samples become equal?",
+    fix="Follow the input through forward() and see where two samples become equal.",
     check=check,
     thresholds=(SENSITIVITY, SAME),
     causes=("PF401", "PF402"),
