@@ -19,7 +19,9 @@ def facts(**known: Any) -> dict[str, Any]:
 ROWS = {"rows_sum_to_one": True}
 FAULTS = {
     "over one unit": facts(kind="fit", activation="softmax", softmax_units=1),
-    "over the samples of a batch": facts(kind="cross_entropy", activation="softmax", columns_sum_to_one=True, softmax_units=32),
+    "over the samples of a batch": facts(
+        kind="cross_entropy", activation="softmax", columns_sum_to_one=True, softmax_units=32
+    ),
     "takes log-probabilities": facts(kind="nll"),
     "the softmax before": facts(kind="cross_entropy", activation="softmax", floor=1.46, **ROWS),
     "the sigmoid before": facts(kind="cross_entropy", activation="sigmoid", floor=1.46),
