@@ -43,7 +43,16 @@ def test_what_is_random_in_evaluation_is_found(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize(
     ("train", "evaluated"),
-    [(0.5, 0.5), (1.0, 0.6), (0.01, 0.1), (1.8, 2.9), (0.5, 1.2), (float("nan"), float("nan")), (-3.0, -2.5)],
+    [
+        (0.5, 0.5),
+        (1.0, 0.6),
+        (0.01, 0.1),
+        (1.8, 2.9),
+        (0.5, 1.2),
+        (float("nan"), float("nan")),
+        (-3.0, -2.5),
+        (9.0, 90.0),
+    ],
 )
 def test_a_small_gap_is_clean(recorded: Recorded, train: float, evaluated: float) -> None:
     assert RULE.judge(recorded(facts=modes(train, evaluated))) == Clean()

@@ -42,7 +42,7 @@ def _short(document: Mapping[str, Any]) -> Iterator[str]:
     for missing, items in reasons[:MAX_REASONS]:
         yield f"not applicable: {_codes(items)}: {missing}"
     if rest := [item for _, items in reasons[MAX_REASONS:] for item in items]:
-        yield f"not applicable: {_codes(rest)}; --all says why"
+        yield f"not applicable: {_codes(sorted(rest, key=lambda item: str(item['code'])))}; --all says why"
 
 
 def _each(document: Mapping[str, Any]) -> Iterator[str]:

@@ -29,9 +29,9 @@ def check(recording: Recording) -> Answer:
     first, again = (float(recording.fact("modes", name)) for name in ("first_loss", "eval_again"))
     if abs(again - evaluated) > REPEAT.value * max(abs(evaluated), abs(again)):
         return _random(evaluated, again)
+    if not math.isfinite(train) or train - first > abs(first):
+        return Clean()  # it diverges, which other rules see: how far each mode goes says nothing
     gap = evaluated - train
-    if not math.isfinite(gap):
-        return Clean() if not math.isfinite(train) else _gap(train, evaluated, first, recording)
     if gap > GAP.value * abs(first) and gap > (RATIO.value - 1) * abs(train):
         return _gap(train, evaluated, first, recording)
     return Clean()
