@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from preflight.advise.evidence import CONFIDENCE, MIN_GAIN, Effect, effect, percent
+from preflight.advise.evidence import CEILING, CONFIDENCE, MIN_GAIN, Effect, effect, percent
 
 positive = st.floats(1e-3, 10)
 paired = st.dictionaries(st.integers(0, 50), st.tuples(positive, positive), min_size=2, max_size=8)
@@ -79,6 +79,7 @@ def test_going_back_undoes_the_effect(pairs: dict[int, tuple[float, float]]) -> 
 @given(paired, st.floats(0.1, 10))
 def test_the_unit_of_the_score_does_not_matter(pairs: dict[int, tuple[float, float]], unit: float) -> None:
     before, after = split(pairs)
+    assume(max(*before.values(), *after.values()) * max(unit, 1) < CEILING)
     scaled = effect({s: unit * v for s, v in before.items()}, {s: unit * v for s, v in after.items()})
     plain = effect(before, after)
     assert (scaled.gain, scaled.low, scaled.high) == pytest.approx((plain.gain, plain.low, plain.high), 1e-6, 1e-6)
@@ -178,3 +179,20 @@ def test_an_effect_reads_as_what_it_does(scores: dict[int, float], text: str) ->
 )
 def test_a_share_that_is_not_all_of_it_does_not_read_as_all_of_it(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+def test_one_seed_that_flew_off_says_no_more_than_that_it_did() -> None:
+    after = {1: 0.5, 2: 0.6, 3: 0.5, 4: 0.55}
+    lost = effect({1: 1.0, 2: math.inf, 3: 1.0, 4: 1.1}, after)
+    assert lost == effect({1: 1.0, 2: 1e30, 3: 1.0, 4: 1.1}, after) == effect({1: 1.0, 2: 10.0, 3: 1.0, 4: 1.1}, after)
+    assert not lost.is_worse
+
+
+def test_scores_far_above_a_constant_prediction_are_still_told_apart() -> None:
+    found = effect({1: 4e4, 2: 1e5, 3: 6e4}, {1: 10.0, 2: 11.0, 3: 10.5})
+    assert found.is_better
+    assert not effect({1: 10.0, 2: 11.0, 3: 10.5}, {1: 4e4, 2: 1e5, 3: 6e4}).is_better
+
+
+def test_where_all_is_lost_nothing_is_gained() -> None:
+    assert effect({1: math.inf, 2: math.nan}, {1: math.inf, 2: math.inf}).gain == 0

@@ -55,22 +55,29 @@ def best_candidate(today: Params, candidates: Sequence[Params], measure: Measure
 def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict[str, Effect]]:
     """Leave out the changes that earn nothing; what each remaining one adds to all the others.
 
-    A change earns its place if the score is better with it than without it, the others being made. Of several that
-    do not, all are left out at once if the score stays as good; otherwise, since they may stand in for each other,
-    only the one that adds least, and the rest is asked again.
+    A change earns its place if the score is better with it than without it, the others being made. Those that do not
+    are left out, all at once or else the one that adds least, as long as the score stays as good and what remains is
+    still better than today's settings beyond the noise: changes may stand in for each other, and noise may hide what
+    each of them adds while all of them together are proved.
     """
     current = best
     while True:
         without = {name: current.undone([name], today) for name in current.changes_from(today)}
         measure([current, *without.values()], 1)  # all at once: they can be trained side by side
         needed = {name: compare(params, current, measure) for name, params in without.items()}
-        idle = [name for name, gain in needed.items() if not gain.is_better]
-        if not idle:
+        idle = sorted((name for name, gain in needed.items() if not gain.is_better), key=lambda name: needed[name].gain)
+        shorter = [current.undone(idle, today), *(without[name] for name in idle)] if idle else []
+        kept = next((params for params in shorter if _is_as_good(params, current, today, measure)), None)
+        if kept is None:
             return current, needed
-        stripped = current.undone(idle, today)
-        if compare(stripped, current, measure).is_better:
-            stripped = without[min(idle, key=lambda name: needed[name].gain)]
-        current = stripped
+        current = kept
+
+
+def _is_as_good(shorter: Params, current: Params, today: Params, measure: Measure) -> bool:
+    """Whether fewer changes do as well as the current ones, and better than none."""
+    if shorter.key() == today.key() or compare(shorter, current, measure).is_better:
+        return False
+    return compare(today, shorter, measure).is_better
 
 
 def changes(today: Params, chosen: Params, needed: Mapping[str, Effect], measure: Measure) -> tuple[Change, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,15 @@ from scipy.special import stdtrit
 CONFIDENCE = 0.95
 # A gain below this share of the score is not worth a changed line, however certain it is.
 MIN_GAIN = 0.02
-# An interval that reaches below this has not narrowed anything down: the score may be lower, or twice as high.
-VAGUE = -1.0
+# An interval wider than the whole score has not narrowed anything down; below this it is not spelled out.
+VAGUE_WIDTH, LOWEST_SHOWN = 1.0, -1.0
+# How bad the worst seeds of a comparison may count: so many times the better setting's median, or a constant
+# prediction's. A run that was lost is as bad as that, and one seed that flew off says no more than that it did.
+CEILING = 10.0
 FLOOR = 1e-6
 MAX_LOG = 700.0  # of a float64
+
+Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Effect:
     @property
     def is_vague(self) -> bool:
         """Too few or too different seeds to say whether there is a gain."""
-        return self.low < VAGUE and self.high >= MIN_GAIN
+        return self.high - self.low > VAGUE_WIDTH and self.high >= MIN_GAIN
 
     def __str__(self) -> str:
         seeds = f"{self.seeds} seed{'s' * (self.seeds != 1)}"
@@ -62,7 +67,7 @@ class Effect:
         """``low`` to ``high``, in percent."""
         if math.isinf(self.low):
             return "interval unknown"
-        low = f"below {percent(VAGUE)}" if self.low < VAGUE else percent(self.low)
+        low = f"below {percent(LOWEST_SHOWN)}" if self.low < LOWEST_SHOWN else percent(self.low)
         return f"{low} to {percent(self.high)}"
 
 
@@ -84,14 +89,25 @@ def effect(before: Mapping[int, float], after: Mapping[int, float], comparisons:
     several (Bonferroni). With fewer than two common seeds the noise is unknown and the interval is everything.
     """
     seeds = sorted(set(before) & set(after))
-    old, new = (np.array([scores[seed] for seed in seeds], dtype=np.float64) for scores in (before, after))
     if not seeds:
         return Effect(math.nan, -math.inf, 1.0, 0)
+    old, new = comparable([before[seed] for seed in seeds], [after[seed] for seed in seeds])
     if min(old.min(), new.min()) < 0:
         mean, margin = _mean_and_margin((old - new) / max(np.abs(old).mean(), FLOOR), comparisons)
         return Effect(mean, mean - margin, mean + margin, len(seeds))
     mean, margin = _mean_and_margin(np.log(np.maximum(new, FLOOR) / np.maximum(old, FLOOR)), comparisons)
     return Effect(1 - math.exp(mean), 1 - _exp(mean + margin), 1 - _exp(mean - margin), len(seeds))
+
+
+def comparable(before: Sequence[float], after: Sequence[float]) -> tuple[Scores, Scores]:
+    """Scores of two settings with what is lost or far off cut at :data:`CEILING`, by the better one's median."""
+    old, new = (
+        np.nan_to_num(np.array(scores, dtype=np.float64), nan=np.inf, posinf=np.inf) for scores in (before, after)
+    )
+    medians = [float(np.median(scores)) for scores in (old, new) if len(scores)]
+    middle = min((value for value in medians if math.isfinite(value)), default=1.0)
+    ceiling = CEILING * max(1.0, middle)
+    return np.minimum(old, ceiling), np.minimum(new, ceiling)
 
 
 def _mean_and_margin(values: npt.NDArray[np.float64], comparisons: int) -> tuple[float, float]:

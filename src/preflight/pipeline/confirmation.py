@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from preflight.advise import choose
 from preflight.advise.evidence import Effect
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Change, Measured, Recommendation
-from preflight.core.params import Params
+from preflight.core.params import Params, ParamValue
 from preflight.core.search_settings import BudgetSettings
 from preflight.pipeline.audience import Audience
 from preflight.search.engines.base import Engine
@@ -50,7 +50,7 @@ class Bench:
         return [measured.scores for measured in self.measure(settings, rounds)]
 
     def measure(self, settings: Sequence[Params], rounds: int = 1) -> list[Measured]:
-        """Scores and metrics by seed; a run that diverged has the worst score and no metric."""
+        """Scores and metrics by seed; a run that was lost has an infinite score and no metric."""
         seeds = range(self.first_seed, self.first_seed + rounds * self.budget.seeds)
         specs = []
         for params in {params.key(): params for params in settings}.values():
@@ -58,7 +58,7 @@ class Bench:
             specs += [self._spec(params, seed) for seed in seeds if seed not in known.scores]
         for spec, result in zip(specs, self._engine.run(specs), strict=True):
             known = self._known[spec.params.key()]
-            scores = {**known.scores, spec.seed: result.penalized}
+            scores = {**known.scores, spec.seed: result.confirmed}
             self._known[spec.params.key()] = Measured(scores, {**known.metrics, spec.seed: result.metric})
             self.audience.advance()
         return [self._known[params.key()] for params in settings]
@@ -93,8 +93,6 @@ def confirm(
     chosen, needed = choose.minimal(today, best, bench.scores)
     changes = choose.changes(today, chosen, needed, bench.scores)
     audience.end()
-    if not changes:
-        return Recommendation(KEEP, "no single change earned its place", today, today, steps=steps)
     return _proved(bench.for_proof(), today, finish(chosen), changes, goal)
 
 
@@ -110,6 +108,16 @@ def _not_better(gain: Effect) -> tuple[str, str]:
     return KEEP, f"{found}, too little to change a line for"
 
 
+def _not_repeated(gain: Effect, tried: Mapping[str, ParamValue]) -> tuple[str, str]:
+    """Decision and reason where a gain on the first seeds was not one on fresh seeds."""
+    what = ", ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in tried.items()
+    )
+    if gain.is_undecided or gain.is_vague:
+        return CANNOT_TELL, f"on fresh seeds {what} {gain}: give it more seeds (budget.seeds)"
+    return KEEP, f"the gain did not repeat on fresh seeds, where {what} {gain}"
+
+
 def _proved(
     bench: Bench, today: Params, chosen: Params, changes: tuple[Change, ...], goal: str | None
 ) -> Recommendation:
@@ -120,8 +128,7 @@ def _proved(
     bench.audience.end()
     decision, reason = CHANGE, f"on fresh seeds it {gain}"
     if not gain.is_better:
-        decision = CANNOT_TELL if gain.is_vague else KEEP
-        reason = f"the gain did not repeat on fresh seeds, where the change {gain}"
+        decision, reason = _not_repeated(gain, chosen.changes_from(today))
     elif not choose.beats_constant(after.scores):
         decision = CANNOT_TELL
         reason = "the best settings found are better than today's, but no better than predicting a constant"

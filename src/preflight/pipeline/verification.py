@@ -109,7 +109,7 @@ def _trainer(
     indices = count()
 
     def train(seed: int) -> float:
-        return lab.run(TrialSpec("verify", next(indices), params, seed, answer.steps, budget.rungs)).penalized
+        return lab.run(TrialSpec("verify", next(indices), params, seed, answer.steps, budget.rungs)).confirmed
 
     return train
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from preflight.advise.evidence import FLOOR
+from preflight.advise.evidence import FLOOR, comparable
 from preflight.advise.recommendation import Measured
 
 GEOMETRIC_MEAN, MEAN = "geometric mean", "mean"
@@ -24,9 +24,11 @@ class Typical:
 def typical(*sides: Measured) -> Typical:
     """Geometric means, since the gain is their ratio: it is measured on the log of paired scores.
 
-    Where a loss can go below zero the gain is measured on differences, and the means are plain ones.
+    Where a loss can go below zero the gain is measured on differences, and the means are plain ones. What is lost or
+    far off counts as in the gain. One side or two.
     """
-    known = [_finite(side.scores) for side in sides]
+    first, last = list(sides[0].scores.values()), list(sides[-1].scores.values())
+    known = [list(map(float, scores)) for scores in comparable(first, last)][: len(sides)]
     signed = any(value < 0 for values in known for value in values)
     means = tuple((_mean if signed else _geometric_mean)(values) for values in known)
     return Typical(means, MEAN if signed else GEOMETRIC_MEAN, max(map(len, known)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,5 +53,10 @@ class Result:
     @property
     def penalized(self) -> float:
         """Finite score for a sampler; see :data:`WORST_SCORE`."""
-        usable = self.outcome.status in (COMPLETED, PRUNED) and self.score == self.score
-        return min(self.score, WORST_SCORE) if usable else WORST_SCORE
+        return min(self.confirmed, WORST_SCORE)
+
+    @property
+    def confirmed(self) -> float:
+        """Score of a run that came to an end of its own; infinite for one that was lost."""
+        usable = self.outcome.status in (COMPLETED, PRUNED) and math.isfinite(self.score)
+        return self.score if usable else math.inf
