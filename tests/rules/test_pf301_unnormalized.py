@@ -84,7 +84,7 @@ class Scaled(nn.Module):
             "batch_norm": self.batch,
             "layer_norm": self.layer_norm,
             "division": lambda x: x / 1000,
-            "logarithm": lambda x: x.abs().log1p(),
+            "logarithm": lambda x: x.abs().log1p() - 6,
         }
         x = self.first(inner[self.how](x) if self.how in inner else x)
         return self.last(torch.relu(self.after(x) if self.how == "norm_after" else x))
@@ -92,7 +92,7 @@ class Scaled(nn.Module):
 
 @pytest.mark.parametrize("how", ["batch_norm", "layer_norm", "division", "logarithm", "norm_after"])
 def test_a_model_that_normalizes_itself_is_left_alone(how: str, data_seen: DataSeen) -> None:
-    assert RULE.judge(data_seen(split(1000.0), model=lambda: Scaled(how))) == Clean()
+    assert RULE.judge(data_seen(split(1000.0), model=lambda: Scaled(how), tables=RISING)) == Clean()
     assert isinstance(RULE.judge(data_seen(split(1000.0), model=lambda: Scaled("nothing"))), Finding)
 
 

@@ -53,6 +53,16 @@ def test_the_batch_size_does_not_matter(batch_size: int, data_seen: DataSeen) ->
     assert isinstance(RULE.judge(data_seen(amounts("sorted"), params=params)), Finding)
 
 
+@pytest.mark.parametrize("batch_size", [1, 32, 100])
+def test_a_small_data_set_is_judged_too(batch_size: int, data_seen: DataSeen) -> None:
+    sorted_ones, random_ones = (
+        {name: item[::5] for name, item in classes(order).items()} for order in ("sorted", "random")
+    )
+    params = {**FRONT_TO_BACK, "batch_size": batch_size}
+    assert isinstance(RULE.judge(data_seen(sorted_ones, params=params)), Finding)
+    assert RULE.judge(data_seen(random_ones, params=params)) == Clean()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_random_or_alternating_order_needs_no_shuffling(seed: int, data_seen: DataSeen) -> None:
     for part in (classes("random", seed), classes("alternating", seed), amounts("random", seed)):

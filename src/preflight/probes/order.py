@@ -71,10 +71,10 @@ class _Numbers:
 
 def _windows(size: int, batch_size: int, shuffle: bool, seed: int, budget: int) -> Tensor | None:
     """Numbers ``[K, W]`` of the samples of windows that are spread over an epoch; None where it is too short."""
-    width = min(max(batch_size, MIN_WINDOW), MAX_WINDOW, budget // MIN_WINDOWS)
-    count = min(budget // width, size // width)
-    if count < MIN_WINDOWS:
+    width = min(max(batch_size, MIN_WINDOW), MAX_WINDOW, min(budget, size) // MIN_WINDOWS)
+    if width < MIN_WINDOW:
         return None
+    count = min(budget, size) // width
     order = endless_batches(_Numbers(size), size, shuffle=shuffle, seed=seed, device=torch.device("cpu"))
     numbers = next(order)["number"]
     starts = spread(size // width, count) * width

@@ -68,7 +68,7 @@ def check(recording: Recording) -> Answer:
         return _too_large(worst, excess, 1.0, ERROR if excess >= 10 else WARNING)
     if tiny is not None:
         return _too_small(tiny)
-    if worst.amounts and _size(worst) >= MODERATE.value and is_in_trouble(recording):
+    if excess > 0 and _size(worst) >= MODERATE.value and is_in_trouble(recording):
         return _too_large(worst, excess, MODERATE.value / RAW.value, WARNING)
     return Clean()
 
