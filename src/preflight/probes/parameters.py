@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -19,6 +19,10 @@ from preflight.tasks.seeding import seeded
 MAX_UNITS, MAX_INPUTS = 1024, 64
 # Gradients of equal units come out of different places of one matrix product.
 ROUNDING = 1e-4
+# Share of the gradient norm that rounding leaves where terms cancel.
+NOISE = 1e-6
+# Steps down the gradient after which equal units have had the chance to part, and their share of the weights' norm.
+STEPS, SHARE = 3, 0.01
 # Values by which two builds of a frozen parameter are told apart.
 SAMPLE = 64
 Sample: TypeAlias = tuple[torch.Size, Tensor]
@@ -33,24 +37,25 @@ def look_at_parameters(task: PyTorchTask, params: Params, seed: int) -> dict[str
     ``registered`` is False for what the loss depends on and the model does not list (layers in a plain Python list):
     no optimizer sees it. ``of_loss`` is True where another build of the model meets the same tensor, which then
     belongs to the loss, as a fixed network that compares images does. ``symmetric_units`` counts rows of a weight
-    that equal another in value and gradient, so that training never tells them apart; None for vectors. ``random``
-    says of a frozen parameter whether its values come from the seed, and not from a checkpoint or a trained
-    parameter (None else).
+    that start equal and still get equal gradients after a few steps; None for vectors. ``random`` says of a frozen
+    parameter whether its values come from the seed, and not from a checkpoint or a trained parameter (None else).
     """
     with seeded(seed, task.device):
         job = task.job(params)
         with untouched(job.network), backward(_loss(job, task, params, seed)) as leaves:
             found = _facts(job, task, leaves)
     frozen, trained = (_samples(job, trained=is_trained) for is_trained in (False, True))
-    strays = {id(item) for item in _strays(job, leaves)}
+    strays = _strays(job, leaves)
     if frozen or strays:
         with seeded(seed + 1, task.device):
             other = task.job(params)
             _compare(found, frozen, trained, _samples(other, trained=False))
             with untouched(other.network):
                 again = {id(item) for item in leaves_of(_loss(other, task, params, seed))} if strays else set()
-        for item, leaf in zip(found[len(found) - len(strays) :], _strays(job, leaves), strict=True):
-            item["of_loss"] = id(leaf) in again
+        for item, stray in zip(found[len(found) - len(strays) :], strays, strict=True):
+            item["of_loss"] = id(stray) in again
+    with seeded(seed, task.device):
+        _count_copies(found, job, task, params, seed)
     return {"parameters": found}
 
 
@@ -90,7 +95,7 @@ def _facts(job: Job, task: PyTorchTask, leaves: Sequence[Tensor]) -> list[dict[s
 def _one(name: str, parameter: Tensor, optimized: set[int]) -> dict[str, Any]:
     gradient = parameter.grad
     if gradient is not None and gradient.is_sparse:
-        gradient = gradient.to_dense()
+        gradient = gradient.coalesce().values()
     return {
         "name": name,
         "values": parameter.numel(),
@@ -100,7 +105,7 @@ def _one(name: str, parameter: Tensor, optimized: set[int]) -> dict[str, Any]:
         "has_gradient": gradient is not None,
         "weight_norm": _norm(parameter),
         "gradient_norm": None if gradient is None else _norm(gradient),
-        "symmetric_units": _symmetric_units(parameter, gradient),
+        "symmetric_units": 0 if parameter.ndim > 1 else None,
         "random": None,
         "of_loss": None,
     }
@@ -111,18 +116,64 @@ def _norm(tensor: Tensor) -> float | None:
     return norm if norm < float("inf") else None
 
 
+def _count_copies(found: list[dict[str, Any]], job: Job, task: PyTorchTask, params: Params, seed: int) -> None:
+    """Note of every weight how many of its units are copies of another one, and stay so.
+
+    Equal rows alone prove nothing, and without a gradient nobody knows: a head of zeros hands none on before it has
+    moved. So a few short steps down the gradient are taken first, which keep equal what is equal.
+    """
+    named = dict(job.parameters)
+    twins = {name: groups for name, item in named.items() if (groups := _equal_rows(item)) is not None}
+    if not twins:
+        return
+    for _ in range(STEPS):
+        with untouched(job.network), backward(_loss(job, task, params, seed)):
+            gradients = {name: _dense(item.grad) for name, item in named.items() if item.grad is not None}
+        scale = _norm_of(gradients.values())
+        _descend(named, gradients, scale)
+    for item in found:
+        if item["name"] in twins and item["name"] in gradients:
+            item["symmetric_units"] = _copies(twins[item["name"]], gradients[item["name"]], NOISE * scale)
+
+
 @torch.no_grad()
-def _symmetric_units(weight: Tensor, gradient: Tensor | None) -> int | None:
-    """Rows of ``weight[C, ...]`` that equal another one in value and gradient; None where that cannot be told."""
-    if weight.ndim < 2 or len(weight) < 2 or gradient is None or not bool(torch.isfinite(gradient).all()):
+def _descend(named: Mapping[str, Tensor], gradients: Mapping[str, Tensor], scale: float) -> None:
+    """Move the weights by a small share of their length."""
+    length = SHARE * max(1.0, _norm_of(named.values()))
+    if not 0 < scale < float("inf"):
+        return
+    for name, gradient in gradients.items():
+        named[name].sub_(gradient, alpha=length / scale)
+
+
+@torch.no_grad()
+def _equal_rows(weight: Tensor) -> Tensor | None:
+    """Group of each of the first rows of ``weight[C, ...]`` by their values; None where all differ."""
+    if weight.ndim < 2:
         return None
-    rows, pull = (item.detach().flatten(1)[:MAX_UNITS].float().cpu() for item in (weight, gradient))
-    _, group, sizes = torch.unique(rows[:, :MAX_INPUTS], dim=0, return_inverse=True, return_counts=True)
+    rows = weight.detach().flatten(1)[:MAX_UNITS, :MAX_INPUTS].float().cpu()
+    groups, group = torch.unique(rows, dim=0, return_inverse=True)
+    return None if len(groups) == len(rows) else group
+
+
+@torch.no_grad()
+def _copies(group: Tensor, gradient: Tensor, noise: float) -> int:
+    """Rows of ``gradient[C, ...]`` that equal those of their whole ``group[C]``, which is not just one row."""
+    pull = gradient.flatten(1)[:MAX_UNITS].float().cpu()
+    sizes = torch.bincount(group)
     mean = torch.zeros(len(sizes), pull.shape[1]).index_add_(0, group, pull) / sizes[:, None]
-    size = torch.linalg.vector_norm(mean, dim=1)
-    apart = torch.linalg.vector_norm(pull - mean[group], dim=1)
-    is_equal = (sizes[group] > 1) & (size[group] > 0) & (apart <= ROUNDING * size[group])
-    return int(is_equal.sum())
+    size, apart = (torch.linalg.vector_norm(item, dim=1) for item in (mean, pull - mean[group]))
+    return int(((sizes[group] > 1) & (size[group] > noise) & (apart <= ROUNDING * size[group])).sum())
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    """A copy that outlives the next backward pass."""
+    return gradient.detach().to_dense() if gradient.is_sparse else gradient.detach().clone()
+
+
+def _norm_of(tensors: Iterable[Tensor]) -> float:
+    """L2 norm of several tensors together."""
+    return float(sum(float(torch.linalg.vector_norm(item.detach().float())) ** 2 for item in tensors) ** 0.5)
 
 
 def _samples(job: Job, *, trained: bool) -> Samples:
