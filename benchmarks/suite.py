@@ -8,7 +8,9 @@ from benchmarks.programs import (
     contrastive,
     digits_cnn,
     digits_mlp,
-    digits_mlp_faulty,
+    digits_mlp_data,
+    digits_mlp_model,
+    digits_mlp_training,
     grammar,
     multitask,
     signals,
@@ -19,7 +21,9 @@ from benchmarks.programs import (
 )
 
 FAULTY: tuple[Program, ...] = (
-    *digits_mlp_faulty.FAULTY,
+    *digits_mlp_data.FAULTY,
+    *digits_mlp_model.FAULTY,
+    *digits_mlp_training.FAULTY,
     *digits_cnn.FAULTY,
     *signals.FAULTY,
     *grammar.FAULTY,

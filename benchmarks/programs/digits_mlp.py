@@ -82,6 +82,16 @@ def task(**options: Any) -> Training:
     )
 
 
+def sgd(lr: float, **changes: Any) -> Training:
+    """The base task with plain SGD."""
+    return task().but(optimizer=torch.optim.SGD, lr=lr, **changes)
+
+
+def momentum(lr: float, **changes: Any) -> Training:
+    """The base task with SGD and momentum."""
+    return task().but(optimizer=partial(torch.optim.SGD, momentum=0.9), lr=lr, **changes)
+
+
 BASE = Base(
     "digits_mlp",
     "mlp",
