@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,35 @@ def test_on_the_cpu_there_is_no_capacity(make_task: Any) -> None:
     found = look(make_task())
     assert (found["capacity"], found["out_of_memory"]) == (None, None)
     assert found["after_steps"] == [0] * memory.STEPS
+
+
+class Meter:
+    """A device whose peak is that of the optimizer's step until the activations outgrow it."""
+
+    capacity = 10**6
+    held = 0
+
+    def __init__(self, *_: Any) -> None:
+        self.peak = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        yield
+
+
+def test_sizes_are_doubled_until_they_lie_on_a_line(make_task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Meter()
+    monkeypatch.setattr(memory, "_Saved", lambda job: meter)
+
+    def passes(job: Any, task: Any, batch: Any) -> None:
+        meter.peak = max(5000, 1000 + 100 * len(batch["input"]))
+
+    monkeypatch.setattr(memory, "find_gradients", passes)
+    found = look(make_task(), 8)
+    assert list(found["measured"]) == ["2", "4", "8", "16", "32", "64", "128", "256"]
+    assert (found["fixed"], found["per_sample"]) == (1000.0, 100.0)
+    meter.capacity = 12_000
+    assert list(look(make_task(), 8)["measured"])[-1] == "64"  # the next ones might not fit
 
 
 def test_one_size_makes_no_line(make_task: Any) -> None:

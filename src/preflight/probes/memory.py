@@ -12,61 +12,123 @@ import torch
 from torch import Tensor
 
 from preflight.core.params import Params
-from preflight.probes.training_step import take_step, wait_for
+from preflight.probes.training_step import find_gradients, take_step, wait_for
 from preflight.tasks.base import Job
+from preflight.tasks.data import Batch
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 
 # Steps of one size, after which memory should stay where it is.
 STEPS = 8
 LIMIT_S = 3.0
+# Two slopes that agree by so much are one line; sizes are doubled until they do, so often at most.
+AGREE = 0.05
+DOUBLINGS = 6
+# No size is tried that would take more of an accelerator than this.
+ROOM = 0.7
 
 
 def look_at_memory(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
     """``{"memory": {...}}``: bytes of a training step, never scaled from one peak.
 
-    ``measured`` ``{batch size: bytes}`` at a quarter, a half and the whole of today's batch: the largest amount
-    allocated on an accelerator, on the CPU weights, gradients, optimizer state and what the forward pass saves for
-    the backward. ``fixed`` and ``per_sample`` are the line through the two largest. ``capacity`` of the accelerator, or
-    None. ``after_steps``: bytes that are held after each of a few steps of one size. ``out_of_memory`` is the size
-    that did not fit, or None. What cannot be measured is left out.
+    ``measured`` ``{batch size: bytes}`` at a quarter, a half and the whole of today's batch, and at larger ones until
+    they lie on a line: on an accelerator the largest amount allocated, on the CPU weights, gradients, optimizer state
+    and what the forward pass saves for the backward. ``fixed`` and ``per_sample`` are the line through the two largest,
+    of the forward and backward pass; ``step`` is what the optimizer's step takes at any size: a step of ``B`` samples
+    needs ``max(step, fixed + per_sample * B)``. ``capacity`` of the accelerator, or None. ``after_steps``: bytes that
+    are held after each of a few steps of one size. ``out_of_memory`` is the size that did not fit, or None. What cannot
+    be measured is left out.
     """
     with seeded(seed, task.device):
         job = task.job(params)
         meter = _Accelerator(task.device) if task.device.type == "cuda" else _Saved(job)
-        measured, failed = _measure(task, job, meter, _sizes(params.batch_size))
-        held = [] if failed else _held_after_steps(task, job, meter, params.batch_size)
-    found: dict[str, Any] = {
-        "measured": {str(size): value for size, value in measured.items()},
-        "capacity": meter.capacity,
-        "out_of_memory": failed,
-        "after_steps": held,
+        found = _Measured(task, job, meter, params.batch_size)
+        found.run()
+        held = [] if found.failed else _held_after_steps(task, job, meter, found.batch_of(params.batch_size))
+    return {
+        "memory": {
+            "measured": {str(size): max(value, found.step) for size, value in found.passes.items()},
+            "step": found.step,
+            "capacity": meter.capacity,
+            "out_of_memory": found.failed,
+            "after_steps": held,
+            **_fitted(found.passes),
+        }
     }
-    return {"memory": {**found, **_fitted(measured)}}
 
 
-def _sizes(batch_size: int) -> list[int]:
-    """A quarter, a half and the whole; batch norm wants two samples at least."""
-    return sorted({max(min(2, batch_size), batch_size // part) for part in (4, 2, 1)})
+class _Measured:
+    """Peaks of the forward and backward pass by batch size, and that of the optimizer's step."""
 
+    def __init__(self, task: PyTorchTask, job: Job, meter: _Meter, batch_size: int) -> None:
+        self._task, self._job, self._meter = task, job, meter
+        self._samples = task.data.train.batch(torch.arange(min(batch_size, len(task.data.train))))
+        self._size = batch_size
+        self.passes: dict[int, int] = {}
+        self.step = 0
+        self.failed: int | None = None
 
-def _measure(task: PyTorchTask, job: Job, meter: _Meter, sizes: list[int]) -> tuple[dict[int, int], int | None]:
-    measured: dict[int, int] = {}
-    for size in sizes:
-        batch = task.data.train.batch(torch.arange(min(size, len(task.data.train))))
+    def run(self) -> None:
+        """A quarter, a half and the whole; batch norm wants two samples at least. Then twice as many, and so on."""
+        started, size = time.perf_counter(), self._size
+        for part in sorted({max(min(2, size), size // part) for part in (4, 2, 1)}):
+            self._measure(part)
+        for _ in range(DOUBLINGS):
+            size *= 2
+            if self.failed or _is_line(self.passes) or time.perf_counter() - started > LIMIT_S or not self._fits(size):
+                return
+            self._measure(size)
+
+    def batch_of(self, size: int) -> Batch:
+        """So many samples, the same ones again where there are not enough."""
+        held = len(next(iter(self._samples.values())))
+        numbers = torch.arange(size) % held
+        return {
+            name: value[numbers.to(value.device)] if len(value) == held else value
+            for name, value in self._samples.items()
+        }
+
+    def _measure(self, size: int) -> None:
+        batch = self.batch_of(size)
         try:
-            take_step(job, task, batch)  # allocates the optimizer's state and whatever is kept between steps
-            with meter.watching():
-                take_step(job, task, batch)
-                wait_for(task.device)
-            measured[size] = meter.peak
+            take_step(self._job, self._task, batch)  # allocates what is kept between steps
+            with self._meter.watching():
+                find_gradients(self._job, self._task, batch)
+                wait_for(self._task.device)
+                peak = self._meter.peak
+            with self._meter.watching():
+                self._job.optimizer.step()
+                wait_for(self._task.device)
+                self.step = max(self.step, self._meter.peak)
+            self.passes[size] = peak
         except torch.OutOfMemoryError:
-            return measured, size
-    return measured, None
+            self.failed = size
+
+    def _fits(self, size: int) -> bool:
+        line, capacity = _fitted(self.passes), self._meter.capacity
+        # Peaks grow faster than the line through the last two says, until they lie on it.
+        return not line or capacity is None or 2 * line["per_sample"] * size + line["fixed"] < ROOM * capacity
 
 
-def _held_after_steps(task: PyTorchTask, job: Job, meter: _Meter, size: int) -> list[int]:
-    batch = task.data.train.batch(torch.arange(size))
+def _is_line(passes: dict[int, int]) -> bool:
+    """Whether the last three lie on a line."""
+    if len(passes) < 3:
+        return len(passes) < 2  # a batch of one sample is all that is asked for
+    a, b, c = sorted(passes)[-3:]
+    before, after = (passes[b] - passes[a]) / (b - a), (passes[c] - passes[b]) / (c - b)
+    return after > 0 and abs(after - before) <= AGREE * after
+
+
+def _fitted(passes: dict[int, int]) -> dict[str, float]:
+    """``fixed`` and ``per_sample`` of the line through the two largest sizes; nothing from one."""
+    if len(passes) < 2:
+        return {}
+    small, large = sorted(passes)[-2:]
+    per_sample = (passes[large] - passes[small]) / (large - small)
+    return {"fixed": passes[large] - per_sample * large, "per_sample": per_sample}
+
+
+def _held_after_steps(task: PyTorchTask, job: Job, meter: _Meter, batch: Batch) -> list[int]:
     held: list[int] = []
     started = time.perf_counter()
     with meter.watching():
@@ -75,15 +137,6 @@ def _held_after_steps(task: PyTorchTask, job: Job, meter: _Meter, size: int) -> 
             wait_for(task.device)
             held.append(meter.held)
     return held
-
-
-def _fitted(measured: dict[int, int]) -> dict[str, float]:
-    """``fixed`` and ``per_sample`` of the line through the two largest sizes; nothing from one."""
-    if len(measured) < 2:
-        return {}
-    small, large = sorted(measured)[-2:]
-    per_sample = (measured[large] - measured[small]) / (large - small)
-    return {"fixed": measured[large] - per_sample * large, "per_sample": per_sample}
 
 
 class _Accelerator:
