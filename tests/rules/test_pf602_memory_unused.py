@@ -18,7 +18,8 @@ def facts(peak: float, capacity: float | None, fixed: float = 4.0) -> dict[str, 
     per_sample = (peak - fixed) / 40
     return {
         "memory": {
-            "measured": {"20": (fixed + 20 * per_sample) * GIB, "40": peak * GIB},
+            "batch_size": 40,
+            "measured": {"20": (fixed + 20 * per_sample) * GIB, "40": peak * GIB, "80": (2 * peak - fixed) * GIB},
             "capacity": None if capacity is None else capacity * GIB,
             "fixed": fixed * GIB,
             "per_sample": per_sample * GIB,
@@ -53,5 +54,5 @@ def test_a_line_that_does_not_rise_says_nothing(recorded: Recorded) -> None:
 def test_without_an_accelerator_there_is_no_capacity(recorded: Recorded) -> None:
     assert RULE.judge(recorded(facts=facts(3.0, None))) == NotApplicable("no probe has looked at 'memory.capacity'")
     assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'memory'")
-    empty = {"memory": {"measured": {}, "capacity": GIB}}
-    assert RULE.judge(recorded(facts=empty)) == NotApplicable("no batch size was measured")
+    empty = {"memory": {"batch_size": 40, "measured": {"20": GIB}, "capacity": GIB}}
+    assert RULE.judge(recorded(facts=empty)) == NotApplicable("memory was not measured at batch_size=40")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from preflight.core.params import Params
-from preflight.probes.training_step import find_gradients, take_step, wait_for
+from preflight.probes.training_step import take_step, wait_for, weighted_loss
 from preflight.tasks.base import Job
 from preflight.tasks.data import Batch
 from preflight.tasks.pytorch import PyTorchTask
@@ -21,9 +21,9 @@ from preflight.tasks.seeding import seeded
 # Steps of one size, after which memory should stay where it is.
 STEPS = 8
 LIMIT_S = 3.0
-# Two slopes that agree by so much are one line; sizes are doubled until they do, so often at most.
+# Slopes that agree by so much are one. Sizes are doubled until they do, so often at most.
 AGREE = 0.05
-DOUBLINGS = 6
+DOUBLINGS = 8
 # No size is tried that would take more of an accelerator than this.
 ROOM = 0.7
 
@@ -31,7 +31,7 @@ ROOM = 0.7
 def look_at_memory(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
     """``{"memory": {...}}``: bytes of a training step, never scaled from one peak.
 
-    ``measured`` ``{batch size: bytes}`` at a quarter, a half and the whole of today's batch, and at larger ones until
+    ``batch_size``, today's; ``measured`` ``{batch size: bytes}`` at a quarter, a half and the whole of today's batch, and at larger ones until
     they lie on a line: on an accelerator the largest amount allocated, on the CPU weights, gradients, optimizer state
     and what the forward pass saves for the backward. ``fixed`` and ``per_sample`` are the line through the two largest,
     of the forward and backward pass; ``step`` is what the optimizer's step takes at any size: a step of ``B`` samples
@@ -47,6 +47,7 @@ def look_at_memory(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
         held = [] if found.failed else _held_after_steps(task, job, meter, found.batch_of(params.batch_size))
     return {
         "memory": {
+            "batch_size": params.batch_size,
             "measured": {str(size): max(value, found.step) for size, value in found.passes.items()},
             "step": found.step,
             "capacity": meter.capacity,
@@ -65,6 +66,7 @@ class _Measured:
         self._samples = task.data.train.batch(torch.arange(min(batch_size, len(task.data.train))))
         self._size = batch_size
         self.passes: dict[int, int] = {}
+        self._saved: dict[int, int] = {}
         self.step = 0
         self.failed: int | None = None
 
@@ -75,7 +77,7 @@ class _Measured:
             self._measure(part)
         for _ in range(DOUBLINGS):
             size *= 2
-            if self.failed or _is_line(self.passes) or time.perf_counter() - started > LIMIT_S or not self._fits(size):
+            if self.failed or self._is_settled() or time.perf_counter() - started > LIMIT_S or not self._fits(size):
                 return
             self._measure(size)
 
@@ -92,17 +94,31 @@ class _Measured:
         batch = self.batch_of(size)
         try:
             take_step(self._job, self._task, batch)  # allocates what is kept between steps
+            self._job.optimizer.zero_grad(set_to_none=True)
             with self._meter.watching():
-                find_gradients(self._job, self._task, batch)
+                loss = weighted_loss(self._job, self._task, batch)
+                wait_for(self._task.device)
+                saved = self._meter.held
+                loss.backward()
                 wait_for(self._task.device)
                 peak = self._meter.peak
             with self._meter.watching():
                 self._job.optimizer.step()
                 wait_for(self._task.device)
                 self.step = max(self.step, self._meter.peak)
-            self.passes[size] = peak
+            self.passes[size], self._saved[size] = peak, saved
         except torch.OutOfMemoryError:
             self.failed = size
+
+    def _is_settled(self) -> bool:
+        """Whether the last three sizes lie on a line, and one that rises as what the forward pass saves does.
+
+        At small sizes the peak is at the end of the backward pass, when gradients are there and activations are gone.
+        """
+        if len(self.passes) < 3:
+            return len(self.passes) < 2  # a batch of one sample is all that is asked for
+        before, after = _slopes(self.passes)
+        return after >= (1 - AGREE) * _slopes(self._saved)[-1] and 0 <= after - before <= AGREE * after
 
     def _fits(self, size: int) -> bool:
         line, capacity = _fitted(self.passes), self._meter.capacity
@@ -110,13 +126,10 @@ class _Measured:
         return not line or capacity is None or 2 * line["per_sample"] * size + line["fixed"] < ROOM * capacity
 
 
-def _is_line(passes: dict[int, int]) -> bool:
-    """Whether the last three lie on a line."""
-    if len(passes) < 3:
-        return len(passes) < 2  # a batch of one sample is all that is asked for
-    a, b, c = sorted(passes)[-3:]
-    before, after = (passes[b] - passes[a]) / (b - a), (passes[c] - passes[b]) / (c - b)
-    return after > 0 and abs(after - before) <= AGREE * after
+def _slopes(values: dict[int, int]) -> tuple[float, float]:
+    """Bytes per sample between the last three sizes."""
+    a, b, c = sorted(values)[-3:]
+    return (values[b] - values[a]) / (b - a), (values[c] - values[b]) / (c - b)
 
 
 def _fitted(passes: dict[int, int]) -> dict[str, float]:

@@ -18,16 +18,11 @@ def weighted_loss(job: Job, task: PyTorchTask, batch: Batch) -> Tensor:
     return torch.stack([weights.get(loss.name, 1.0) * loss(output, targets) for loss in job.losses]).sum()
 
 
-def find_gradients(job: Job, task: PyTorchTask, batch: Batch) -> None:
-    """Forward and backward, in training mode."""
+def take_step(job: Job, task: PyTorchTask, batch: Batch) -> None:
+    """Forward, backward and the optimizer's step, in training mode; the job's own model changes."""
     job.network.train()
     job.optimizer.zero_grad(set_to_none=True)
     weighted_loss(job, task, batch).backward()
-
-
-def take_step(job: Job, task: PyTorchTask, batch: Batch) -> None:
-    """Forward, backward and the optimizer's step; the job's own model changes."""
-    find_gradients(job, task, batch)
     job.optimizer.step()
 
 

@@ -18,11 +18,11 @@ def check(recording: Recording) -> Answer:
     """Judge the largest amount allocated against the capacity; where the loader is what limits, it does not matter."""
     facts = recording.fact("memory")
     capacity = recording.fact("memory", "capacity")
-    measured = {int(size): float(value) for size, value in facts["measured"].items()}
-    if not measured:
-        raise MissingError("no batch size was measured")
-    size = max(measured)
-    share = measured[size] / capacity
+    size = int(facts["batch_size"])
+    if str(size) not in facts["measured"]:
+        raise MissingError(f"memory was not measured at batch_size={size}")
+    peak = float(facts["measured"][str(size)])
+    share = peak / capacity
     if share >= USED.value or is_loader_bound(recording):
         return Clean()
     fits = largest_batch(facts.get("fixed"), facts.get("per_sample"), capacity)
@@ -30,8 +30,7 @@ def check(recording: Recording) -> Answer:
         return Clean()
     return Finding(
         NOTE,
-        f"a step at batch_size={size} takes {measured[size] / 2**30:.2g} of {capacity / 2**30:.3g} GiB; {fits} samples "
-        "fit",
+        f"a step at batch_size={size} takes {peak / 2**30:.2g} of {capacity / 2**30:.3g} GiB; {fits} samples fit",
         (
             Evidence("share of the capacity", share, USED.value),
             Evidence("fixed part", float(facts["fixed"]) / 2**30, unit="GiB"),

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from preflight.core.params import Params
 from preflight.core.units import RunLength
 from preflight.tasks.base import Task
+from preflight.tasks.seeding import seeded
 
 Array = npt.NDArray[np.float64]
 
@@ -108,13 +109,14 @@ def _rates(scheduler: LRScheduler) -> list[float]:
 
 
 def own_curve(task: Task, params: Params, length: RunLength) -> Curve | None:
-    """The curve of the user's scheduler over the long run; None without one. To be called with a seeded state.
+    """The curve of the user's scheduler over the long run of today's ``params``; None without one.
 
     Only the learning rate is followed: a scheduler that changes the momentum too leaves it as it is. One that follows
     a metric stays at its initial rate.
     """
     unit, epoch, steps = task.scheduler_interval, length.steps_per_epoch, length.horizon_steps
-    found = replay(task, params, steps if unit == "step" else steps // epoch)
+    with seeded(0, task.device):  # no rate depends on it, and nobody else's state may either
+        found = replay(task, params, steps if unit == "step" else steps // epoch)
     if found is None:
         return None
     rates = found.at_steps(np.arange(steps), unit, epoch)
