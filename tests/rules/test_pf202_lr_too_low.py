@@ -60,6 +60,13 @@ def test_what_the_ladder_does_not_beat_is_clean(facts: dict[str, Any], losses: n
     assert RULE.judge(recorded(TODAY, facts=facts, losses={"total": losses})) == Clean()
 
 
+def test_a_long_run_may_get_there_at_a_lower_rate(recorded: Recorded) -> None:
+    facts = ladder(100 * TODAY.lr)
+    losses = {"total": FLAT}
+    assert isinstance(RULE.judge(recorded(TODAY, facts={**facts, "schedule": {"steps": 9000}}, losses=losses)), Finding)
+    assert RULE.judge(recorded(TODAY, facts={**facts, "schedule": {"steps": 11_000}}, losses=losses)) == Clean()
+
+
 @pytest.mark.parametrize("way", [0.5, 0.01])
 def test_weights_that_will_not_move_over_the_whole_run(way: float, recorded: Recorded) -> None:
     answer = RULE.judge(recorded(TODAY, losses={"total": FLAT}, **weights(way * WAY.value)))

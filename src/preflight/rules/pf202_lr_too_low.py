@@ -53,7 +53,9 @@ def start_of(losses: Array) -> float:
 
 def _behind_the_ladder(recording: Recording, losses: Array) -> Finding | None:
     best, lr = best_rung(rungs_of(recording)), recording.params.lr
-    if best is None or best["lr"] < BELOW.value * lr:
+    # In a long run that is this many times longer, a rate that is as many times lower gets as far.
+    far = max(BELOW.value, _times_longer(recording, len(losses)))
+    if best is None or best["lr"] < far * lr:
         return None
     start = start_of(losses)
     possible = start - best["final_loss"]
@@ -67,10 +69,10 @@ def _behind_the_ladder(recording: Recording, losses: Array) -> Finding | None:
         f"at lr={lr:.3g} the loss has gained {max(0.0, gained):.1%} of what shorter runs at lr={best['lr']:.3g} gain",
         (
             Evidence("gain over that of the ladder's best rate", gained, GAINED.value),
-            Evidence("the ladder's best rate over this one", best["lr"] / lr, BELOW.value, "x"),
+            Evidence("the ladder's best rate over this one", best["lr"] / lr, far, "x"),
         ),
         (Remedy("raise the learning rate to the best one of the ladder", {"lr": best["lr"]}),),
-        strength=best["lr"] / lr / BELOW.value,
+        strength=best["lr"] / lr / far,
     )
 
 
@@ -116,5 +118,5 @@ RULE = Rule(
     "first.",
     check=check,
     thresholds=(BELOW, GAINED, WAY, DROP),
-    causes=("PF402",),
+    causes=("PF401", "PF402"),
 )
