@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,19 @@ from preflight.core.params import Params, ParamValue
 from preflight.core.settings import Settings
 from preflight.pipeline.confirmation import Bench
 from preflight.pipeline.inspection import Inspection, inspect_task, open_file, open_task
+from preflight.probes.activations import look_at_activations
+from preflight.probes.distributions import look_at_fields
+from preflight.probes.first_layer import look_at_first_layers
 from preflight.probes.fit import one_line
+from preflight.probes.labels import look_at_labels
+from preflight.probes.loading import look_at_loading, look_at_logging
+from preflight.probes.losses import look_at_losses
+from preflight.probes.memory import look_at_memory
+from preflight.probes.modes import look_at_modes
+from preflight.probes.order import look_at_order
+from preflight.probes.parameters import look_at_parameters
+from preflight.probes.schedule import look_at_schedule
+from preflight.probes.usage import look_at_usage
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.telemetry.recording import Recording
 
@@ -51,7 +64,23 @@ def gather_facts(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[s
 
 
 def _probes(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, Look]:
-    return {}
+    params = inspection.today.params
+    looks: dict[str, Callable[..., dict[str, Any]]] = {
+        "fields": look_at_fields,
+        "first layers": look_at_first_layers,
+        "order": look_at_order,
+        "labels": look_at_labels,
+        "parameters": look_at_parameters,
+        "activations": look_at_activations,
+        "usage": look_at_usage,
+        "losses": partial(look_at_losses, constants=inspection.constants),
+        "schedule": partial(look_at_schedule, length=inspection.today.length),
+        "modes": look_at_modes,
+        "loading": look_at_loading,
+        "memory": look_at_memory,
+    }
+    logging = partial(look_at_logging, task, inspection.today.length)
+    return {**{name: partial(look, task, params, seed) for name, look in looks.items()}, "logging": logging}
 
 
 def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Collection[Fitted]) -> Diagnosis:
@@ -63,11 +92,13 @@ def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Coll
         if remedy is None or tried == MAX_TRIED or not _can_train(remedy.settings, today, fitted):
             findings.append(item)
             continue
+        if not tried:
+            bench.audience.begin("remedies", bench.budget.seeds * MAX_TRIED)
         tried += 1
-        bench.audience.begin(f"remedy of {item.rule.code}", bench.budget.seeds)
         before, after = bench.scores([today, today.with_values(dict(remedy.settings))], 1)
-        bench.audience.end()
         findings.append(replace(item, proof=proof_of(remedy, effect(before, after))))
+    if tried:
+        bench.audience.end()
     return replace(diagnosis, findings=tuple(findings))
 
 

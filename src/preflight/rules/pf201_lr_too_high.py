@@ -151,5 +151,5 @@ RULE = Rule(
     "them first: the rate that fits is often a higher one then.",
     check=check,
     thresholds=(RISE, MOVED, DROP, ABOVE),
-    causes=("PF101", "PF205"),
+    causes=("PF101", "PF205", "PF401"),
 )

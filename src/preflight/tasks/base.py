@@ -84,6 +84,10 @@ class Task(Protocol):
     def scheduler(self, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
         """The user's own scheduler for ``optimizer``, advanced once per ``scheduler_interval``; None without one."""
 
+    @property
+    def has_metric(self) -> bool:
+        """Whether outputs have to be kept for a metric."""
+
     def metric(self, output: Any, targets: Batch) -> float:
         """The task's metric over the given samples, in its own units; NaN where it has none."""
 

@@ -126,6 +126,11 @@ class PyTorchTask:
             )
         return scheduler
 
+    @property
+    def has_metric(self) -> bool:
+        """Whether the task has one."""
+        return self._metric is not None
+
     def metric(self, output: Any, targets: Batch) -> float:
         """The metric over the given samples; NaN where the task has none."""
         if self._metric is None:

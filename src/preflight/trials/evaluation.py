@@ -47,7 +47,9 @@ def evaluate(job: Job, task: Task, references: Mapping[str, float], samples: int
     job.network.train(training)
     means = (torch.stack(sums).sum(dim=0) / len(indices)).tolist()
     losses = dict(zip((loss.name for loss in job.losses), means, strict=True))
-    metric = task.metric(_joined(outputs), {name: torch.cat([t[name] for t in targets]) for name in targets[0]})
+    metric = math.nan
+    if task.has_metric:  # outputs of some models, [T, B, C] or scalars, cannot be joined along the first axis
+        metric = task.metric(_joined(outputs), {name: torch.cat([t[name] for t in targets]) for name in targets[0]})
     return Evaluation(losses, score(losses, references), metric)
 
 
