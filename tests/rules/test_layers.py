@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from preflight.core.errors import MissingError
-from preflight.rules.layers import by_component, layers, module_of, trend_of
+from preflight.rules.layers import layers, module_of, norm_of, trend_of
 from preflight.telemetry.recording import Recording
 
 Recorded = Callable[..., Recording]
@@ -40,9 +40,9 @@ def test_a_table_of_an_older_recording_lacks_a_column(recorded: Recorded) -> Non
         layers(recorded(parameters={"name": ["a"], "values": [1], "max_gradient_norm": [1.0]}))
 
 
-def test_norms_of_a_component_are_those_of_its_parts(recorded: Recorded) -> None:
-    table = {"name": ["a.w", "b.w", "a.v"], "component": ["a", "b", "a"], "update_total": [3.0, 7.0, 4.0]}
-    assert by_component(recorded(parameters=table), "update_total") == {"a": 5.0, "b": 7.0}
+def test_the_norm_of_a_whole_is_that_of_its_parts() -> None:
+    assert norm_of(np.array([3.0, nan, 4.0])) == 5.0
+    assert np.isnan(norm_of(np.array([nan])))
 
 
 def test_a_parameter_at_the_top_of_a_model_is_its_own_module() -> None:

@@ -21,8 +21,10 @@ def run(
     lrs: tuple[float, ...] = (0.1,),
     values: tuple[int, int] = (1000, 100),
     steps: int = 100,
+    kind: str = "Linear",
 ) -> Recording:
     return recorded(
+        facts={"activations": [{"module": "backbone", "type": kind}, {"module": "head", "type": "Linear"}]},
         gradient_norms={"overall": np.ones(steps)},
         learning_rates={f"lr_group{index}": np.linspace(0, lr, steps) for index, lr in enumerate(lrs)},
         parameters={
@@ -63,6 +65,7 @@ def test_a_ratio_of_learning_rates_that_the_user_set_explains_it(recorded: Recor
         {"updates": (1.0, np.inf)},
         {"updates": (1.0, 1.0), "weights": (1.0, 0.0)},
         {"updates": (1.0, 1e4), "steps": 20},
+        {"updates": (1.0, 1e4), "kind": "EmbeddingBag"},  # few of its rows are touched
     ],
 )
 def test_what_differs_for_another_reason_or_little_is_clean(changes: dict[str, object], recorded: Recorded) -> None:
@@ -71,7 +74,8 @@ def test_what_differs_for_another_reason_or_little_is_clean(changes: dict[str, o
 
 def test_without_weight_norms_there_is_nothing_to_judge(recorded: Recorded) -> None:
     table = {"name": ["a.w"], "component": ["a"], "values": [4], "update_total": [1.0]}
-    answer = RULE.judge(recorded(gradient_norms={"overall": [1.0] * 50}, parameters=table))
+    run = {"gradient_norms": {"overall": [1.0] * 50}, "parameters": table}
+    answer = RULE.judge(recorded(**run))
     assert answer == NotApplicable("parameters.csv has no column 'first_weight_norm'")
 
 
@@ -80,3 +84,9 @@ def test_without_weight_norms_there_is_nothing_to_judge(recorded: Recorded) -> N
 def test_the_scale_of_the_weights_does_not_matter(recorded: Recorded, scale: float, factor: float) -> None:
     answer = RULE.judge(run(recorded, (scale, factor * RATIO.value), weights=(scale, 1.0)))
     assert isinstance(answer, Finding) == (factor > 1)
+
+
+def test_where_no_probe_has_looked_for_tables_there_is_nothing_to_judge(recorded: Recorded) -> None:
+    whole = run(recorded, (1.0, 1e4))
+    answer = RULE.judge(Recording(whole.folder, whole.info, {}, whole.tables))
+    assert answer == NotApplicable("no probe has looked at 'activations'")

@@ -50,23 +50,17 @@ def trend_of(values: Array) -> float:
     return float(spearmanr(np.arange(len(values)), values).statistic)
 
 
-def by_component(recording: Recording, column: str) -> dict[str, float]:
-    """L2 norm over a component's parameters of a column that holds their L2 norms."""
-    values = recording.column("parameters", column)
-    owners = recording.table("parameters")["component"].astype(str).to_numpy()
-    return {str(name): _norm(values[owners == name]) for name in dict.fromkeys(owners)}
+def norm_of(parts: Array) -> float:
+    """L2 norm of what has the L2 norms ``parts[P]``; those that are NaN are left out, NaN where all are."""
+    known = parts[~np.isnan(parts)]
+    return float(np.sqrt(np.square(known).sum())) if len(known) else float("nan")
 
 
 def _layer(name: str, rows: pd.DataFrame) -> Layer:
     return Layer(
         name,
         int(rows["values"].sum()),
-        _norm(rows["median_gradient_norm"].to_numpy(dtype=np.float64)),
-        _norm(rows["max_gradient_norm"].to_numpy(dtype=np.float64)),
+        norm_of(rows["median_gradient_norm"].to_numpy(dtype=np.float64)),
+        norm_of(rows["max_gradient_norm"].to_numpy(dtype=np.float64)),
         int(rows["last_gradient_step"].max()),
     )
-
-
-def _norm(parts: Array) -> float:
-    known = parts[~np.isnan(parts)]
-    return float(np.sqrt(np.square(known).sum())) if len(known) else float("nan")

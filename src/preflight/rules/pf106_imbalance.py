@@ -7,14 +7,15 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.layers import by_component
+from preflight.rules.layers import module_of, norm_of
 from preflight.telemetry.recording import Recording
 
 RATIO = Threshold(
     "RATIO",
     100,
     "times the relative update of another component, beyond what their learning rates differ by",
-    "components of healthy runs differed by up to 25; field case A's owner took 100 between raw weight changes",
+    "components of healthy runs differed by up to 25, embedding tables left out; 100 between raw weight changes is a "
+    "limit that people use in the field",
 )
 SHARE = Threshold(
     "SHARE", 0.01, "of all values: a smaller component is not compared", "a temperature or a token has its own pace"
@@ -54,17 +55,26 @@ def check(recording: Recording) -> Answer:
 
 def _relative_updates(recording: Recording) -> dict[str, float]:
     """Sum of the changes over the norm of the weights, of components that are large enough and moved at all."""
-    updates = by_component(recording, "update_total")
-    first, last = (by_component(recording, f"{end}_weight_norm") for end in ("first", "last"))
-    values = recording.column("parameters", "values")
-    owners = recording.table("parameters")["component"].astype(str).to_numpy()
+    updates, first, last, values = (
+        recording.column("parameters", name)
+        for name in ("update_total", "first_weight_norm", "last_weight_norm", "values")
+    )
+    table = recording.table("parameters")
+    is_table = np.array([module_of(str(name)) in _tables(recording) for name in table["name"]], dtype=bool)
+    owners = table["component"].astype(str).to_numpy()
     found = {}
-    for name, update in updates.items():
-        weight = np.fmax(first[name], last[name])
-        is_large = values[owners == name].sum() >= SHARE.value * values.sum()
+    for name in dict.fromkeys(owners[~is_table]):
+        ours = (owners == name) & ~is_table
+        update, weight = norm_of(updates[ours]), norm_of(np.fmax(first, last)[ours])
+        is_large = values[ours].sum() >= SHARE.value * values.sum()
         if is_large and 0 < update < np.inf and 0 < weight < np.inf:
-            found[name] = float(update / weight)
+            found[str(name)] = update / weight
     return found
+
+
+def _tables(recording: Recording) -> set[str]:
+    """Modules that look rows up: a batch touches few of them, so that the whole table hardly moves."""
+    return {str(item["module"]) for item in recording.fact("activations") if "Embedding" in item["type"]}
 
 
 def _lr_ratio(recording: Recording) -> float:
@@ -83,7 +93,7 @@ RULE = Rule(
     name="component-imbalance",
     title="One component moves far more than another",
     detects="The sum of the weight changes relative to the weights differs between components far more than the "
-    "learning rates of their groups do.",
+    "learning rates of their groups do. Embedding tables are left out: a batch moves few of their rows.",
     matters="The slow component is as good as frozen at the pace of the fast one, or the fast one too unsteady for "
     "the slow one to follow.",
     fix="Set the ratio of the learning rates so that both move at a similar pace, or mend what weakens the gradient.",
