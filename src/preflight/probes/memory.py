@@ -31,8 +31,8 @@ ROOM = 0.7
 def look_at_memory(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
     """``{"memory": {...}}``: bytes of a training step, never scaled from one peak.
 
-    ``measured`` ``{batch size: bytes}`` at a quarter, a half and the whole of today's ``batch_size``, and at larger ones
-    until they lie on a line: on an accelerator the largest amount allocated, on the CPU weights, gradients, optimizer
+    ``measured`` ``{batch size: bytes}`` at a quarter, a half and the whole of today's ``batch_size``, and at larger
+    ones until they lie on a line: on an accelerator the largest amount allocated, on the CPU weights, gradients, optimizer
     state and what the forward pass saves for the backward. ``fixed`` and ``per_sample`` are the line through the two
     largest, of the forward and backward pass; ``step`` is what the optimizer's step takes at any size: a step of ``B``
     samples needs ``max(step, fixed + per_sample * B)``. ``capacity`` of the accelerator, or None. ``after_steps``:

@@ -110,9 +110,11 @@ RULE = Rule(
     code="PF202",
     name="lr-too-low",
     title="The learning rate is too low",
-    detects="The loss has gained less than GAINED of what shorter runs gain at a rate of the ladder BELOW times "
-    "higher; or "
-    "it does not fall and the weights, at their pace, move by less than WAY of their norm over the whole long run.",
+    detects="The loss has gained less than GAINED of what shorter runs gain at a rate of the ladder that is BELOW "
+    "times "
+    "higher, and more times higher than the long run is longer; or the loss does not fall and the weights, at their "
+    "pace, "
+    "move by less than WAY of their norm over the whole long run.",
     matters="The run ends where it began, after all of its time.",
     fix="Raise the rate to the best one of the ladder. Where the schedule keeps it low (PF206, PF204), mend that "
     "first.",
