@@ -26,14 +26,14 @@ def good(spec: TrialSpec) -> Result:
 
 
 @dataclass
-class FakeLab:
+class FakeEngine:
     """Answers in place of training, and asks at every rung whether the trial is hopeless."""
 
     answer: Answer = good
     batch_size: int = 8
     specs: list[TrialSpec] = field(default_factory=list)
 
-    def run(self, spec: TrialSpec, hopeless: Hopeless) -> Result:
+    def run_one(self, spec: TrialSpec, hopeless: Hopeless) -> Result:
         self.specs.append(spec)
         result = self.answer(spec)
         steps = round(spec.steps * self.batch_size / spec.params.batch_size)
@@ -44,8 +44,8 @@ class FakeLab:
 
 
 @pytest.fixture
-def make_lab() -> Callable[..., FakeLab]:
-    return FakeLab
+def make_engine() -> Callable[..., FakeEngine]:
+    return FakeEngine
 
 
 @pytest.fixture

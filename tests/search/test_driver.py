@@ -38,8 +38,8 @@ SPACE: dict[str, BaseDistribution] = {
 
 
 @pytest.fixture
-def run(make_lab: Any, make_study: Any, make_budget: Any, today: Params) -> Callable[..., tuple[Any, Any, Any]]:
-    """Explore with a fake lab; gives the study, the lab and what was explored."""
+def run(make_engine: Any, make_study: Any, make_budget: Any, today: Params) -> Callable[..., tuple[Any, Any, Any]]:
+    """Explore with a fake engine; gives the study, the engine and what was explored."""
 
     def start(
         answer: Callable[[TrialSpec], Result] | None = None,
@@ -52,10 +52,10 @@ def run(make_lab: Any, make_study: Any, make_budget: Any, today: Params) -> Call
         study: optuna.Study | None = None,
         **budget: Any,
     ) -> tuple[Any, Any, Any]:
-        lab = make_lab(answer) if answer else make_lab()
+        engine = make_engine(answer) if answer else make_engine()
         study = study or make_study(seed, pruner)
-        explored = explore(study, lab, today, space, make_budget(**budget), seed, finish, watch)
-        return study, lab, explored
+        explored = explore(study, engine, today, space, make_budget(**budget), seed, finish, watch)
+        return study, engine, explored
 
     return start
 
@@ -70,32 +70,32 @@ def failing(status: str, at: int, otherwise: Callable[[TrialSpec], Result]) -> C
 
 
 def test_todays_settings_are_the_first_trial(run: Any, today: Params) -> None:
-    study, lab, _ = run()
-    assert lab.specs[0].params is today
+    study, engine, _ = run()
+    assert engine.specs[0].params is today
     assert study.trials[0].params == {"lr": 0.3, "warmup_fraction": 0.0, "normalization.input": "none"}
 
 
 def test_every_trial_is_specified_alike_but_for_its_settings(run: Any) -> None:
-    _, lab, explored = run(seed=5, trials=6)
-    assert [spec.index for spec in lab.specs] == list(range(6))
-    assert {(s.purpose, s.seed, s.steps, s.rungs, s.schedule) for s in lab.specs} == {("explore", 5, 12, 3, None)}
-    assert [item.spec for item in explored] == lab.specs
+    _, engine, explored = run(seed=5, trials=6)
+    assert [spec.index for spec in engine.specs] == list(range(6))
+    assert {(s.purpose, s.seed, s.steps, s.rungs, s.schedule) for s in engine.specs} == {("explore", 5, 12, 3, None)}
+    assert [item.spec for item in explored] == engine.specs
 
 
 def test_proposals_change_todays_settings_and_nothing_else(run: Any, today: Params) -> None:
-    study, lab, _ = run()
-    for trial, spec in zip(study.trials, lab.specs, strict=True):
+    study, engine, _ = run()
+    for trial, spec in zip(study.trials, engine.specs, strict=True):
         assert spec.params == today.with_values(trial.params)
-    assert len({spec.params.lr for spec in lab.specs}) == 8
+    assert len({spec.params.lr for spec in engine.specs}) == 8
 
 
 def test_proposals_are_finished_and_todays_settings_are_not(run: Any, today: Params) -> None:
     def two_digits(params: Params) -> Params:
         return params.with_values({"lr": float(f"{params.lr:.1g}")})
 
-    _, lab, _ = run(finish=two_digits, today=today.with_values({"lr": 0.1234}))
-    assert lab.specs[0].params.lr == 0.1234
-    assert all(spec.params.lr == float(f"{spec.params.lr:.1g}") for spec in lab.specs[1:])
+    _, engine, _ = run(finish=two_digits, today=today.with_values({"lr": 0.1234}))
+    assert engine.specs[0].params.lr == 0.1234
+    assert all(spec.params.lr == float(f"{spec.params.lr:.1g}") for spec in engine.specs[1:])
 
 
 @pytest.mark.parametrize("status", [CRASHED, DIVERGED, OUT_OF_MEMORY])
@@ -128,10 +128,10 @@ def test_a_completed_trial_is_told_with_its_score_and_metric(run: Any) -> None:
 
 
 def test_each_trial_says_where_its_settings_come_from(
-    make_lab: Any, make_study: Any, make_budget: Any, today: Params
+    make_engine: Any, make_study: Any, make_budget: Any, today: Params
 ) -> None:
     study, hints = make_study(), [today.with_values({"lr": lr}) for lr in (0.01, 0.1)]
-    explore(study, make_lab(), today, SPACE, make_budget(trials=4), 0, lambda it: it, lambda it: None, hints)
+    explore(study, make_engine(), today, SPACE, make_budget(trials=4), 0, lambda it: it, lambda it: None, hints)
     found = [(trial.user_attrs["settings"], trial.params["lr"]) for trial in study.trials[:3]]
     ladder = "best learning rate of a ladder"
     assert found == [("today's", 0.3), (ladder, 0.01), (ladder, 0.1)]
@@ -167,8 +167,8 @@ def test_a_hopeless_trial_is_told_as_pruned(run: Any) -> None:
 
 def test_rungs_are_reported_in_steps_of_todays_batch_size(run: Any, today: Params) -> None:
     space: dict[str, BaseDistribution] = {"batch_size": CategoricalDistribution((8, 2, 16))}
-    study, lab, _ = run(space=space, trials=12)
-    assert {spec.params.batch_size for spec in lab.specs} == {8, 2, 16}
+    study, engine, _ = run(space=space, trials=12)
+    assert {spec.params.batch_size for spec in engine.specs} == {8, 2, 16}
     assert {tuple(trial.intermediate_values) for trial in study.trials} == {(4, 8)}
 
 
@@ -261,13 +261,13 @@ def test_no_trial_starts_after_the_timeout_but_the_first(
 
 
 def test_a_budget_of_one_trains_todays_settings(run: Any, today: Params) -> None:
-    _, lab, _ = run(trials=1)
-    assert [spec.params for spec in lab.specs] == [today]
+    _, engine, _ = run(trials=1)
+    assert [spec.params for spec in engine.specs] == [today]
 
 
 def test_an_empty_space_trains_todays_settings_again(run: Any, today: Params) -> None:
-    _, lab, _ = run(space={}, trials=3)
-    assert [spec.params for spec in lab.specs] == [today] * 3
+    _, engine, _ = run(space={}, trials=3)
+    assert [spec.params for spec in engine.specs] == [today] * 3
 
 
 @pytest.mark.parametrize(
@@ -281,20 +281,20 @@ def test_an_empty_space_trains_todays_settings_again(run: Any, today: Params) ->
 def test_a_value_that_no_range_can_hold_is_still_trained_first(
     name: str, distribution: BaseDistribution, run: Any, today: Params
 ) -> None:
-    study, lab, _ = run(space={**SPACE, name: distribution})
-    assert lab.specs[0].params is today
+    study, engine, _ = run(space={**SPACE, name: distribution})
+    assert engine.specs[0].params is today
     assert study.trials[0].params["lr"] == 0.3
-    assert all(spec.params.flat()[name] is not None for spec in lab.specs[1:])
+    assert all(spec.params.flat()[name] is not None for spec in engine.specs[1:])
 
 
 def test_an_extra_that_is_not_set_today_is_left_out_or_set(run: Any, today: Params) -> None:
-    study, lab, _ = run(space={"width": CategoricalDistribution((None, 16))}, trials=12)
+    study, engine, _ = run(space={"width": CategoricalDistribution((None, 16))}, trials=12)
     assert study.trials[0].params == {"width": None}
-    extras = [dict(spec.params.extras) for spec in lab.specs]
+    extras = [dict(spec.params.extras) for spec in engine.specs]
     assert {"dropout": 0.1, "width": None} not in extras
     assert {"dropout": 0.1} in extras[1:] and {"dropout": 0.1, "width": 16} in extras
 
 
 def test_a_setting_that_is_none_today_may_be_proposed_as_none(run: Any) -> None:
-    _, lab, _ = run(space={"clip_norm": CategoricalDistribution((None, 1.0))}, trials=12)
-    assert {spec.params.clip_norm for spec in lab.specs[1:]} == {None, 1.0}
+    _, engine, _ = run(space={"clip_norm": CategoricalDistribution((None, 1.0))}, trials=12)
+    assert {spec.params.clip_norm for spec in engine.specs[1:]} == {None, 1.0}

@@ -86,10 +86,10 @@ def test_a_folder_that_is_gone_is_named_and_no_traceback(tmp_path: Path, make_bu
 
 
 def test_what_was_explored_is_read_back_from_the_file(
-    tmp_path: Path, make_budget: Any, make_lab: Any, today: Params
+    tmp_path: Path, make_budget: Any, make_engine: Any, today: Params
 ) -> None:
     study = create_study("small", tmp_path, make_budget(), 0)
-    explore(study, make_lab(), today, SPACE, make_budget(trials=3), 0, lambda params: params, lambda item: None)
+    explore(study, make_engine(), today, SPACE, make_budget(trials=3), 0, lambda params: params, lambda item: None)
     trials = load(tmp_path, "small").trials
     assert [trial.user_attrs["recording"] for trial in trials] == [f"trials/explore-00{index}" for index in range(3)]
     assert trials[0].params == {"lr": 0.3}

@@ -174,7 +174,7 @@ def _explore(flight: Flight, bounds: tuple[float, float]) -> list[Explored]:
     audience.begin("explore", settings.budget.trials)
     explored = explore(
         study,
-        flight.lab,
+        flight.engine,
         flight.today,
         searched(settings.space, flight.inspection, flight.task, bounds),
         settings.budget,

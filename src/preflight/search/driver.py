@@ -12,9 +12,10 @@ from optuna.trial import Trial, TrialState
 
 from preflight.core.params import Params, ParamValue
 from preflight.core.search_settings import BudgetSettings
+from preflight.search.engines.base import Engine
 from preflight.search.study import storing
 from preflight.trials.evaluation import Evaluation
-from preflight.trials.lab import Lab, TrialSpec
+from preflight.trials.lab import TrialSpec
 from preflight.trials.outcome import INTERRUPTED, PRUNED, WORST_SCORE, Result
 
 
@@ -33,7 +34,7 @@ Finish = Callable[[Params], Params]
 @storing()
 def explore(
     study: Study,
-    lab: Lab,
+    engine: Engine,
     today: Params,
     space: Mapping[str, BaseDistribution],
     budget: BudgetSettings,
@@ -66,8 +67,8 @@ def explore(
         params = today if index == 0 else finish(today.with_values(proposed))
         spec = TrialSpec("explore", index, params, seed, budget.trial_steps, budget.rungs)
         try:
-            result = lab.run(spec, _Rungs(trial, lab.batch_size, params.batch_size))
-        except BaseException:  # Ctrl-C between two steps of the lab, or a full disk: no trial stays RUNNING
+            result = engine.run_one(spec, _Rungs(trial, today.batch_size, params.batch_size))
+        except BaseException:  # Ctrl-C before or after the training itself, or a full disk: no trial stays RUNNING
             study.tell(trial, state=TrialState.FAIL)
             raise
         _tell(study, trial, spec, result)
@@ -99,10 +100,13 @@ class _Rungs:
     def __init__(self, trial: Trial, reference_batch_size: int, batch_size: int) -> None:
         self._trial = trial
         self._scale = batch_size / reference_batch_size
+        self._answers: dict[int, bool] = {}
 
     def __call__(self, steps_done: int, evaluation: Evaluation) -> bool:
-        self._trial.report(min(evaluation.score, WORST_SCORE), round(steps_done * self._scale))
-        return self._trial.should_prune()
+        if steps_done not in self._answers:  # a trial that is run again gets the answers that it got before
+            self._trial.report(min(evaluation.score, WORST_SCORE), round(steps_done * self._scale))
+            self._answers[steps_done] = self._trial.should_prune()
+        return self._answers[steps_done]
 
 
 def _tell(study: Study, trial: Trial, spec: TrialSpec, result: Result) -> None:

@@ -40,6 +40,19 @@ def load_data():
     return (inputs[:40], targets[:40]), (inputs[40:], targets[40:])
 
 
+class Killed(nn.Module):
+    # Passes its input on, and its process is killed in the eighth training step, the first time.
+    def __init__(self, log):
+        super().__init__()
+        self.steps, self.first = 0, len(log.read_text().split()) == 1
+
+    def forward(self, values):
+        self.steps += self.training
+        if self.first and self.steps == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return values
+
+
 def build(fate="live", dropout=0.5, place="."):
     with open(Path(place, f"{fate}.log"), "a") as log:
         log.write(f"{os.getpid()}\\n")
@@ -55,7 +68,8 @@ def build(fate="live", dropout=0.5, place="."):
         raise ValueError("no such fate")
     if fate == "interrupt":
         raise KeyboardInterrupt
-    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, 1))
+    last = Killed(Path(place, f"{fate}.log")) if fate == "killed late" else nn.Identity()
+    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, 1), last)
 """
 BUDGET = {
     "trials": 1,

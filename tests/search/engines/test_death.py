@@ -147,7 +147,9 @@ def test_a_specification_for_a_worker_that_is_gone_is_refused(make_recipe: Any, 
     gone._process.kill()
     gone._process.join()
     with pytest.raises(WorkerDied, match="SIGKILL"):
-        gone.train(make_spec(0))
+        gone.train(make_spec(0), asking=False)
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        gone.reply(False)
     with pytest.raises(WorkerDied, match="SIGKILL"):
         gone.answer()
     gone.end()

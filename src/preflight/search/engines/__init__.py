@@ -1,1 +1,1 @@
-"""What runs trials that need no answer before they end: in this process, or side by side."""
+"""What runs trials: this process, or worker processes, side by side where no trial waits for another."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,14 +12,30 @@ import torch
 from preflight.core.settings import Settings
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.trials.lab import Lab, TrialSpec
+from preflight.trials.loop import Hopeless
 from preflight.trials.outcome import Result
+
+Ended = Callable[[], None]
+
+
+def unheard() -> None:
+    """Nobody counts."""
 
 
 class Engine(Protocol):
-    """Runs specifications; results come in their order."""
+    """Runs trials, wherever that is: the same specification gives the same result everywhere."""
 
-    def run(self, specs: Sequence[TrialSpec]) -> Iterator[Result]:
-        """Results of ``specs``; raises KeyboardInterrupt when the user stops it."""
+    def run(self, specs: Sequence[TrialSpec], ended: Ended = unheard) -> Iterator[Result]:
+        """Results of ``specs``, in their order; raises KeyboardInterrupt when the user stops it.
+
+        ``ended`` is called as each trial ends, which need not be in their order.
+        """
+
+    def run_one(self, spec: TrialSpec, hopeless: Hopeless) -> Result:
+        """Result of one trial, which is given up at the first rung where it is ``hopeless``, asked in this process.
+
+        A user who stops it gives an interrupted outcome.
+        """
 
     def close(self) -> None:
         """End every worker."""

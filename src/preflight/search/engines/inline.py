@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from preflight.search.engines.base import Ended, unheard
 from preflight.trials.lab import Lab, TrialSpec
+from preflight.trials.loop import Hopeless
 from preflight.trials.outcome import INTERRUPTED, Result
 
 
@@ -14,13 +16,18 @@ class Inline:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
-    def run(self, specs: Sequence[TrialSpec]) -> Iterator[Result]:
+    def run(self, specs: Sequence[TrialSpec], ended: Ended = unheard) -> Iterator[Result]:
         """Results of ``specs``."""
         for spec in specs:
             result = self._lab.run(spec)
             if result.outcome.status == INTERRUPTED:
                 raise KeyboardInterrupt
+            ended()
             yield result
+
+    def run_one(self, spec: TrialSpec, hopeless: Hopeless) -> Result:
+        """Result of ``spec``."""
+        return self._lab.run(spec, hopeless)
 
     def close(self) -> None:
         """Nothing to end."""

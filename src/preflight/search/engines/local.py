@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from preflight.search.engines.base import Engine, Recipe
+from preflight.search.engines.base import Ended, Engine, Recipe, unheard
 from preflight.search.engines.inline import Inline
-from preflight.search.engines.worker import Worker, WorkerDied, speaking
-from preflight.trials.lab import Lab, TrialSpec
+from preflight.search.engines.worker import Question, Worker, WorkerDied, speaking
+from preflight.trials.lab import Lab, TrialSpec, never
+from preflight.trials.loop import Hopeless
 from preflight.trials.outcome import CRASHED, INTERRUPTED, Outcome, Result
 
 # Each loads the data; beyond so many, starting them takes longer than the trials of a quick budget.
@@ -30,12 +31,24 @@ class _Round:
     """Specifications on their way to results, by number."""
 
     specs: Sequence[TrialSpec]
+    ended: Ended = unheard
+    hopeless: Hopeless | None = None
     waiting: deque[int] = field(init=False)
     died: dict[int, str] = field(default_factory=dict)
     done: dict[int, Result] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.waiting = deque(range(len(self.specs)))
+
+    def finish(self, number: int, result: Result) -> None:
+        """A trial has ended."""
+        self.done[number] = result
+        self.ended()
+
+    def is_hopeless(self, question: Question) -> bool:
+        """Answer to a question of a worker, which has none where nobody would know."""
+        assert self.hopeless is not None
+        return self.hopeless(question.steps_done, question.evaluation)
 
 
 class Local:
@@ -52,9 +65,9 @@ class Local:
         self._idle: list[Worker] = []
         self._busy: dict[Worker, int] = {}
 
-    def run(self, specs: Sequence[TrialSpec]) -> Iterator[Result]:
+    def run(self, specs: Sequence[TrialSpec], ended: Ended = unheard) -> Iterator[Result]:
         """Results of ``specs``, trained side by side."""
-        left = _Round(specs)
+        left = _Round(specs, ended)
         try:
             for number in range(len(specs)):
                 while number not in left.done:
@@ -66,6 +79,20 @@ class Local:
         except BaseException:
             self.close()
             raise
+
+    def run_one(self, spec: TrialSpec, hopeless: Hopeless) -> Result:
+        """Result of ``spec``; a worker of the rounds before takes it, if there is one."""
+        left = _Round([spec], hopeless=hopeless)
+        try:
+            while not left.done:
+                self._go_on(left)
+        except KeyboardInterrupt:
+            self.close()
+            return self._lab.record_loss(spec, Outcome(INTERRUPTED, "stopped by the user"))
+        except BaseException:
+            self.close()
+            raise
+        return left.done[0]
 
     def close(self) -> None:
         """Drop what waits and end the workers."""
@@ -86,10 +113,10 @@ class Local:
                 self._take(worker, left)
         elif left.waiting:  # no worker could be started: there is still this process
             number = left.waiting.popleft()
-            left.done[number] = self._lab.run(left.specs[number])
+            left.finish(number, self._lab.run(left.specs[number], left.hopeless or never))
         else:
             number = min(left.died)
-            left.done[number] = self._again(left.specs[number], left.died.pop(number))
+            left.finish(number, self._again(left, number))
 
     def _staff(self, wanted: int) -> None:
         """Start workers for ``wanted`` trials that nobody has taken."""
@@ -106,7 +133,7 @@ class Local:
         while self._idle and left.waiting:
             worker = self._idle.pop()
             try:
-                worker.train(left.specs[left.waiting[0]])
+                worker.train(left.specs[left.waiting[0]], asking=left.hopeless is not None)
             except WorkerDied:  # killed while it had nothing to do
                 worker.end()
                 continue
@@ -115,6 +142,9 @@ class Local:
     def _take(self, worker: Worker, left: _Round) -> None:
         try:
             answer = worker.answer()
+            if isinstance(answer, Question):
+                worker.reply(left.is_hopeless(answer))
+                return
         except WorkerDied as death:
             self._bury(worker, left, str(death))
             return
@@ -122,9 +152,11 @@ class Local:
             raise answer
         if answer is None:
             self._starting.remove(worker)
+            self._idle.append(worker)
         else:
-            left.done[self._busy.pop(worker)] = answer
-        self._idle.append(worker)
+            number = self._busy.pop(worker)
+            self._idle.append(worker)
+            left.finish(number, answer)
 
     def _bury(self, worker: Worker, left: _Round, how: str) -> None:
         worker.end()
@@ -136,21 +168,28 @@ class Local:
             self._starting.remove(worker)
             self._most -= 1
 
-    def _again(self, spec: TrialSpec, how: str) -> Result:
+    def _again(self, left: _Round, number: int) -> Result:
         """Run a trial whose worker died, with nothing beside it; never in this process, which it might take along."""
         self.close()
-        worker = self._started()
-        self._starting.append(worker)
+        spec, how = left.specs[number], left.died.pop(number)
         try:
-            answer = worker.answer()
-            if answer is None:
-                worker.train(spec)
-                answer = worker.answer()
+            return self._alone(left, spec)
         except WorkerDied as death:
             again = "the same" if str(death) == how else str(death)
             return self._lab.record_loss(spec, Outcome(CRASHED, f"{how}; run again, alone: {again}"))
         finally:
             self.close()
+
+    def _alone(self, left: _Round, spec: TrialSpec) -> Result:
+        worker = self._started()
+        self._starting.append(worker)
+        answer = worker.answer()
+        if answer is None:
+            worker.train(spec, asking=left.hopeless is not None)
+            answer = worker.answer()
+        while isinstance(answer, Question):
+            worker.reply(left.is_hopeless(answer))
+            answer = worker.answer()
         if isinstance(answer, Exception):
             raise answer
         assert answer is not None

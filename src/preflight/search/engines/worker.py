@@ -9,17 +9,30 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 
 from preflight.search.engines.base import Recipe
 from preflight.search.engines.preload import worker_context
-from preflight.trials.lab import TrialSpec
+from preflight.trials.evaluation import Evaluation
+from preflight.trials.lab import TrialSpec, never
 from preflight.trials.outcome import Result
 
 END_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """Asked at a rung, and waited for: whether the trial is hopeless. The study that knows is the driver's."""
+
+    steps_done: int
+    evaluation: Evaluation
+
+
 # What a worker says: None when its lab is made, then a result for every specification, or what its lab raised.
-Answer = Result | Exception | None
+Answer = Result | Question | Exception | None
 
 
 class WorkerDied(Exception):  # noqa: N818  # an event, and no error of the driver's
@@ -36,12 +49,16 @@ class Worker:
         self._process.start()
         theirs.close()  # so that the pipe ends with the process
 
-    def train(self, spec: TrialSpec) -> None:
-        """Send a specification; raises :class:`WorkerDied` where nobody is there to take it."""
-        try:
-            self._connection.send(spec)
-        except OSError as error:
-            raise WorkerDied(self._ending()) from error
+    def train(self, spec: TrialSpec, *, asking: bool) -> None:
+        """Send a specification; raises :class:`WorkerDied` where nobody is there to take it.
+
+        ``asking`` is whether it gives a :class:`Question` at every rung.
+        """
+        self._tell((spec, asking))
+
+    def reply(self, hopeless: bool) -> None:
+        """Answer a :class:`Question`; raises :class:`WorkerDied` as :meth:`train` does."""
+        self._tell(hopeless)
 
     def answer(self) -> Answer:
         """Wait for what it says next; raises :class:`WorkerDied` where it has died instead."""
@@ -59,6 +76,12 @@ class Worker:
         self._process.terminate()
         self._ending()
         self._connection.close()
+
+    def _tell(self, message: object) -> None:
+        try:
+            self._connection.send(message)
+        except OSError as error:
+            raise WorkerDied(self._ending()) from error
 
     def _signs(self) -> list[Connection | int]:
         # A child that the user's code forked holds the pipe open: only the sentinel tells of the process itself.
@@ -96,13 +119,21 @@ def _serve(recipe: Recipe, driver: Connection) -> None:
     driver.send(None)
     while True:
         try:
-            spec = driver.recv()
+            spec, asking = driver.recv()
         except EOFError:
             return
         try:
-            driver.send(lab.run(spec))
+            driver.send(lab.run(spec, partial(_ask, driver) if asking else never))
         except Exception as error:  # not the user's: those are outcomes
             driver.send(_sendable(error))
+
+
+def _ask(driver: Connection, steps_done: int, evaluation: Evaluation) -> bool:
+    try:
+        driver.send(Question(steps_done, evaluation))
+        return bool(driver.recv())
+    except (EOFError, OSError):
+        os._exit(1)  # the driver is gone: an exception would be recorded as one of the trial's
 
 
 def _sendable(error: Exception) -> Exception:
