@@ -32,12 +32,12 @@ def look_at_memory(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
     """``{"memory": {...}}``: bytes of a training step, never scaled from one peak.
 
     ``measured`` ``{batch size: bytes}`` at a quarter, a half and the whole of today's ``batch_size``, and at larger
-    ones until they lie on a line: on an accelerator the largest amount allocated, on the CPU weights, gradients, optimizer
-    state and what the forward pass saves for the backward. ``fixed`` and ``per_sample`` are the line through the two
-    largest, of the forward and backward pass; ``step`` is what the optimizer's step takes at any size: a step of ``B``
-    samples needs ``max(step, fixed + per_sample * B)``. ``capacity`` of the accelerator, or None. ``after_steps``:
-    bytes that are held after each of a few steps of one size. ``out_of_memory`` is the size that did not fit, or None.
-    What cannot be measured is left out.
+    ones until they lie on a line: on an accelerator the largest amount allocated, on the CPU weights, gradients,
+    optimizer state and what the forward pass saves for the backward. ``fixed`` and ``per_sample`` are the line through
+    the two largest, of the forward and backward pass; ``step`` is what the optimizer's step takes at any size: a step
+    of ``B`` samples needs ``max(step, fixed + per_sample * B)``. ``capacity`` of the accelerator, or None.
+    ``after_steps``: bytes that are held after each of a few steps of one size. ``out_of_memory`` is the size that did
+    not fit, or None. What cannot be measured is left out.
     """
     with seeded(seed, task.device):
         job = task.job(params)
