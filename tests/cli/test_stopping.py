@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -57,6 +60,39 @@ def test_handlers_are_put_back() -> None:
     with stoppable():
         assert [signal.getsignal(number) for number in SIGNALS] != before
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+class Dropped:
+    """Calls something when it is dropped, where Python prints an exception and goes on without it."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
+
+    def __del__(self) -> None:
+        self._act()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_python_loses_in_a_finalizer_stops_a_moment_later_and_in_silence(
+    number: signal.Signals, code: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with stoppable() as stop:
+        with pytest.raises(KeyboardInterrupt):
+            Dropped(lambda: signal.raise_signal(number))
+            time.sleep(60)
+        assert stop.exit_code == code
+        signal.raise_signal(signal.SIGTERM)  # what follows is not taken for one that was lost
+    assert capfd.readouterr().err == ""
+
+
+def test_other_errors_in_finalizers_are_told_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_type))
+    before = sys.unraisablehook
+    with stoppable():
+        Dropped(lambda: 1 // 0)
+        assert told == [ZeroDivisionError]
+    assert sys.unraisablehook is before
 
 
 def test_a_thread_that_may_set_no_handlers_goes_without() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from multiprocessing import forkserver
+import signal
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 
 WORKER_MODULE = "preflight.search.engines.worker"
@@ -17,6 +18,14 @@ def worker_context() -> ForkServerContext:
 
 
 def start_early() -> None:
-    """Start the server now, so that it is ready when the first worker is wanted."""
+    """Start the server now, so that it is ready when the first worker is wanted.
+
+    It inherits that SIGINT is blocked: it ignores Ctrl-C only when it has imported what it is to import.
+    """
     worker_context()
-    forkserver.ensure_running()
+    resource_tracker.ensure_running()  # which unblocks it, whatever was blocked before
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

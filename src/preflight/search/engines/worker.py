@@ -15,7 +15,7 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 
 from preflight.search.engines.base import Recipe
-from preflight.search.engines.preload import worker_context
+from preflight.search.engines.preload import start_early, worker_context
 from preflight.trials.evaluation import Evaluation
 from preflight.trials.lab import TrialSpec, never
 from preflight.trials.outcome import Result
@@ -43,6 +43,7 @@ class Worker:
     """One process; it trains one specification at a time."""
 
     def __init__(self, recipe: Recipe) -> None:
+        start_early()
         context = worker_context()
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(recipe, theirs))
@@ -114,6 +115,7 @@ def _described(exit_code: int | None) -> str:
 
 def _serve(recipe: Recipe, driver: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the server had it blocked
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
     lab = recipe.make()
     driver.send(None)
