@@ -20,6 +20,7 @@ from preflight.pipeline.reproduction import differences, judge, machine
 from preflight.pipeline.today import read_today
 from preflight.pipeline.user_file import UserFile
 from preflight.tasks.pytorch import PyTorchTask
+from preflight.tasks.schedules import own_curve
 from preflight.telemetry import store
 from preflight.telemetry.recording import Run
 from preflight.trials.lab import Lab, TrialSpec
@@ -104,7 +105,12 @@ def _trainer(
         task.normalizers.setdefault((field, option), normalizer)
     budget = settings.budget
     lab = Lab(
-        task, store.scratch(run.folder), inspection["references"], answer.today.batch_size, budget.validation_samples
+        task,
+        store.scratch(run.folder),
+        inspection["references"],
+        answer.today.batch_size,
+        budget.validation_samples,
+        curve=own_curve(task, answer.today, RunLength(**inspection["length"])),
     )
     indices = count()
 

@@ -11,6 +11,7 @@ import torch
 
 from preflight.core.settings import Settings
 from preflight.tasks.pytorch import PyTorchTask
+from preflight.tasks.schedules import Curve
 from preflight.trials.lab import Lab, TrialSpec
 from preflight.trials.loop import Hopeless
 from preflight.trials.outcome import Result
@@ -51,6 +52,7 @@ class Recipe:
     references: Mapping[str, float]
     run_dir: Path
     batch_size: int
+    curve: Curve | None = None
 
     def make(self) -> Lab:
         """Build the task and its lab."""
@@ -58,4 +60,4 @@ class Recipe:
         task = PyTorchTask(self.settings.model, self.settings.trust, torch.device(self.device))
         task.normalizers.update(self.normalizers)
         samples = self.settings.budget.validation_samples
-        return Lab(task, self.run_dir, self.references, self.batch_size, samples)
+        return Lab(task, self.run_dir, self.references, self.batch_size, samples, curve=self.curve)
