@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?= +model=digits
 
-.PHONY: preflight test test-all lint dashboard clean help
+.PHONY: preflight test test-all bench lint dashboard clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,8 +20,8 @@ preflight: $(STAMP) ## install, then tune the digits (ARGS="+model=icecube budge
 	$(BIN)/preflight $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import-linter
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
@@ -30,6 +30,9 @@ test: lint ## lint, and every test but the slow ones
 
 test-all: lint ## the slow tests too
 	$(BIN)/python -m pytest
+
+bench: $(STAMP) ## the benchmarks, about half an hour; results in benchmarks/results
+	$(BIN)/python -m benchmarks.diagnosis
 
 dashboard: $(STAMP) ## show the newest run in Optuna Dashboard
 	$(BIN)/optuna-dashboard "$$($(BIN)/python -c 'import pathlib, preflight.telemetry.store as s; print(s.study_url(max(pathlib.Path("runs").glob("*/study.db"), key=lambda p: p.stat().st_mtime).parent))')"

@@ -163,7 +163,9 @@ def test_a_gain_that_does_not_repeat_on_fresh_seeds_is_no_reason_to_change() -> 
 
     answer, _ = decide(lucky)
     assert is_kept(answer)
-    assert answer.reason.startswith("the gain did not repeat on fresh seeds, where lr=0.003, normalization.input=standardize takes 0%")
+    assert answer.reason.startswith(
+        "the gain did not repeat on fresh seeds, where lr=0.003, normalization.input=standardize takes 0%"
+    )
     assert answer.gain is not None
     assert answer.gain.gain == pytest.approx(0, abs=1e-9)
 
