@@ -77,7 +77,7 @@ def _large(layer: nn.Linear, _number: int) -> None:
 
 def _large_head(layer: nn.Linear, number: int) -> None:
     if number == 2:
-        layer.weight.mul_(100.0)
+        layer.weight.mul_(1000.0)
 
 
 def _frozen_trunk() -> nn.Module:
@@ -131,7 +131,7 @@ FAULTY = (
     ),
     _case(
         "large_head",
-        "the head's weights are 100 times too large: the first loss is 30",
+        "the head's weights are 1,000 times too large: the first loss is above 50",
         ("PF405", "PF107"),
         lambda: sgd(0.003, factory=initialized(_large_head)),
     ),

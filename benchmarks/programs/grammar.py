@@ -161,9 +161,9 @@ FAULTY = (
     ),
     _case(
         "no_warmup",
-        "post-norm, Adam at 0.02 without warmup or clipping",
+        "six layers of post-norm, Adam at 0.02 without warmup or clipping",
         ("PF205", "PF201"),
-        lambda: task(norm_first=False, layers=4).but(
+        lambda: task(norm_first=False, layers=6).but(
             lr=0.02, warmup_steps=0, clip_norm=None, optimizer=torch.optim.Adam
         ),
     ),
