@@ -19,7 +19,11 @@ FINDING = {
     "strength": 2.0,
     "runs": 3,
     "found": 3,
-    "proof": {"verdict": "confirmed", "effect": {"gain": 0.5, "low": 0.4, "high": 0.6, "seeds": 3}},
+    "proof": {
+        "verdict": "confirmed",
+        "remedy": {"text": "", "settings": {"lr": 0.01}},
+        "effect": {"gain": 0.5, "low": 0.4, "high": 0.6, "seeds": 3},
+    },
 }
 
 
@@ -34,7 +38,7 @@ def test_a_finding_is_shown_whole_however_narrow_the_window() -> None:
     assert shown(findings=[FINDING]) == [
         "PF101 error: it grew [x1000] (3 of 3 seeds)",
         "  remedy: lower it (lr=0.01)",
-        "  confirmed: tried on 3 seeds: it takes 50% off the validation score",
+        "  confirmed: tried lr=0.01 on 3 seeds: it takes 50% off the validation score",
         "1 rule asked: 1 finding, 0 found nothing, 0 lack what they judge by",
     ]
 

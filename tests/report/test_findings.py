@@ -9,6 +9,7 @@ from preflight.report.page import write_report
 from preflight.telemetry import store
 
 EFFECT = {"gain": 0.972, "low": 0.9, "high": 0.99, "seeds": 5}
+REMEDY = {"text": "standardize it", "settings": {"normalization.pulses": "per_kind"}}
 RAW: dict[str, Any] = {
     "code": "PF301",
     "name": "unnormalized-input",
@@ -16,13 +17,13 @@ RAW: dict[str, Any] = {
     "severity": "error",
     "message": "the input <pulses> reaches 77785",
     "evidence": [{"what": "largest <value>", "value": 77785.0, "limit": 3.0, "unit": "ns"}],
-    "remedies": [{"text": "standardize it", "settings": {"normalization.pulses": "per_kind"}}],
+    "remedies": [REMEDY],
     "where": "pulses",
     "step": None,
     "strength": 9.0,
     "runs": 5,
     "found": 4,
-    "proof": {"verdict": "confirmed", "remedy": None, "effect": EFFECT},
+    "proof": {"verdict": "confirmed", "remedy": REMEDY, "effect": EFFECT},
 }
 EXPLODES = {
     **RAW,
@@ -44,7 +45,7 @@ def test_a_finding_has_its_numbers_its_remedy_and_its_proof() -> None:
     card = cards(DOCUMENT)[0]
     assert card.message == "the input <pulses> reaches 77785 (4 of 5 seeds)"
     assert card.remedies == ("standardize it (normalization.pulses=per_kind)",)
-    assert card.proof == "tried on 5 seeds: it takes 97% off the validation score"
+    assert card.proof == "tried normalization.pulses=per_kind on 5 seeds: it takes 97% off the validation score"
     assert card.evidence == (("largest <value>", "77,785 ns", "3.00 ns"),)
 
 
@@ -58,9 +59,9 @@ def test_what_was_not_tried_is_untested_and_has_no_proof() -> None:
 
 @pytest.mark.parametrize(("gain", "text"), [(-0.2, "gain -20%"), (0.01, "gain 1%")])
 def test_a_refuted_remedy_says_so(gain: float, text: str) -> None:
-    refuted = {**RAW, "proof": {"verdict": "refuted", "remedy": None, "effect": {**EFFECT, "gain": gain}}}
+    refuted = {**RAW, "proof": {"verdict": "refuted", "remedy": REMEDY, "effect": {**EFFECT, "gain": gain}}}
     (card,) = cards({**DOCUMENT, "findings": [refuted]})
-    assert card.proof == f"tried on 5 seeds: it does not help ({text})"
+    assert card.proof == f"tried normalization.pulses=per_kind on 5 seeds: it does not help ({text})"
 
 
 def test_without_findings_it_is_said_how_many_rules_were_asked() -> None:
@@ -76,6 +77,6 @@ def test_the_page_shows_findings_escaped(changed: Any) -> None:
     assert "Inputs are not normalized" in text
     assert "the input &lt;pulses&gt; reaches 77785" in text
     assert "5 rules asked: 2 findings" in text
-    assert "Confirmed</strong>: tried on 5 seeds" in text
+    assert "Confirmed</strong>: tried normalization.pulses=per_kind on 5 seeds" in text
     (changed.folder / store.FINDINGS).unlink()
     assert "Findings</h2>" not in html_of(changed)

@@ -12,8 +12,8 @@ from preflight.core.finding import CONFIRMED, REFUTED
 from preflight.report import format as fmt
 
 PROOFS = {
-    CONFIRMED: "tried on {seeds}: it takes {gain} off the validation score",
-    REFUTED: "tried on {seeds}: it does not help (gain {gain})",
+    CONFIRMED: "tried {what} on {seeds}: it takes {gain} off the validation score",
+    REFUTED: "tried {what} on {seeds}: it does not help (gain {gain})",
 }
 
 
@@ -52,7 +52,6 @@ def summary(document: Mapping[str, Any]) -> str:
 def _card(item: Mapping[str, Any], because: str) -> Card:
     seeds = f" ({item['found']} of {item['runs']} seeds)" if item["runs"] > 1 else ""
     proof = item["proof"]
-    effect = proof.get("effect")
     text = PROOFS.get(proof["verdict"], "")
     return Card(
         code=item["code"],
@@ -63,8 +62,14 @@ def _card(item: Mapping[str, Any], because: str) -> Card:
         evidence=tuple(map(_evidence, item["evidence"])),
         remedies=tuple(map(_remedy, item["remedies"])),
         verdict=proof["verdict"],
-        proof=text.format(seeds=fmt.count(effect["seeds"], "seed"), gain=percent(effect["gain"])) if text else "",
+        proof=_proof(text, proof) if text else "",
     )
+
+
+def _proof(text: str, proof: Mapping[str, Any]) -> str:
+    effect = proof["effect"]
+    what = _settings(proof["remedy"]["settings"])
+    return text.format(what=what, seeds=fmt.count(effect["seeds"], "seed"), gain=percent(effect["gain"]))
 
 
 def _evidence(item: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -81,8 +86,12 @@ def _quantity(value: float | str | None, unit: str) -> str:
 
 
 def _remedy(item: Mapping[str, Any]) -> str:
-    values = ", ".join(f"{name}={_value(value)}" for name, value in item["settings"].items())
+    values = _settings(item["settings"])
     return f"{item['text']} ({values})" if values else str(item["text"])
+
+
+def _settings(settings: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={_value(value)}" for name, value in settings.items())
 
 
 def _value(value: object) -> str:
