@@ -352,6 +352,7 @@ def test_a_run_directory_that_holds_a_run(refused_mine: Refused, project: Path) 
         ("train.yaml", ["output=", "train.yaml is the original"]),
         ("nowhere/x.yaml", ["output=", "there is no folder"]),
         ("conf", ["output=", "conf is a folder"]),
+        ("/proc/x.yaml", ["output=/proc/x.yaml cannot be written"]),
     ],
 )
 def test_an_output_that_cannot_be_written(refused_mine: Refused, output: str, names: list[str]) -> None:

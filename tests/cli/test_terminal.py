@@ -69,7 +69,7 @@ def test_a_stage_without_a_best_score_says_none(plain: Printed) -> None:
     terminal.begin("confirm", 1)
     terminal.advance()
     terminal.end()
-    assert plain() == "confirm: 1 runs in 0 s\n"
+    assert plain() == "confirm: 1 run in 0 s\n"
 
 
 def test_ending_without_a_stage_says_nothing(plain: Printed) -> None:
@@ -87,7 +87,7 @@ def test_the_best_of_one_stage_is_not_carried_into_the_next(plain: Printed) -> N
     terminal.begin("confirm", 1)
     terminal.advance()
     terminal.end()
-    assert plain().splitlines()[-1] == "confirm: 1 runs in 0 s"
+    assert plain().splitlines()[-1] == "confirm: 1 run in 0 s"
 
 
 def test_a_terminal_gets_a_bar_with_count_best_and_time_left() -> None:
@@ -104,4 +104,4 @@ def test_a_terminal_gets_a_bar_with_count_best_and_time_left() -> None:
     assert "1/3" in shown
     assert "best score 0.512" in shown
     assert "-:--:--" in shown or "0:00" in shown
-    assert shown.rstrip().endswith("explore: 1 runs in 0 s, best score 0.512")
+    assert shown.rstrip().endswith("explore: 1 run in 0 s, best score 0.512")

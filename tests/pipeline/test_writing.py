@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,10 +46,11 @@ def today(read_text: ReadText, file: Path) -> Today:
 
 
 def recommend(today: Today, **values: float) -> Recommendation:
+    """Proved over the whole of the long run."""
     alone, needed = Effect(0.3, 0.1, 0.5, 3), Effect(0.4, 0.2, 0.6, 3)
     after = today.params.with_values(values)
     changes = tuple(Change(name, today.params.flat()[name], new, alone, needed) for name, new in values.items())
-    return Recommendation(CHANGE, "", today.params, after, changes)
+    return Recommendation(CHANGE, "", today.params, after, changes, steps=today.length.horizon_steps)
 
 
 def test_a_change_that_only_helps_beside_the_others_says_so(defaults: Settings, today: Today, tmp_path: Path) -> None:
@@ -55,6 +58,15 @@ def test_a_change_that_only_helps_beside_the_others_says_so(defaults: Settings, 
     change = replace(answer.changes[0], alone=Effect(-1.85, -3.0, -0.5, 3))
     written = write_config(defaults, today, replace(answer, changes=(change,)), {}, tmp_path)
     assert "lowers the validation score by 40% (alone it raises it by 185%)" in written.diff
+
+
+def test_what_was_measured_over_a_part_of_the_long_run_says_so(
+    defaults: Settings, today: Today, tmp_path: Path
+) -> None:
+    horizon = today.length.horizon_steps
+    answer = replace(recommend(today, lr=0.002), steps=horizon - 1)
+    written = write_config(defaults, today, answer, {}, tmp_path)
+    assert f"lowers the validation score by 40% over {horizon - 1} of {horizon} steps (alone: 30%)" in written.diff
 
 
 def refusal(settings: Settings, file: Path | None) -> str:
@@ -137,16 +149,40 @@ def test_an_output_in_no_folder_is_refused(defaults: Settings, file: Path) -> No
 def test_a_folder_that_is_read_only_is_refused_before_training(defaults: Settings, file: Path) -> None:
     file.parent.chmod(0o555)
     try:
-        assert "read-only" in refusal(defaults, file)
+        assert "config_fixed.yaml cannot be written: Permission denied" in refusal(defaults, file)
     finally:
         file.parent.chmod(0o755)
 
 
-def test_a_folder_that_is_not_writable_is_refused_before_training(
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that takes no file from root either")
+def test_a_folder_that_takes_no_file_is_refused_whatever_its_permissions_say(defaults: Settings, file: Path) -> None:
+    text = refusal(replace(defaults, output=Path("/proc/x.yaml")), file)
+    assert text.startswith("output=/proc/x.yaml cannot be written: ")
+    assert text.endswith("; give another output=PATH")
+
+
+def test_a_folder_without_room_is_refused_before_training(
     defaults: Settings, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path) == file.parent and mode == os.W_OK))
-    assert "read-only" in refusal(defaults, file)
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    place = file.with_name("config_fixed.yaml")
+    assert refusal(defaults, file) == (
+        f"output={place} cannot be written: No space left on device; give another output=PATH"
+    )
+
+
+@pytest.mark.parametrize("length", [250, 300])
+def test_a_name_that_is_too_long_is_refused_before_training(defaults: Settings, file: Path, length: int) -> None:
+    text = refusal(replace(defaults, output=file.with_name("x" * length)), file)
+    assert "cannot be written: File name too long" in text
+
+
+def test_trying_leaves_nothing_behind(defaults: Settings, file: Path) -> None:
+    output_path(defaults, file)
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_the_corrected_file_is_written_twice_and_its_diff_once(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,38 @@ def test_a_misfit_is_told_by_name(changes: dict[str, Any], text: str, make_task:
     with pytest.raises(TaskError, match=text) as error:
         check_fit(make_task(**changes), TODAY, 0)
     assert "\n" not in str(error.value)
+
+
+def a_float(output: Tensor, target: Tensor) -> float:
+    warnings.warn("this is not what you think", stacklevel=1)
+    return float(F.cross_entropy(output, target))  # of which torch warns as well
+
+
+def test_warnings_do_not_come_before_the_error(make_task: Any) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(TaskError, match="must be a scalar, got float"):
+            check_fit(make_task(losses={"a": a_float}), TODAY, 0)
+    assert caught == []
+
+
+def test_a_warning_that_is_shown_once_is_still_to_come(make_task: Any) -> None:
+    def warning(output: Tensor, target: Tensor) -> Tensor:
+        warnings.warn("mind the gap", stacklevel=1)
+        return F.cross_entropy(output, target)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("once")
+        check_fit(make_task(losses={"a": warning}), TODAY, 0)
+        warning(torch.zeros(1, 4), torch.zeros(1, dtype=torch.long))
+    assert [str(item.message) for item in caught] == ["mind the gap"]
+
+
+def test_a_loss_of_a_broadcast_target_is_refused(make_task: Any) -> None:
+    parts = (torch.randn(40, 3), torch.randn(40)), (torch.randn(20, 3), torch.randn(20))
+    task = make_task(factory=lambda: nn.Linear(3, 1), data=parts, losses={"mse": F.mse_loss})
+    with pytest.raises(TaskError, match=r"the loss 'mse' does not fit .* Using a target size"):
+        check_fit(task, TODAY, 0)
 
 
 def test_a_batch_larger_than_the_data_is_told(make_task: Any) -> None:

@@ -67,4 +67,5 @@ class Terminal:
             self._bar = None
         best = "" if self._best is None else f", best score {self._best:.3g}"
         seconds = time.monotonic() - self._started
-        self.say(f"{stage}: {self._count} runs in {seconds:.0f} s{best}")
+        runs = "1 run" if self._count == 1 else f"{self._count} runs"
+        self.say(f"{stage}: {runs} in {seconds:.0f} s{best}")

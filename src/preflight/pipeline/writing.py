@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +40,27 @@ def output_path(settings: Settings, file: Path | None) -> Path | None:
     path = None if file is None else _target(settings, file)
     if file is None or path is None:
         return None
+    _try_to_write(path)
+    if path.is_dir():
+        raise ConfigFileError(f"output={path} is a folder; give the path of a file")
     if path.exists() and path.samefile(file):
         raise ConfigFileError(
             f"output={path} is the original, which preflight never writes to; give another output=PATH"
         )
-    if path.is_dir():
-        raise ConfigFileError(f"output={path} is a folder; give the path of a file")
     if os.path.lexists(path) and not settings.overwrite:
         raise ConfigFileError(f"{path} exists already; say overwrite=true to replace it, or output=PATH")
-    if not path.parent.is_dir():
-        raise ConfigFileError(f"output={path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise ConfigFileError(f"{path} cannot be written: the folder is read-only; give output=PATH")
     return path
+
+
+def _try_to_write(path: Path) -> None:
+    """Make a file beside it, as the real one will be made: permissions do not tell, and a name may be too long."""
+    try:
+        if not path.parent.is_dir():
+            raise ConfigFileError(f"output={path}: there is no folder {path.parent}")
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".check.tmp"):
+            pass
+    except OSError as error:
+        raise ConfigFileError(f"output={path} cannot be written: {error.strerror}; give another output=PATH") from None
 
 
 def write_config(
@@ -65,7 +74,8 @@ def write_config(
     left = tuple(unmapped(recommendation.recommended, today))
     if today.file is None:
         return Written((), "", left)
-    why = {change.name: _why(change) for change in recommendation.changes}
+    over = _over(recommendation.steps, today.length.horizon_steps)
+    why = {change.name: _why(change, over) for change in recommendation.changes}
     found = edits(recommendation.recommended, today, normalizers, why)
     text = apply(today.file.text, found, source=str(today.file.path))
     difference = diff(today.file.text, text, old_name=today.file.path.name, new_name=store.FIXED)
@@ -85,7 +95,12 @@ def _target(settings: Settings, file: Path) -> Path | None:
     return (settings.output or file.parent / store.FIXED).absolute()
 
 
-def _why(change: Change) -> str:
+def _why(change: Change, over: str) -> str:
     alone = change.alone.gain
     by_itself = f"alone: {percent(alone)}" if alone >= 0 else f"alone it raises it by {percent(-alone)}"
-    return f"lowers the validation score by {percent(change.needed.gain)} ({by_itself})"
+    return f"lowers the validation score by {percent(change.needed.gain)}{over} ({by_itself})"
+
+
+def _over(steps: int, horizon_steps: int) -> str:
+    """How much of the long run was measured, where that is not all of it."""
+    return f" over {steps} of {horizon_steps} steps" if steps < horizon_steps else ""

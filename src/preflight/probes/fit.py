@@ -23,7 +23,9 @@ def check_fit(task: Task, params: Params, seed: int, flaws: Sequence[Flaw] = ())
 
     ``flaws`` of the data are what a loss that is not finite is put down to.
     """
-    with seeded(seed, task.device):
+    with warnings.catch_warnings(), seeded(seed, task.device):
+        # The user's code may warn before it fails; where it does not fail, it is called again at once and warns then.
+        warnings.simplefilter("ignore")
         job = task.job(params)
         batch = next(task.batches(params, seed))
         job.network.train()
