@@ -212,6 +212,7 @@ def test_a_target_outside_of_what_is_trusted(
         (["model.factory={_target_: MODULE.OneInput}"], ["the model does not take a batch of height float32[20, 1]"]),
         (["model.factory={_target_: MODULE.no_module}"], ["model.factory", "torch.nn.Module", "got list"]),
         (["model.factory={_target_: MODULE.out_of_order}"], ["model.factory", "ValueError: the flux compensator"]),
+        (["model.factory={_target_: MODULE.ends_itself}"], ["ends the program: sys.exit(0)"]),
         (["+model.factory.depth=3"], ["model.factory", "unexpected keyword argument 'depth'"]),
         # data
         (["model.data={_target_: MODULE.nothing_to_train}"], ["the train data is empty"]),

@@ -14,7 +14,7 @@ from preflight.advise.ladder import Rung
 from preflight.core.params import Params, ParamValue
 from preflight.core.settings import Settings
 from preflight.pipeline.confirmation import Bench
-from preflight.pipeline.inspection import Inspection, inspect_task, open_file, open_task
+from preflight.pipeline.inspection import Inspection, inspect_task, open_file, open_task, staying
 from preflight.probes.activations import look_at_activations
 from preflight.probes.distributions import look_at_fields
 from preflight.probes.first_layer import look_at_first_layers
@@ -42,9 +42,10 @@ Look = Callable[[], Mapping[str, Any]]
 def look(settings: Settings) -> tuple[Inspection, dict[str, Any], Diagnosis]:
     """Inspect a task and ask the rules of what was seen; nothing is trained as a trial, and nothing written."""
     file = open_file(settings)
-    task = open_task(settings)
-    inspection = inspect_task(settings, task, file)
-    facts = gather_facts(task, inspection, settings.seed)
+    with staying():
+        task = open_task(settings)
+        inspection = inspect_task(settings, task, file)
+        facts = gather_facts(task, inspection, settings.seed)
     info = {"params": asdict(inspection.today.params), "seed": settings.seed}
     return inspection, facts, diagnose([Recording(Path(), info, facts, {})])
 

@@ -23,6 +23,7 @@ from preflight.pipeline.inspection import (
     inspect_task,
     open_file,
     open_task,
+    staying,
 )
 from preflight.pipeline.ladder import HIGHEST, LOWEST, Ladders, reasons
 from preflight.pipeline.logbook import origin, write_inputs
@@ -102,9 +103,10 @@ def prepare(settings: Settings, audience: Audience) -> Flight:
     """Everything that can be wrong with the input is found here, before anything is trained or written."""
     file = open_file(settings)
     output_path(settings, None if file is None else file.path)
-    task = open_task(settings)
-    inspection = inspect_task(settings, task, file)
-    facts = gather_facts(task, inspection, settings.seed)
+    with staying():
+        task = open_task(settings)
+        inspection = inspect_task(settings, task, file)
+        facts = gather_facts(task, inspection, settings.seed)
     searched(settings.space, inspection, task, (LOWEST, HIGHEST))
     run_dir = store.create(settings.run_dir or _default_run_dir(settings.model.name))
     lab = Lab(

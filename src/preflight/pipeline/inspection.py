@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,6 +64,15 @@ class Inspection:
             "options": dict(self.options),
             "notes": list(self.notes),
         }
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """User code that ends the program while it is only looked at is bad input, and not the end of ours."""
+    try:
+        yield
+    except SystemExit as error:
+        raise TaskError(f"the model, the data or a loss ends the program: sys.exit({error.code!r})") from error
 
 
 def open_task(settings: Settings) -> PyTorchTask:
