@@ -111,6 +111,32 @@ def test_an_engine_runs_again_after_it_was_closed_and_closes_twice(name: str, ma
 
 
 @pytest.mark.parametrize("name", ENGINES)
+def test_every_trial_that_ends_is_counted_once(name: str, make_recipe: Any, make_spec: Any) -> None:
+    engine, ends = ENGINES[name](make_recipe()), []
+    fates = ["live", "crash", "live"]
+    results = engine.run([make_spec(i, fate) for i, fate in enumerate(fates)], lambda: ends.append(1))
+    assert len(list(results)) == len(ends) == 3
+    engine.close()
+
+
+def test_a_trial_that_ends_before_an_earlier_one_is_counted_then(make_recipe: Any, make_spec: Any) -> None:
+    ends: list[int] = []
+
+    def stop_at_three() -> None:
+        ends.append(1)
+        if len(ends) == 3:
+            raise KeyboardInterrupt
+
+    recipe = make_recipe()
+    long = dataclasses.replace(make_spec(0), steps=30_000)
+    results = Local(recipe, recipe.make(), 2).run([long, *(make_spec(index) for index in (1, 2, 3))], stop_at_three)
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    finished = sorted(path.parent.name for path in recipe.run_dir.glob(f"{store.TRIALS}/*/{store.TRIAL}"))
+    assert finished == ["confirm-001", "confirm-002", "confirm-003"]
+
+
+@pytest.mark.parametrize("name", ENGINES)
 def test_an_interruption_ends_the_run(name: str, make_recipe: Any, make_spec: Any) -> None:
     engine = ENGINES[name](make_recipe())
     try:
