@@ -27,8 +27,6 @@ from preflight.tasks.seeding import seeded
 from preflight.trials.evaluation import evaluate
 
 TARGET_SAMPLES = 2048
-# A constant predictor's loss below this share of the initial one says nothing of what a good loss is.
-TRIVIAL_CONSTANT = 1e-3
 Samples = tuple[torch.Tensor, Batch]
 
 
@@ -114,7 +112,7 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     options = _fit_normalizers(settings, task, today, fields)
     constants = best_constants(task.losses, output, _targets(task, train), _targets(task, validation))
     initial = _initial_losses(settings, task, today)
-    references = {name: _reference(value, initial[name]) for name, value in constants.items()}
+    references = {name: initial[name] if value is None else value for name, value in constants.items()}
     for name, value in references.items():
         if not math.isfinite(value):
             raise TaskError(f"the loss '{name}' is {value} on the validation data, before any training")
@@ -159,12 +157,6 @@ def _fit_normalizers(
         if name in today.params.normalization:
             options[name] = tuple(dict.fromkeys((today.params.normalization[name], *report.options)))
     return options
-
-
-def _reference(constant: float | None, initial: float) -> float:
-    """What a loss is related to: its best constant predictor, or its value at initialisation where that one is as good
-    as perfect, as for a penalty that a constant output does not pay."""
-    return initial if constant is None or abs(constant) <= TRIVIAL_CONSTANT * abs(initial) else constant
 
 
 def _check_names(settings: Settings, task: PyTorchTask) -> None:
