@@ -14,7 +14,9 @@ from preflight.core.params import Params
 from preflight.core.search_settings import BudgetSettings
 from preflight.pipeline.audience import Nobody
 from preflight.pipeline.confirmation import PROOF_SEEDS, SEEDS_PER_RUN, Bench, confirm
+from preflight.search.engines.base import Ended, unheard
 from preflight.trials.lab import TrialSpec
+from preflight.trials.loop import Hopeless
 from preflight.trials.outcome import COMPLETED, DIVERGED, Outcome, Result
 
 TODAY = Params(lr=0.3, batch_size=32, normalization={"input": "none"}, loss_weights={"ce": 1.0})
@@ -51,8 +53,9 @@ class FakeEngine:
     model: Model
     specs: list[TrialSpec] = field(default_factory=list)
 
-    def run(self, specs: Sequence[TrialSpec]) -> Iterator[Result]:
+    def run(self, specs: Sequence[TrialSpec], ended: Ended = unheard) -> Iterator[Result]:
         for spec in specs:
+            ended()
             self.specs.append(spec)
             answer = self.model(spec.params, spec.seed, spec.purpose == "proof")
             score, metric = answer if isinstance(answer, tuple) else (answer, math.nan)
@@ -61,6 +64,9 @@ class FakeEngine:
 
     def close(self) -> None:
         raise AssertionError("the flight closes its engine")
+
+    def run_one(self, spec: TrialSpec, hopeless: Hopeless) -> Result:
+        raise AssertionError("nothing that is confirmed is given up")
 
 
 def decide(

@@ -56,11 +56,10 @@ class Bench:
         for params in {params.key(): params for params in settings}.values():
             known = self._known.setdefault(params.key(), Measured({}, {}))
             specs += [self._spec(params, seed) for seed in seeds if seed not in known.scores]
-        for spec, result in zip(specs, self._engine.run(specs), strict=True):
+        for spec, result in zip(specs, self._engine.run(specs, self.audience.advance), strict=True):
             known = self._known[spec.params.key()]
             scores = {**known.scores, spec.seed: result.confirmed}
             self._known[spec.params.key()] = Measured(scores, {**known.metrics, spec.seed: result.metric})
-            self.audience.advance()
         return [self._known[params.key()] for params in settings]
 
     def _spec(self, params: Params, seed: int) -> TrialSpec:

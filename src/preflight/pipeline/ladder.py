@@ -100,10 +100,7 @@ def climb(
             index = first + len(specs)
             specs.append(TrialSpec("range", index, settings, seed + offset, budget.range_steps, 0, CONSTANT_LR))
     audience.begin(f"learning rates, {label}", len(specs))
-    results = []
-    for result in engine.run(specs):
-        results.append(result)
-        audience.advance()
+    results = list(engine.run(specs, audience.advance))
     audience.end()
     rungs = read_ladder(Run(run_dir, {}).recordings("range")[first:], constant)
     if not rungs:
