@@ -101,6 +101,8 @@ class Answer:
 
 
 Command = Callable[..., Answer]
+Contents = Callable[[Path], dict[str, bytes]]
+Refused = Callable[..., str]
 
 
 @pytest.fixture
@@ -156,3 +158,35 @@ def contents() -> Callable[[Path], dict[str, bytes]]:
         }
 
     return read
+
+
+@pytest.fixture
+def refused(command: Command, contents: Contents, no_training: None, tmp_path: Path) -> Refused:
+    """The one line on stderr that the command ends with; nothing was printed, trained or written."""
+
+    def run(*arguments: str) -> str:
+        before = contents(tmp_path)
+        answer = command(*arguments)
+        assert answer.code == 2
+        assert answer.out == ""
+        assert answer.err.startswith("preflight: ")
+        assert answer.err.count("\n") == 1
+        assert answer.err.endswith("\n")
+        assert "Traceback" not in answer.err
+        assert contents(tmp_path) == before
+        return answer.err.removeprefix("preflight: ").rstrip("\n")
+
+    return run
+
+
+@pytest.fixture
+def refused_mine(refused: Refused, project: Path, module: str) -> Refused:
+    """The same for the user's own model; MODULE in an override is the name of its module."""
+
+    def run(*overrides: str) -> str:
+        own = [override.replace("MODULE", module) for override in overrides]
+        return refused("--config-dir", "conf", f"+model={module}", "budget=smoke", "workers=1", *own).replace(
+            module, "MODULE"
+        )
+
+    return run

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 def analyze(arguments: list[str]) -> int:
     """Print findings, the other rules' answers and aggregates by epoch; returns 1 where --fail-on asks for it."""
     options = analyze_parser().parse_args(arguments)
-    from preflight.advise.diagnosis import diagnose  # noqa: PLC0415
-    from preflight.cli.answers import exceeds, show_answers, show_problems  # noqa: PLC0415
-    from preflight.cli.findings import show_findings  # noqa: PLC0415
-    from preflight.cli.terminal import make_console  # noqa: PLC0415
-    from preflight.report.epochs import aggregates  # noqa: PLC0415
-    from preflight.report.telemetry_figures import write_figures  # noqa: PLC0415
-    from preflight.telemetry.foreign import open_foreign  # noqa: PLC0415
-    from preflight.telemetry.store import write_json  # noqa: PLC0415
+    from preflight.advise.diagnosis import diagnose
+    from preflight.cli.answers import exceeds, show_answers, show_problems
+    from preflight.cli.findings import show_findings
+    from preflight.cli.terminal import make_console
+    from preflight.report.epochs import aggregates
+    from preflight.report.telemetry_figures import write_figures
+    from preflight.telemetry.foreign import open_foreign
+    from preflight.telemetry.store import write_json
 
     found = open_foreign(options.directory)
     first, *others = found.recordings
@@ -60,7 +60,7 @@ def analyze_parser() -> Parser:
 
 def _show_epochs(console: Console, epochs: pd.DataFrame, whose: str) -> None:
     """A row an epoch; of a long run the first, evenly spread ones between, and the last."""
-    from preflight.cli.grid import Column, Grid, number, show_grid  # noqa: PLC0415
+    from preflight.cli.grid import Column, Grid, number, show_grid
 
     if epochs.empty:
         console.print("by epoch: not applicable, no norms or weight changes with an epoch", soft_wrap=True)

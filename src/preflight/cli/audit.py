@@ -19,12 +19,12 @@ def audit(arguments: list[str]) -> int:
     """Print what was read, findings and the other rules' answers; returns 1 where --fail-on asks for it."""
     options = audit_parser().parse_args(arguments)
     _check(options.history, options.log, options.pattern, options.classes)
-    from preflight.advise.diagnosis import diagnose  # noqa: PLC0415
-    from preflight.cli.answers import exceeds, show_answers, show_problems  # noqa: PLC0415
-    from preflight.cli.findings import show_findings  # noqa: PLC0415
-    from preflight.cli.terminal import make_console  # noqa: PLC0415
-    from preflight.telemetry.recording import Recording  # noqa: PLC0415
-    from preflight.telemetry.store import write_json  # noqa: PLC0415
+    from preflight.advise.diagnosis import diagnose
+    from preflight.cli.answers import exceeds, show_answers, show_problems
+    from preflight.cli.findings import show_findings
+    from preflight.cli.terminal import make_console
+    from preflight.telemetry.recording import Recording
+    from preflight.telemetry.store import write_json
 
     tables, problems = _read(options.history, options.log, options.pattern)
     facts = {} if options.classes is None else {"classes": options.classes}
@@ -84,8 +84,8 @@ def _check(history: Path | None, log: Path | None, pattern: str | None, classes:
 
 
 def _read(history: Path | None, log: Path | None, pattern: str | None) -> tuple[dict[str, pd.DataFrame], list[Problem]]:
-    from preflight.telemetry.console_log import read_console_log  # noqa: PLC0415
-    from preflight.telemetry.history import read_history  # noqa: PLC0415
+    from preflight.telemetry.console_log import read_console_log
+    from preflight.telemetry.history import read_history
 
     tables: dict[str, pd.DataFrame] = {}
     problems: list[Problem] = []

@@ -12,12 +12,12 @@ def inspect(arguments: list[str]) -> int:
     """Look at the task with every probe and ask the rules; returns the exit code."""
     options = overrides_of(inspect_parser(), arguments)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    from preflight.cli.findings import show_findings  # noqa: PLC0415
-    from preflight.cli.tables import show_inspection  # noqa: PLC0415
-    from preflight.cli.terminal import make_console  # noqa: PLC0415
-    from preflight.core.settings import load  # noqa: PLC0415
-    from preflight.pipeline.diagnosis import look  # noqa: PLC0415
-    from preflight.telemetry import store  # noqa: PLC0415
+    from preflight.cli.findings import show_findings
+    from preflight.cli.tables import show_inspection
+    from preflight.cli.terminal import make_console
+    from preflight.core.settings import load
+    from preflight.pipeline.diagnosis import look
+    from preflight.telemetry import store
 
     inspection, facts, diagnosis = look(load(options.overrides, options.config_dir, options.allow))
     console = make_console()

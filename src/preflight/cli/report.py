@@ -15,10 +15,10 @@ def report(arguments: list[str]) -> int:
     )
     parser.add_argument("run_dir", type=Path, help="a folder in runs/, or what run_dir= gave")
     options = parser.parse_args(arguments)
-    from preflight.cli.tables import show_result  # noqa: PLC0415
-    from preflight.cli.terminal import make_console  # noqa: PLC0415
-    from preflight.report.page import write_report  # noqa: PLC0415
-    from preflight.telemetry.recording import Run  # noqa: PLC0415
+    from preflight.cli.tables import show_result
+    from preflight.cli.terminal import make_console
+    from preflight.report.page import write_report
+    from preflight.telemetry.recording import Run
 
     run = Run.open(options.run_dir)
     write_report(options.run_dir)

@@ -14,18 +14,18 @@ def tune(arguments: list[str]) -> int:
     options = overrides_of(tune_parser(), arguments)
     # Deterministic matrix products on CUDA need this before the library is loaded.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    from preflight.cli.interim import show_interim  # noqa: PLC0415
-    from preflight.cli.tables import show_inspection, show_result  # noqa: PLC0415
-    from preflight.cli.terminal import Terminal, make_console  # noqa: PLC0415
-    from preflight.core.settings import load  # noqa: PLC0415
+    from preflight.cli.interim import show_interim
+    from preflight.cli.tables import show_inspection, show_result
+    from preflight.cli.terminal import Terminal, make_console
+    from preflight.core.settings import load
 
     settings = load(options.overrides, options.config_dir, options.allow)
-    from preflight.search.engines.preload import start_early  # noqa: PLC0415
+    from preflight.search.engines.preload import start_early
 
     if settings.workers != 1:
         start_early()
-    from preflight.pipeline.flight import fly, prepare  # noqa: PLC0415
-    from preflight.telemetry.recording import Run  # noqa: PLC0415
+    from preflight.pipeline.flight import fly, prepare
+    from preflight.telemetry.recording import Run
 
     console = make_console()
     terminal = Terminal(console)

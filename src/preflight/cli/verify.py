@@ -24,8 +24,8 @@ def verify(arguments: list[str]) -> int:
     parser.add_argument("--allow", action="append", default=[], metavar="PACKAGE", help="as for the run itself")
     options = parser.parse_args(arguments)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    from preflight.cli.terminal import Terminal, make_console  # noqa: PLC0415
-    from preflight.pipeline.verification import verify_config  # noqa: PLC0415
+    from preflight.cli.terminal import Terminal, make_console
+    from preflight.pipeline.verification import verify_config
 
     console = make_console()
     result = verify_config(options.config, options.run, options.allow, Terminal(console))

@@ -80,7 +80,8 @@ def missing_key(document: Document, place: Place) -> ConfigFileError:
     within = f" in '{above}'" if above else ""
     known = alternatives(str(place.missing[0]), _key_names(place.parents[-1]) if place.parents else ())
     wanted = format_path(place.path)
-    return ConfigFileError(f"{document.source} has no '{wanted}': no key '{place.missing[0]}'{within}; {known}")
+    hint = "; a key is inserted only where its section is there already" if len(place.missing) > 1 else ""
+    return ConfigFileError(f"{document.source} has no '{wanted}': no key '{place.missing[0]}'{within}; {known}{hint}")
 
 
 def _key_names(node: Node) -> Iterable[str]:

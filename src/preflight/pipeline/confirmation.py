@@ -107,11 +107,14 @@ def _not_better(gain: Effect) -> tuple[str, str]:
     return KEEP, f"{found}, too little to change a line for"
 
 
-def _not_repeated(gain: Effect, tried: Mapping[str, ParamValue]) -> tuple[str, str]:
-    """Decision and reason where a gain on the first seeds was not one on fresh seeds."""
-    what = ", ".join(
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in tried.items()
+def _described(settings: Mapping[str, ParamValue]) -> str:
+    return ", ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in settings.items()
     )
+
+
+def _not_repeated(gain: Effect, what: str) -> tuple[str, str]:
+    """Decision and reason where a gain on the first seeds was not one on fresh seeds."""
     if gain.is_undecided or gain.is_vague:
         return CANNOT_TELL, f"on fresh seeds {what} {gain}: give it more seeds (budget.seeds)"
     return KEEP, f"the gain did not repeat on fresh seeds, where {what} {gain}"
@@ -125,17 +128,18 @@ def _proved(
     gain = choose.compare(today, chosen, bench.scores, choose.MAX_ROUNDS)
     before, after = bench.measure([today, chosen])
     bench.audience.end()
+    what = _described(chosen.changes_from(today))
     decision, reason = CHANGE, f"on fresh seeds it {gain}"
     if not gain.is_better:
-        decision, reason = _not_repeated(gain, chosen.changes_from(today))
+        decision, reason = _not_repeated(gain, what)
     elif not choose.beats_constant(after.scores):
-        decision = CANNOT_TELL
-        reason = "the best settings found are better than today's, but no better than predicting a constant"
-    elif goal is not None and choose.metric_is_worse(before, after, goal):
         decision, reason = (
             CANNOT_TELL,
-            "the losses improve and the metric gets worse: decide which of them you want",
+            f"{what} is better than today's settings, but no better than a constant prediction",
         )
+    elif goal is not None and choose.metric_is_worse(before, after, goal):
+        decision = CANNOT_TELL
+        reason = f"with {what} the losses improve and the metric gets worse: decide which of them you want"
     recommended = chosen if decision == CHANGE else today
     kept = changes if decision == CHANGE else ()
     return Recommendation(decision, reason, today, recommended, kept, gain, before, after, bench.steps)

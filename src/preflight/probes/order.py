@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from preflight.core.params import Params
-from preflight.tasks.batches import endless_batches
+from preflight.tasks.batches import Numbers, endless_batches
 from preflight.tasks.data import Batch, InMemory, is_numeric, spread
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
@@ -56,26 +55,13 @@ def look_at_order(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any
     return {"order": facts}
 
 
-@dataclass(frozen=True)
-class _Numbers:
-    """A source whose samples are their own numbers."""
-
-    size: int
-
-    def __len__(self) -> int:
-        return self.size
-
-    def batch(self, indices: Tensor) -> Batch:
-        return {"number": indices}
-
-
 def _windows(size: int, batch_size: int, shuffle: bool, seed: int, budget: int) -> Tensor | None:
     """Numbers ``[K, W]`` of the samples of windows that are spread over an epoch; None where it is too short."""
     width = min(max(batch_size, MIN_WINDOW), MAX_WINDOW, min(budget, size) // MIN_WINDOWS)
     if width < MIN_WINDOW:
         return None
     count = min(budget, size) // width
-    order = endless_batches(_Numbers(size), size, shuffle=shuffle, seed=seed, device=torch.device("cpu"))
+    order = endless_batches(Numbers(size), size, shuffle=shuffle, seed=seed, device=torch.device("cpu"))
     numbers = next(order)["number"]
     starts = spread(size // width, count) * width
     return numbers[starts[:, None] + torch.arange(width)]

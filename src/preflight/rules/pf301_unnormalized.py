@@ -142,5 +142,5 @@ RULE = Rule(
     "logarithm of heavy tails first (PF302) and embed identifiers (PF303).",
     check=check,
     thresholds=(RAW, RAW_IMAGE, MODERATE, TINY),
-    causes=("PF101", "PF102", "PF103", "PF105", "PF107", "PF108", "PF201", "PF401", "PF402", "PF405", "PF702"),
+    causes=("PF101", "PF102", "PF103", "PF105", "PF107", "PF108", "PF201", "PF401", "PF402", "PF405", "PF410", "PF702"),
 )

@@ -84,5 +84,5 @@ RULE = Rule(
     "activation that is flat nowhere.",
     check=check,
     thresholds=(DEAD, SATURATED, SPREAD),
-    causes=("PF103",),
+    causes=("PF102", "PF103", "PF202", "PF410"),
 )

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from preflight.core.errors import TaskError
 from preflight.tasks.data import Batch, Source
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A source whose samples are their own numbers: its batches tell in which order samples come."""
+
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Batch whose one field is ``number[B]``."""
+        return {"number": indices}
 
 
 def endless_batches(

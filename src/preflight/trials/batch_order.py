@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -10,27 +9,14 @@ from torch import Tensor
 
 from preflight.core.params import Params
 from preflight.core.units import RunLength
-from preflight.tasks.batches import endless_batches
-from preflight.tasks.data import Batch, Data, Source
-
-
-@dataclass(frozen=True)
-class _Numbers:
-    """A source whose samples are their own numbers."""
-
-    size: int
-
-    def __len__(self) -> int:
-        return self.size
-
-    def batch(self, indices: Tensor) -> Batch:
-        return {"number": indices}
+from preflight.tasks.batches import Numbers, endless_batches
+from preflight.tasks.data import Data, Source
 
 
 def samples_of_step(data: Data, params: Params, seed: int, step: int) -> Tensor:
     """Numbers ``[B]`` of the training samples of a step, by the function that made its batch."""
     batches = endless_batches(
-        _Numbers(len(data.train)),
+        Numbers(len(data.train)),
         params.batch_size,
         shuffle=params.shuffle,
         seed=seed,
