@@ -81,9 +81,9 @@ def tune(
     ``overrides`` are the command line's:
     ``["budget=smoke", "seed=1", "space.lr.low=1e-5", "run_dir=runs/mine"]``.
 
-    Trials run one after the other in this process; ``overrides=["workers=2"]`` trains in worker processes, where
-    what kills a trial's process does not end the program, and needs what every program with worker processes needs: functions that are importable, and a script guarded
-    by ``if __name__ == "__main__"``.
+    Trials run one after the other in this process; ``overrides=["workers=2"]`` trains in worker processes, where what
+    kills a trial's process does not end the program. That needs what every program with worker processes needs:
+    functions that are importable, and a script guarded by ``if __name__ == "__main__"``.
 
     Raises :class:`preflight.core.errors.PreflightError` for everything the command line ends with an exit code for.
     """

@@ -135,7 +135,7 @@ def _proved(
     elif not choose.beats_constant(after.scores):
         decision, reason = (
             CANNOT_TELL,
-            f"{what} is better than today's settings, but no better than a constant prediction",
+            f"{what} is better than today's settings, but no better than predicting a constant",
         )
     elif goal is not None and choose.metric_is_worse(before, after, goal):
         decision = CANNOT_TELL
