@@ -127,8 +127,8 @@ def test_a_model_that_diverges_has_no_losses(make_task: MakeTask) -> None:
     assert look(make_task(optimizer="torch.optim.SGD"), lr=1e38) == {"has_batch_norm": False}
 
 
-def test_a_model_that_takes_too_long_has_no_losses(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preflight.probes.modes.LIMIT_S", 0.0)
+def test_a_model_that_needs_too_much_work_has_no_losses(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preflight.probes.modes.MAX_WORK", 0.0)
     assert look(make_task()) == {"has_batch_norm": False}
 
 

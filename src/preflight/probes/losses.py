@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from preflight.probes.heads import head_of, statistics, target_statistics
 from preflight.probes.loss_kind import chance_of, floor_of, kind_of, rank_of_target, scaling_of, valued
 from preflight.probes.regularization import decay_facts, penalty_facts
 from preflight.probes.steps import targets_of, train_briefly, weights_of
+from preflight.probes.work import steps_within
 from preflight.tasks.base import Job, NamedLoss, pick_target
 from preflight.tasks.data import Batch, spread
 from preflight.tasks.pytorch import PyTorchTask
@@ -27,7 +27,8 @@ from preflight.tasks.seeding import seeded
 INITIALISATIONS = 3
 BATCHES = 4
 LATER_STEPS = 20
-SECONDS = 1.5
+WORK = 1.5e10
+"""Operations of the batches before training, and of the steps after them; a large model gets fewer of both."""
 SAMPLES = 512
 """Samples on which a loss is asked what it is."""
 
@@ -157,26 +158,23 @@ def _look_at_gradients(
 ) -> tuple[Pull, float]:
     """Gradients of every loss at several initialisations, and a few steps later; share of the weights drawn anew."""
     found, before, fresh = Pull(weights), None, 0.0
-    deadline = time.thread_time() + SECONDS
-    for number in range(INITIALISATIONS):
+    affordable = steps_within(task, params, seed, WORK / max(1, len(weights)), BATCHES * INITIALISATIONS)
+    counts = [len(range(number, affordable, INITIALISATIONS)) for number in range(INITIALISATIONS)]
+    for number, count in enumerate(counts):
         with seeded(seed + number, task.device):
             job = task.job(params)
             batches = task.batches(params, seed + number)
             job.network.train()
-            for _ in range(BATCHES):
+            for _ in range(count):
                 found.add(pulls(job, next(batches), task))
-                if time.thread_time() > deadline and found.batches >= 2:
-                    break
             drawn = [item.detach().flatten()[:4096].clone() for _, item in job.parameters if item.ndim > 1]
             if before is not None:
                 pairs = list(zip(before, drawn, strict=True))
                 total = sum(len(new) for _, new in pairs)
                 fresh = sum(float((old != new).sum()) for old, new in pairs) / total if total else 0.0
             before = drawn
-            last = number == INITIALISATIONS - 1 or time.thread_time() > deadline
-            if last and len(job.losses) > 1 and train_briefly(job, task, batches, LATER_STEPS, deadline + SECONDS):
+            is_last = number == INITIALISATIONS - 1 and len(job.losses) > 1
+            if is_last and train_briefly(job, task, batches, steps_within(task, params, seed, WORK, LATER_STEPS)):
                 for _ in range(2):
                     found.later.append(pulls(job, next(batches), task))
-        if time.thread_time() > deadline and number:
-            break
     return found, fresh

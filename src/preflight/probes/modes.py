@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from preflight.core.params import Params
+from preflight.probes.work import work_of_step
 from preflight.tasks.base import Job
 from preflight.tasks.data import Batch
 from preflight.tasks.pytorch import PyTorchTask
@@ -20,8 +20,8 @@ from preflight.tasks.seeding import seeded
 # Steps of training, and batches afterwards that only move the running statistics: at a momentum of 0.1 what they
 # started from counts for 0.9**50, half a percent.
 STEPS, SETTLING = 10, 50
-# A model whose steps take so long is left out: what fewer steps would show depends on how busy the machine is.
-LIMIT_S = 5.0
+MAX_WORK = 5e10
+"""Operations; a model that needs more for these steps is left out, as fewer would not show it."""
 
 
 def look_at_modes(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
@@ -29,13 +29,13 @@ def look_at_modes(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any
 
     ``has_batch_norm``: whether a module normalizes by statistics of the batch in training mode. ``first_loss`` is that
     of the first batch before training, the others are those of one batch afterwards. A model that diverges, that fails
-    in one of the modes or that takes longer than :data:`LIMIT_S` has no losses.
+    in one of the modes or that needs more than :data:`MAX_WORK` has no losses.
     """
     with seeded(seed, task.device):
         job, batches = task.job(params), task.batches(params, seed)
         job.network.train()
         facts: dict[str, Any] = {"has_batch_norm": _uses_batch_statistics(job.network)}
-        losses = _losses(task, job, batches, settles=facts["has_batch_norm"])
+        losses = _losses(task, job, batches, seed, settles=facts["has_batch_norm"])
     if losses is not None and all(math.isfinite(value) for value in losses.values()):
         facts |= losses
     return {"modes": facts}
@@ -49,23 +49,27 @@ def _uses_batch_statistics(network: nn.Module) -> bool:
     )
 
 
-def _losses(task: PyTorchTask, job: Job, batches: Iterator[Batch], *, settles: bool) -> dict[str, float] | None:
-    deadline = time.monotonic() + LIMIT_S
+def _losses(
+    task: PyTorchTask, job: Job, batches: Iterator[Batch], seed: int, *, settles: bool
+) -> dict[str, float] | None:
+    steps = STEPS + SETTLING if settles else STEPS
     try:
-        first = _train(task, job, batches, deadline)
+        if steps * work_of_step(task, job.params, seed) > MAX_WORK:
+            return None
+        first = _train(task, job, batches)
         if settles:
-            _settle(job, batches, deadline)
+            _settle(job, batches)
         batch = next(batches)
         with torch.no_grad():
             train = float(_total(task, job, batch))
             job.network.eval()
             evaluated = [float(_total(task, job, batch)) for _ in range(2)]
-    except (RuntimeError, ValueError, TypeError, AssertionError, TimeoutError):  # of the user's model, mostly
+    except (RuntimeError, ValueError, TypeError, AssertionError):  # of the user's model, mostly
         return None
     return {"first_loss": first, "train_loss": train, "eval_loss": evaluated[0], "eval_again": evaluated[1]}
 
 
-def _train(task: PyTorchTask, job: Job, batches: Iterator[Batch], deadline: float) -> float:
+def _train(task: PyTorchTask, job: Job, batches: Iterator[Batch]) -> float:
     """Train at today's settings; the first loss."""
     first = math.nan
     for step in range(STEPS):
@@ -76,20 +80,13 @@ def _train(task: PyTorchTask, job: Job, batches: Iterator[Batch], deadline: floa
         if job.params.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_([item for _, item in job.parameters], job.params.clip_norm)
         job.optimizer.step()
-        _check(deadline)
     return first
 
 
 @torch.no_grad()
-def _settle(job: Job, batches: Iterator[Batch], deadline: float) -> None:
+def _settle(job: Job, batches: Iterator[Batch]) -> None:
     for _ in range(SETTLING):
         job.outputs(next(batches))
-        _check(deadline)
-
-
-def _check(deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise TimeoutError
 
 
 def _total(task: PyTorchTask, job: Job, batch: Batch) -> Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from preflight.core.params import Params
 from preflight.probes.constant import best_constants
 from preflight.probes.steps import one_step, targets_of, weights_of
+from preflight.probes.work import steps_within
 from preflight.tasks.base import Job
 from preflight.tasks.data import Batch
 from preflight.tasks.pytorch import PyTorchTask
@@ -26,8 +27,10 @@ FIT_SAMPLES = 8
 FACTORS = (1.0, 0.1, 10.0, 0.01, 100.0)
 FITTED = 0.5
 """Share of the best constant's loss below which one batch counts as fitted."""
-SECONDS = 0.6
-"""Of each of the short trainings; a large model gets fewer steps."""
+WORK = 6e9
+"""Operations of each of the short trainings; a large model gets fewer steps."""
+MAX_HELD = 2**29
+"""Bytes of the batches that one model after another is trained on: they are fetched once."""
 
 Change = Callable[[Batch], Batch]
 
@@ -48,17 +51,17 @@ def look_at_usage(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any
 def _inputs_used(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
     names = task.data.roles.inputs
     with seeded(seed, task.device):
-        batch = next(task.batches(params, seed))
+        batches = _held(task, params, seed)
         wide = task.data.train.batch(torch.arange(min(len(task.data.train), 64)))
         job = task.job(params)
         initial = _sensitivities(job, wide, names)
-        steps, real = _trained(job, task, params, seed, STEPS, lambda given: given)
+        real = _trained(job, task, batches, lambda given: given)
         later = _sensitivities(job, wide, names)
         perturbed = _perturbed(task.job(params), wide, names)
-    facts: dict[str, Any] = {"steps": steps, "real": real, "batch": len(next(iter(batch.values())))}
+    facts: dict[str, Any] = {"steps": len(batches), "real": real, "batch": len(next(iter(batches[0].values())))}
     for name, change in (("zeroed", _zeroed(names)), ("shuffled", _shuffled(names))):
         with seeded(seed, task.device):
-            _, facts[name] = _trained(task.job(params), task, params, seed, steps, change, timed=False)
+            facts[name] = _trained(task.job(params), task, batches, change)
     kinds = {"initial": initial, "later": later, "perturbed": perturbed}
     facts["sensitivity"] = {kind: max(found.values(), default=None) for kind, found in kinds.items()}
     facts["fields"] = {
@@ -69,19 +72,21 @@ def _inputs_used(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]
     return facts
 
 
-def _trained(
-    job: Job, task: PyTorchTask, params: Params, seed: int, steps: int, change: Change, timed: bool = True
-) -> tuple[int, float | None]:
-    """Train on changed inputs; the number of steps done and the mean loss of the last third of them."""
+def _held(task: PyTorchTask, params: Params, seed: int) -> list[Batch]:
+    """Batches to train on: as many as the model is quick enough for, and as memory holds."""
+    batches = task.batches(params, seed)
+    first = next(batches)
+    size = sum(item.numel() * item.element_size() for item in first.values())
+    steps = min(steps_within(task, params, seed, WORK, STEPS), max(3, MAX_HELD // max(1, size)))
+    return [first, *islice(batches, steps - 1)]
+
+
+def _trained(job: Job, task: PyTorchTask, batches: Sequence[Batch], change: Change) -> float | None:
+    """Train on changed inputs; the mean loss of the last third of the steps."""
     job.network.train()
-    batches, losses = task.batches(params, seed), list[float]()
-    deadline = time.thread_time() + SECONDS
-    while len(losses) < steps and not (timed and len(losses) > 2 and time.thread_time() > deadline):
-        batch = next(batches)
-        losses.append(one_step(job, change(batch), targets_of(task, batch)))
+    losses = [one_step(job, change(batch), targets_of(task, batch)) for batch in batches]
     late = losses[-max(1, len(losses) // 3) :]
-    mean = math.fsum(late) / len(late) if all(math.isfinite(value) for value in late) else None
-    return len(losses), mean
+    return math.fsum(late) / len(late) if all(math.isfinite(value) for value in late) else None
 
 
 def _zeroed(names: tuple[str, ...]) -> Change:
@@ -151,10 +156,11 @@ def _batch_fit(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
         count = min(len(task.data.train), max(FIT_SAMPLES, params.batch_size))
         batch = next(task.batches(replace(params, batch_size=count), seed))
         constant = _constant(task, params, batch)
+        steps = steps_within(task, replace(params, batch_size=count), seed, WORK, FIT_STEPS)
     tried: list[dict[str, Any]] = []
     for factor in FACTORS:
         with seeded(seed, task.device):
-            tried.append(_fit_at(task, replace(params, lr=params.lr * factor), batch))
+            tried.append(_fit_at(task, replace(params, lr=params.lr * factor), batch, steps))
         last = tried[-1]["last"]
         if constant is not None and last is not None and last < FITTED * constant:
             break
@@ -173,13 +179,12 @@ def _constant(task: PyTorchTask, params: Params, batch: Batch) -> float | None:
     return None if None in parts else math.fsum(part for part in parts if part is not None)
 
 
-def _fit_at(task: PyTorchTask, params: Params, batch: Batch) -> dict[str, Any]:
+def _fit_at(task: PyTorchTask, params: Params, batch: Batch, steps: int) -> dict[str, Any]:
     job = task.job(params)
     targets = targets_of(task, batch)
     job.network.train()
-    deadline = time.thread_time() + SECONDS
     losses: list[float] = []
-    while len(losses) < FIT_STEPS and (len(losses) < 3 or time.thread_time() < deadline):
+    while len(losses) < steps:
         losses.append(one_step(job, batch, targets))
         if not math.isfinite(losses[-1]):
             break
