@@ -120,16 +120,16 @@ def test_dropout_that_never_ends_is_found(make_task: MakeTask) -> None:
 
 
 def test_a_model_that_cannot_be_evaluated_has_no_losses(make_task: MakeTask) -> None:
-    assert look(make_task(factory=lambda: TrainsOnly(3, 4))) == {"has_batch_norm": False}
+    assert look(make_task(factory=lambda: TrainsOnly(3, 4))) == {"has_batch_norm": False, "dropout": 0.0}
 
 
 def test_a_model_that_diverges_has_no_losses(make_task: MakeTask) -> None:
-    assert look(make_task(optimizer="torch.optim.SGD"), lr=1e38) == {"has_batch_norm": False}
+    assert look(make_task(optimizer="torch.optim.SGD"), lr=1e38) == {"has_batch_norm": False, "dropout": 0.0}
 
 
 def test_a_model_that_needs_too_much_work_has_no_losses(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("preflight.probes.modes.MAX_WORK", 0.0)
-    assert look(make_task()) == {"has_batch_norm": False}
+    assert look(make_task()) == {"has_batch_norm": False, "dropout": 0.0}
 
 
 def test_batches_of_one_cannot_be_normalized_and_are_found(make_task: MakeTask) -> None:

@@ -98,7 +98,7 @@ def test_what_stands_still_for_a_good_reason_is_clean(recorded: Recorded, histor
 
 
 def test_without_a_series_there_is_nothing_to_judge(recorded: Recorded) -> None:
-    missing = NotApplicable("there is no history and no log with a loss or a metric")
+    missing = NotApplicable("there is no history and no log, and losses.csv is not of both splits")
     assert RULE.judge(recorded(losses={"total": [1.0]})) == missing
 
 

@@ -56,6 +56,8 @@ def gather_facts(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[s
     A probe that a user's model breaks is left out, and said so under ``failed``: rules that need it do not apply.
     """
     facts: dict[str, Any] = {"failed": {}}
+    if (metric := task.settings.metric) is not None:
+        facts["metric"] = {"name": metric.name, "goal": metric.goal}
     for name, look in _probes(task, inspection, seed).items():
         try:
             facts |= look()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from preflight.core.params import Params
 from preflight.probes.work import work_of_step
@@ -25,16 +26,20 @@ MAX_WORK = 5e10
 
 
 def look_at_modes(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
-    """``{"modes": {has_batch_norm, first_loss, train_loss, eval_loss, eval_again}}``; the losses are weighted sums.
+    """``{"modes": {has_batch_norm, dropout, first_loss, train_loss, eval_loss, eval_again}}``; weighted sums.
 
-    ``has_batch_norm``: whether a module normalizes by statistics of the batch in training mode. ``first_loss`` is that
+    ``has_batch_norm``: whether a module normalizes by statistics of the batch in training mode. ``dropout``: the
+    largest share that a dropout module drops. ``first_loss`` is that
     of the first batch before training, the others are those of one batch afterwards. A model that diverges, that fails
     in one of the modes or that needs more than :data:`MAX_WORK` has no losses.
     """
     with seeded(seed, task.device):
         job, batches = task.job(params), task.batches(params, seed)
         job.network.train()
-        facts: dict[str, Any] = {"has_batch_norm": _uses_batch_statistics(job.network)}
+        facts: dict[str, Any] = {
+            "has_batch_norm": _uses_batch_statistics(job.network),
+            "dropout": max((item.p for item in job.network.modules() if isinstance(item, _DropoutNd)), default=0.0),
+        }
         losses = _losses(task, job, batches, seed, settles=facts["has_batch_norm"])
     if losses is not None and all(math.isfinite(value) for value in losses.values()):
         facts |= losses

@@ -40,6 +40,12 @@ UNFITTED = Threshold(
     "of the best constant predictor's loss in training: above it, something keeps new weights from fitting",
     "networks of usual size fit their training data to less where nothing holds them back",
 )
+DROPPED = Threshold(
+    "DROPPED",
+    0.75,
+    "of the units are dropped",
+    "Srivastava et al., JMLR 2014, figure 9: the test error rises where less than 0.3 of the units are kept",
+)
 FRESH = 0.9  # of the weights differ between two seeds
 USUAL_DECAY = 1e-4
 
@@ -58,6 +64,8 @@ def check(recording: Recording) -> Answer:
             (Remedy("lower the penalty's factor by two decades at least"),),
             strength=strength_of(penalty, PENALTY.value),
         )
+    if (dropped := _dropped(recording)) is not None:
+        return dropped
     if decay is None or decay <= DECAY.value:
         return Clean()
     steps = len(recording.table("losses"))
@@ -81,6 +89,31 @@ def check(recording: Recording) -> Answer:
         ),
         (Remedy(f"set weight_decay={USUAL_DECAY:g}", {"weight_decay": USUAL_DECAY}),),
         strength=strength_of(decay, DECAY.value),
+    )
+
+
+def _dropped(recording: Recording) -> Finding | None:
+    """Dropout of most units, where the training loss is far from fitted."""
+    try:
+        share = float(recording.fact("modes", "dropout"))
+        name = _underfitted(recording)
+    except MissingError:
+        return None
+    if share <= DROPPED.value or not name:
+        return None
+    left = level_of(last_quarter(recording.column("losses", name))).mean / float(
+        recording.fact("losses", name, "constant")
+    )
+    return Finding(
+        WARNING,
+        f"dropout takes away {share:.0%} of the units, and {left:.0%} of what a constant output gives is left of the "
+        f"training loss '{name}'",
+        (
+            Evidence("share that is dropped", share, DROPPED.value),
+            Evidence(f"training loss '{name}' over that of the best constant", left, UNFITTED.value),
+        ),
+        (Remedy("drop half of the units or less; 0.1 to 0.5 is usual"),),
+        strength=strength_of(1 - DROPPED.value, 1 - share),
     )
 
 
@@ -121,11 +154,12 @@ RULE = Rule(
     title="Regularization outweighs the data",
     detects="Before training, weight decay takes off more than DECAY of what the gradient asks for, and the run then "
     "stays at the loss of a constant, ends with less than LEFT of its weights, or, beyond OUTWEIGHS, with a training "
-    "loss above UNFITTED of a constant's. Or the part of the losses that no data enters has a gradient PENALTY times "
+    "loss above UNFITTED of a constant's. Or dropout takes more than DROPPED of the units, and the training loss is "
+    "above UNFITTED. Or the part of the losses that no data enters has a gradient PENALTY times "
     "that of the rest.",
     matters="Weights shrink faster than the data can build them up, and the output ends as a constant.",
     fix="Lower weight_decay, or the factor of the penalty, by decades; 1e-4 to 1e-2 is usual.",
     check=check,
-    thresholds=(DECAY, OUTWEIGHS, LEFT, UNFITTED, PENALTY),
+    thresholds=(DECAY, OUTWEIGHS, LEFT, UNFITTED, PENALTY, DROPPED),
     causes=("PF102", "PF103", "PF401", "PF402", "PF410", "PF702"),
 )

@@ -11,9 +11,11 @@ from preflight.rules.base import Rule, Threshold
 from preflight.rules.series import (
     HISTORY,
     LOG,
+    STEPS,
     STILL_SPREAD,
     Series,
     classes_of,
+    is_rising,
     losses_of,
     saved_series,
     spoken,
@@ -55,13 +57,27 @@ def digits_of(value: float) -> int:
 
 def check(recording: Recording) -> Answer:
     """Judge the losses, of validation first, then the metrics."""
-    history = saved_series(recording, HISTORY, LOG)
+    try:
+        history = saved_series(recording, HISTORY, LOG)
+    except MissingError:
+        return _check_steps(recording)
     losses = [*losses_of(history, VALIDATION), *losses_of(history, TRAIN)]
     still = [item for item in losses if _is_still_loss(item)]
     if still:
         return _loss_finding(still[0], history, recording)
     metrics = [item for item in history if item.meaning.kind == GAIN and _is_still_metric(item)]
     return _metric_finding(metrics[0]) if metrics else Clean()
+
+
+def _check_steps(recording: Recording) -> Answer:
+    """Judge the validation losses of a trial, beside a training loss that falls beyond the noise of its batches."""
+    series = saved_series(recording, HISTORY, LOG, STEPS)
+    training, validation = losses_of(series, TRAIN), losses_of(series, VALIDATION)
+    if not training or not validation:
+        raise MissingError("there is no history and no log, and losses.csv is not of both splits")
+    falling = [item for item in training if is_rising(-item.values)]
+    still = [item for item in validation if _is_still_loss(item)]
+    return _loss_finding(still[0], falling, recording, "evaluations") if falling and still else Clean()
 
 
 def _is_still_loss(item: Series) -> bool:
@@ -77,14 +93,14 @@ def _is_still_metric(item: Series) -> bool:
     return is_low and item.stands_still and len(item) >= METRIC_EPOCHS.value
 
 
-def _loss_finding(item: Series, history: Sequence[Series], recording: Recording) -> Finding:
+def _loss_finding(item: Series, history: Sequence[Series], recording: Recording, unit: str = "epochs") -> Finding:
     moving = next((other for other in _training(history, recording) if other.moves), None)
     why, remedies = _explained(item, moving)
     said, chance = _chance(item, recording)
     return Finding(
         ERROR,
-        f"{item.name} is {spoken(float(item.values[0]))} in all {len(item)} epochs{said}: {why}",
-        (Evidence(f"relative change of {item.name} in {len(item)} epochs", _change(item), SPREAD.value), *chance),
+        f"{item.name} is {spoken(float(item.values[0]))} in all {len(item)} {unit}{said}: {why}",
+        (Evidence(f"relative change of {item.name} in {len(item)} {unit}", _change(item), SPREAD.value), *chance),
         remedies,
         where=item.name,
         strength=len(item) / EPOCHS.value,

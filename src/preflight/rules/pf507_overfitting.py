@@ -24,6 +24,18 @@ RISE = Threshold(
 )
 NOISE = Threshold("NOISE", 4.0, "times the noise between neighbouring values", "beyond chance, whatever the noise is")
 AFTER = Threshold("AFTER", 6, "evaluations after the best one at least", "five in order happen once in 120 by chance")
+LEARNED = Threshold(
+    "LEARNED",
+    0.01,
+    "of the validation loss is left of the training loss",
+    "a network that can fit random labels gets there by memory alone (Zhang et al., 2017, arXiv 1611.03530)",
+)
+UNSOLVED = Threshold(
+    "UNSOLVED",
+    0.2,
+    "of the best constant predictor's loss is left in validation",
+    "below it the gap hardly matters; well trained networks of the healthy runs lie below 0.1",
+)
 CAP = 100.0
 
 
@@ -34,7 +46,10 @@ def check(recording: Recording) -> Answer:
     if not pairs:
         raise MissingError("there is no loss that is known of both splits")
     found = [pair for pair in pairs if overfits(*pair) and not _metric_improves(series, pair[1])]
-    return _finding(*found[0], recording) if found else Clean()
+    if found:
+        return _finding(*found[0], recording)
+    memorized = [(pair, left) for pair in pairs if (left := _unsolved(recording, *pair)) is not None]
+    return _memorized(*memorized[0][0], memorized[0][1], recording) if memorized else Clean()
 
 
 def _pairs(series: Sequence[Series]) -> Iterator[tuple[Series, Series]]:
@@ -83,6 +98,38 @@ def _metric_improves(series: Sequence[Series], validation: Series) -> bool:
     return False
 
 
+def _unsolved(recording: Recording, training: Series, validation: Series) -> float | None:
+    """Share of the constant's loss that validation ends at, where training has next to none; None where it is fine."""
+    try:
+        constant = float(recording.fact("losses", training.meaning.key, "constant"))
+    except MissingError:
+        return None
+    late = float(np.median(training.values[-max(3, len(training) // 10) :]))
+    last = float(validation.values[-1])
+    is_learned = 0 <= late <= LEARNED.value * last
+    return last / constant if is_learned and last > UNSOLVED.value * constant > 0 else None
+
+
+def _memorized(training: Series, validation: Series, left: float, recording: Recording) -> Finding:
+    late = float(np.median(training.values[-max(3, len(training) // 10) :]))
+    last = float(validation.values[-1])
+    return Finding(
+        WARNING,
+        f"{training.name} ends at {spoken(late)} and {validation.name} at {spoken(last)}, {left:.0%} of what a "
+        "constant output gives: the training samples are learned by heart",
+        (
+            Evidence(f"{training.name} over {validation.name}", late / last, LEARNED.value),
+            Evidence(f"{validation.name} over that of the best constant", left, UNSOLVED.value),
+        ),
+        (
+            Remedy("train on more samples, or augment them: there is nothing left to learn from these"),
+            Remedy("regularize: weight decay, dropout, or a smaller model", _regularized(recording)),
+        ),
+        where=validation.name,
+        strength=min(CAP, LEARNED.value * last / max(late, 1e-300)),
+    )
+
+
 def _finding(training: Series, validation: Series, recording: Recording) -> Finding:
     best = int(validation.values.argmin())
     at = _place(validation, best)
@@ -127,10 +174,11 @@ RULE = Rule(
     title="The model overfits",
     detects="After its best value the validation loss rises in more steps than chance would have it, over "
     f"{AFTER.value:g} evaluations or more, loses {RISE.value:g} of its size and {NOISE.value:g} times its noise, and "
-    "the training loss goes on falling. Where a validation metric still improves, nothing is said.",
+    "the training loss goes on falling. Where a validation metric still improves, nothing is said. Or the training "
+    f"loss ends below {LEARNED.value:g} of a validation loss that is above {UNSOLVED.value:g} of the best constant's.",
     matters="What is learned from there on holds for the training samples only.",
     fix="Keep the weights of the best epoch; to get beyond it, use more or augmented data, weight decay, dropout, or a "
     "smaller model.",
     check=check,
-    thresholds=(RISE, NOISE, AFTER),
+    thresholds=(RISE, NOISE, AFTER, LEARNED, UNSOLVED),
 )

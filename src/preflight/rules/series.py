@@ -12,7 +12,7 @@ from scipy import stats
 
 from preflight.core.errors import MissingError
 from preflight.rules.predicates import Array
-from preflight.telemetry.metric_names import LOSS, TRAIN, VALIDATION, Meaning, meaning
+from preflight.telemetry.metric_names import COST, GAIN, LOSS, TRAIN, VALIDATION, Meaning, meaning
 from preflight.telemetry.recording import Recording
 
 HISTORY: Final = "history"
@@ -108,7 +108,7 @@ def _series(recording: Recording, table: str) -> Iterator[Series]:
         return
     epochs = recording.column(table, "epoch") if "epoch" in frame else np.full(len(frame), math.nan)
     for name in recording.names(table):
-        known = _step_meaning(name) if table == STEPS else meaning(name)
+        known = _step_meaning(name, recording) if table == STEPS else meaning(name)
         if known is None:
             continue
         values = recording.column(table, name)
@@ -117,10 +117,23 @@ def _series(recording: Recording, table: str) -> Iterator[Series]:
             yield Series(name, known, rows.astype(np.float64), epochs[rows], values[rows])
 
 
-def _step_meaning(name: str) -> Meaning | None:
-    """Of the columns of losses.csv, which are losses whatever they are called."""
-    if name in ("val_score", "val_metric"):
+def _step_meaning(name: str, recording: Recording) -> Meaning | None:
+    """Of the columns of losses.csv, which are losses whatever they are called, but for the task's metric."""
+    if name == "val_score":
         return None
+    if name == "val_metric":
+        return _metric_meaning(recording)
     split = VALIDATION if name.startswith("val_") else TRAIN
     key = name.removeprefix("val_")
     return Meaning(split, LOSS, "" if key == "total" else key)
+
+
+def _metric_meaning(recording: Recording) -> Meaning | None:
+    """The task's metric by its name, and by its goal where the name is not known."""
+    try:
+        name, goal = str(recording.fact("metric", "name")), recording.fact("metric", "goal")
+    except MissingError:
+        return None
+    known = meaning(f"val_{name}")
+    kind = GAIN if goal == "maximize" else COST
+    return known if known is not None and known.kind == kind else Meaning(VALIDATION, kind, name)
