@@ -73,7 +73,20 @@ def test_weights_that_will_not_move_over_the_whole_run(way: float, recorded: Rec
     assert isinstance(answer, Finding)
     assert answer.severity == ERROR
     assert answer.evidence[0].value == pytest.approx(way * WAY.value)
-    assert answer.remedies[0].settings["lr"] >= 10 * TODAY.lr
+    assert answer.remedies[0].settings == {}  # without a ladder nobody knows how far to go
+
+
+@pytest.mark.parametrize(("above", "advised"), [("stable", 1e-3), ("explodes", 1e-3 / 10**0.5)])
+def test_the_rate_that_is_advised_stays_away_from_where_the_ladder_breaks(
+    above: str, advised: float, recorded: Recorded
+) -> None:
+    rungs = [
+        {"lr": 1e-3, "verdict": "best", "final_loss": 0.3},
+        {"lr": 3e-3, "verdict": above, "final_loss": 0.5},
+    ]
+    answer = RULE.judge(recorded(TODAY, facts={"ladders": {"inputs as they are": rungs}}, losses={"total": FLAT}))
+    assert isinstance(answer, Finding)
+    assert answer.remedies[0].settings == {"lr": pytest.approx(advised)}
 
 
 def test_the_length_of_the_long_run_counts(recorded: Recorded) -> None:

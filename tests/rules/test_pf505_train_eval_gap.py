@@ -67,3 +67,25 @@ def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, 
 
 def test_without_the_probe_there_is_nothing_to_judge(recorded: Recorded) -> None:
     assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'modes'")
+
+
+@pytest.mark.parametrize(
+    ("momentum", "steps", "validation", "found"),
+    [
+        (1e-4, 1000, 1.5, True),
+        (1e-4, 100_000, 1.5, False),  # the long run gives them time
+        (0.01, 1000, 1.5, False),
+        (1e-4, 1000, 0.15, False),  # they are good enough
+    ],
+)
+def test_statistics_that_are_too_slow_for_the_length_of_the_run(
+    recorded: Recorded, momentum: float, steps: int, validation: float, found: bool
+) -> None:
+    known = modes(0.5, 0.5)
+    known["modes"]["norm_momentum"] = momentum
+    facts = {**known, "schedule": {"steps": steps}, "losses": {"ce": {}}}
+    columns = {"total": [0.1] * 50, "val_ce": [float("nan")] * 49 + [validation]}
+    answer = RULE.judge(recorded(facts=facts, losses=columns))
+    assert isinstance(answer, Finding) == found
+    if isinstance(answer, Finding):
+        assert answer.evidence[0].value == pytest.approx((1 - momentum) ** steps)

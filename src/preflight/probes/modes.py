@@ -18,9 +18,8 @@ from preflight.tasks.data import Batch
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 
-# Steps of training, and batches afterwards that only move the running statistics: at a momentum of 0.1 what they
-# started from counts for 0.9**50, half a percent.
-STEPS, SETTLING = 10, 50
+# Steps of training, and batches afterwards over which the running statistics are averaged.
+STEPS, SETTLING = 10, 25
 MAX_WORK = 5e10
 """Operations; a model that needs more for these steps is left out, as fewer would not show it."""
 
@@ -29,7 +28,8 @@ def look_at_modes(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any
     """``{"modes": {has_batch_norm, dropout, first_loss, train_loss, eval_loss, eval_again}}``; weighted sums.
 
     ``has_batch_norm``: whether a module normalizes by statistics of the batch in training mode. ``dropout``: the
-    largest share that a dropout module drops. ``first_loss`` is that
+    largest share that a dropout module drops. ``norm_momentum``: the smallest momentum of batch normalization's running
+    statistics, where there are some that move. ``first_loss`` is that
     of the first batch before training, the others are those of one batch afterwards. A model that diverges, that fails
     in one of the modes or that needs more than :data:`MAX_WORK` has no losses.
     """
@@ -38,6 +38,7 @@ def look_at_modes(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any
         job.network.train()
         facts: dict[str, Any] = {
             "has_batch_norm": _uses_batch_statistics(job.network),
+            "norm_momentum": _norm_momentum(job.network),
             "dropout": max((item.p for item in job.network.modules() if isinstance(item, _DropoutNd)), default=0.0),
         }
         losses = _losses(task, job, batches, seed, settles=facts["has_batch_norm"])
@@ -52,6 +53,12 @@ def _uses_batch_statistics(network: nn.Module) -> bool:
         isinstance(module, _BatchNorm) and module.training and not isinstance(module, nn.SyncBatchNorm)
         for module in network.modules()
     )
+
+
+def _norm_momentum(network: nn.Module) -> float | None:
+    """Share of a batch in the running statistics; None where there are none, or all batches count the same."""
+    norms = [item for item in network.modules() if isinstance(item, _BatchNorm) and item.track_running_stats]
+    return min((item.momentum for item in norms if item.momentum is not None), default=None)
 
 
 def _losses(
@@ -90,6 +97,11 @@ def _train(task: PyTorchTask, job: Job, batches: Iterator[Batch]) -> float:
 
 @torch.no_grad()
 def _settle(job: Job, batches: Iterator[Batch]) -> None:
+    """Running statistics as the mean over some batches, whatever their momentum: how slow that is, PF505 asks apart."""
+    for module in job.network.modules():
+        if isinstance(module, _BatchNorm):
+            module.momentum = None
+            module.reset_running_stats()
     for _ in range(SETTLING):
         job.outputs(next(batches))
 

@@ -10,6 +10,10 @@ from preflight.core.errors import MissingError
 from preflight.telemetry.recording import Recording
 
 BEST = "best"
+BROKEN = ("explodes", "unsteady", "too high")
+# Half a decade, one rung: a rate that ends lowest after few steps may be too high for a longer run where the next one
+# breaks (Smith, Cyclical Learning Rates, 2017: the range to train in ends where the loss becomes ragged).
+AWAY = math.sqrt(10)
 Rung = Mapping[str, Any]
 
 
@@ -28,6 +32,15 @@ def rungs_of(recording: Recording) -> Sequence[Rung]:
 def best_rung(rungs: Sequence[Rung]) -> Rung | None:
     """The rung that ended lowest of those that learn; None where none does."""
     return next((rung for rung in rungs if rung["verdict"] == BEST and math.isfinite(rung["final_loss"])), None)
+
+
+def advised_rate(rungs: Sequence[Rung]) -> float | None:
+    """The best rung's rate, or half a decade below it where the next rung breaks; None where no rung learns."""
+    best = best_rung(rungs)
+    if best is None:
+        return None
+    above = next((rung for rung in rungs if rung["lr"] > best["lr"]), None)
+    return float(best["lr"]) / (AWAY if above is not None and above["verdict"] in BROKEN else 1.0)
 
 
 def rung_at(rungs: Sequence[Rung], lr: float) -> Rung | None:

@@ -7,7 +7,7 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.ladder_facts import best_rung, rungs_of
+from preflight.rules.ladder_facts import advised_rate, best_rung, rungs_of
 from preflight.rules.predicates import Array, are_decreasing
 from preflight.rules.progress import MIN_STEPS, late_loss, movement
 from preflight.telemetry.recording import Recording
@@ -71,7 +71,7 @@ def _behind_the_ladder(recording: Recording, losses: Array) -> Finding | None:
             Evidence("gain over that of the ladder's best rate", gained, GAINED.value),
             Evidence("the ladder's best rate over this one", best["lr"] / lr, far, "x"),
         ),
-        (Remedy("raise the learning rate to the best one of the ladder", {"lr": best["lr"]}),),
+        (_raised(recording),),
         strength=best["lr"] / lr / far,
     )
 
@@ -83,7 +83,6 @@ def _nothing_moves(recording: Recording, losses: Array) -> Finding | None:
     has_gradient = float(np.nanmedian(recording.column("gradient_norms", "overall"))) > 0
     if learns or not has_gradient or way >= WAY.value or way <= 0:
         return None
-    settings = {"lr": recording.params.lr * min(1000.0, max(10.0, 1 / way))} if "params" in recording.info else {}
     return Finding(
         ERROR,
         f"over the whole long run the weights can move by {way:.2%} of their norm, and the loss goes from {first:.4g} "
@@ -93,9 +92,20 @@ def _nothing_moves(recording: Recording, losses: Array) -> Finding | None:
             Evidence("way of the weights over their norm", way, WAY.value),
             Evidence("late loss over early", late / first if first else 1.0),
         ),
-        (Remedy("raise the learning rate", settings),),
+        (_raised(recording),),
         strength=min(100.0, WAY.value / way),
     )
+
+
+def _raised(recording: Recording) -> Remedy:
+    """The rate that the ladder advises, where it is higher; without a ladder nobody knows how far to go."""
+    try:
+        advised = advised_rate(rungs_of(recording))
+    except (MissingError, KeyError):
+        advised = None
+    if advised is None or advised <= recording.params.lr:
+        return Remedy("raise the learning rate by decades, until the loss falls")
+    return Remedy("raise the learning rate to what the ladder of rates bears", {"lr": advised})
 
 
 def _times_longer(recording: Recording, steps: int) -> float:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.levels import last_quarter
 from preflight.telemetry.recording import Recording
 
 GAP = Threshold(
@@ -21,6 +25,16 @@ REPEAT = Threshold(
     "of the loss is what two passes in evaluation mode differ by",
     "nothing is random in evaluation mode; the order of sums on a GPU changes 1e-6",
 )
+OLD = Threshold(
+    "OLD",
+    0.1,
+    "of the running statistics are still those of before training, at the end of the long run",
+    "(1 - momentum)**steps, by definition of the running mean; usual momenta of 0.1 and 0.01 leave 1e-46 and 4e-5 "
+    "after 1000 steps",
+)
+APART = Threshold(
+    "APART", 2.0, "times the late training loss is the validation loss", "a gap within the loss's own size is no fault"
+)
 
 
 def check(recording: Recording) -> Answer:
@@ -34,7 +48,7 @@ def check(recording: Recording) -> Answer:
     gap = evaluated - train
     if gap > GAP.value * abs(first) and gap > (RATIO.value - 1) * abs(train):
         return _gap(train, evaluated, first, recording)
-    return Clean()
+    return _old_statistics(recording) or Clean()
 
 
 def _gap(train: float, evaluated: float, first: float, recording: Recording) -> Finding:
@@ -58,6 +72,38 @@ def _gap(train: float, evaluated: float, first: float, recording: Recording) -> 
     )
 
 
+def _old_statistics(recording: Recording) -> Finding | None:
+    """Running statistics that move too slowly for the length of the run, where validation is far from training."""
+    try:
+        momentum = float(recording.fact("modes", "norm_momentum"))
+        steps = int(recording.fact("schedule", "steps"))
+        validation, training = _late_losses(recording)
+    except MissingError:
+        return None
+    left = (1 - momentum) ** steps
+    if left <= OLD.value or validation <= APART.value * training:
+        return None
+    return Finding(
+        WARNING,
+        f"after {steps} steps at a momentum of {momentum:g} batch normalization's running statistics are to {left:.0%} "
+        f"those of before training, and the validation loss is {validation:.4g} beside {training:.4g} in training",
+        (
+            Evidence("share of the statistics from before training", left, OLD.value),
+            Evidence("validation loss over training loss", validation / max(training, 1e-300), APART.value),
+        ),
+        (Remedy("set the momentum of batch normalization near 0.1 (in PyTorch's sense: the share of a new batch)"),),
+        strength=left / OLD.value,
+    )
+
+
+def _late_losses(recording: Recording) -> tuple[float, float]:
+    """Weighted sum of the last validation losses, and the late level of the training loss."""
+    weights = recording.params.loss_weights if "params" in recording.info else {}
+    last = {name: recording.column("losses", f"val_{name}") for name in recording.fact("losses")}
+    validation = sum(weights.get(name, 1.0) * float(values[np.isfinite(values)][-1]) for name, values in last.items())
+    return validation, float(last_quarter(recording.column("losses", "total")).mean())
+
+
 def _random(evaluated: float, again: float) -> Finding:
     difference = abs(again - evaluated) / max(abs(evaluated), abs(again))
     return Finding(
@@ -79,10 +125,12 @@ RULE = Rule(
     name="train-eval-gap",
     title="Training and evaluation mode compute different things",
     detects="After some steps of training the loss of one batch is measured in both modes. Evaluation mode adds more "
-    f"than {GAP.value:g} of the first loss and more than the loss itself, or gives another loss when asked again.",
+    f"than {GAP.value:g} of the first loss and more than the loss itself, or gives another loss when asked again. Or "
+    f"at the end of the run more than {OLD.value:g} of batch normalization's running statistics are those of before "
+    f"training, and the validation loss is more than {APART.value:g} times the training loss.",
     matters="The validation says little of what was trained, and the deployed model computes what was never trained.",
     fix="Of batch normalization look at the batch size (PF506), the momentum and whether batches differ in kind; of "
     "dropout whether it is told that training is over.",
     check=check,
-    thresholds=(GAP, RATIO, REPEAT),
+    thresholds=(GAP, RATIO, REPEAT, OLD, APART),
 )
