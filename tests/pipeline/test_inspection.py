@@ -199,3 +199,19 @@ def test_a_validation_loss_that_no_constant_mends_is_bad_input(inspect: Inspect,
 
     with pytest.raises(TaskError, match="the loss 'odd' is inf on the validation data, before any training"):
         inspect(losses={"odd": infinite_on_negative}, baseline={"lr": 0.1, "batch_size": 301})
+
+
+def small(output: Tensor, _target: Tensor) -> Tensor:
+    return output.square().mean()
+
+
+def test_a_penalty_stays_out_of_the_score_and_that_is_said(inspect: Inspect) -> None:
+    found = inspect(losses={"mse": F.mse_loss, "small": small})
+    assert set(found.references) == {"mse"}
+    assert found.constants["small"] == pytest.approx(0.0, abs=1e-9)
+    assert any(note.startswith("the loss 'small' asks nothing of the data") for note in found.notes)
+
+
+def test_where_there_are_only_penalties_they_are_the_score(inspect: Inspect) -> None:
+    found = inspect(losses={"small": small})
+    assert (set(found.references), found.notes) == ({"small"}, ())

@@ -18,10 +18,15 @@ FACTORY = ("width", "dropout")
 
 
 def space_of(
-    today: Params, options: dict[str, tuple[str, ...]] | None = None, factory: Any = FACTORY, **axes: Any
+    today: Params,
+    options: dict[str, tuple[str, ...]] | None = None,
+    factory: Any = FACTORY,
+    scored: tuple[str, ...] | None = None,
+    **axes: Any,
 ) -> dict[str, BaseDistribution]:
     settings = parse_space(axes, {}, tuple(today.loss_weights))
-    return distributions(settings, today, BOUNDS, OPTIONS if options is None else options, factory)
+    losses = tuple(today.loss_weights) if scored is None else scored
+    return distributions(settings, today, BOUNDS, OPTIONS if options is None else options, factory, losses)
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
@@ -162,3 +167,11 @@ def test_an_extra_that_the_factory_does_not_take_is_refused(today: Params) -> No
     ):
         space_of(today, extras={"droput": [0.0]})
     assert set(space_of(today, factory=None, extras={"droput": [0.0]})) == {"droput"}
+
+
+def test_the_weight_of_a_penalty_is_not_searched() -> None:
+    today = Params(lr=0.01, batch_size=8, loss_weights={"kl": 0.1, "image": 1.0, "sound": 1.0})
+    assert "loss_weights.sound" in space_of(today, scored=("image", "sound"), loss_weights="auto")
+    assert not any("kl" in name or "image" in name for name in space_of(today, scored=("image", "sound")))
+    with pytest.raises(ConfigError, match=r"space\.loss_weights names 'kl', which no score can weigh"):
+        space_of(today, scored=("image", "sound"), loss_weights={"kl": {"low": 0.01, "high": 1.0}})

@@ -156,6 +156,11 @@ def test_a_score_is_the_mean_of_the_losses_over_their_references() -> None:
     assert score({"a": 0.0}, {"a": 2.0}) == 0.0
 
 
+def test_a_loss_without_a_reference_stays_out_of_the_score_as_long_as_it_is_finite() -> None:
+    assert score({"a": 1.0, "kl": 1e9}, {"a": 2.0}) == 0.5
+    assert math.isnan(score({"a": 1.0, "kl": math.nan}, {"a": 2.0}))
+
+
 def test_less_is_better_also_where_a_reference_is_negative() -> None:
     likelihood = {"nll": -3.0}
     assert score({"nll": -6.0}, likelihood) == pytest.approx(0.0)

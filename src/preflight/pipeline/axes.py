@@ -32,7 +32,8 @@ def not_searched(space: SpaceSettings, inspection: Inspection, task: PyTorchTask
 def _all(
     space: SpaceSettings, inspection: Inspection, task: PyTorchTask, lr_bounds: Bounds
 ) -> dict[str, BaseDistribution]:
-    return distributions(space, inspection.today.params, lr_bounds, inspection.options, task.factory_parameters())
+    today, scored = inspection.today.params, tuple(inspection.references)
+    return distributions(space, today, lr_bounds, inspection.options, task.factory_parameters(), scored)
 
 
 def _can_be_written(name: str, inspection: Inspection) -> bool:

@@ -21,6 +21,8 @@ from preflight.probes.fit import check_fit, one_line
 from preflight.probes.flaws import INPUT, TARGET, TRAINING, VALIDATION, Expected, Flaw, find_flaws
 from preflight.probes.harm import check_flaws
 from preflight.probes.layout import layout_of
+from preflight.probes.penalty import is_penalty
+from preflight.probes.refusal import RefusedError
 from preflight.tasks.data import Batch, spread, take_samples
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
@@ -35,7 +37,8 @@ class Inspection:
     """What is known before training.
 
     ``references`` are what scores relate to: the best constant predictor of each loss, or its value at
-    initialisation where no constant could be fitted (``constants`` then has None). ``options`` are the
+    initialisation where no constant could be fitted (``constants`` then has None); penalties, which ask nothing of
+    the data, have none and stay out of the score. ``options`` are the
     normalizations that may be searched per input field, today's first. ``notes`` say what stands out in the data.
     """
 
@@ -112,12 +115,30 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     options = _fit_normalizers(settings, task, today, fields)
     constants = best_constants(task.losses, output, _targets(task, train), _targets(task, validation))
     initial = _initial_losses(settings, task, today)
-    references = {name: initial[name] if value is None else value for name, value in constants.items()}
+    scored, more = _scored(task, output, _targets(task, train))
+    references = {name: value for name, value in {**initial, **_known(constants)}.items() if name in scored}
     for name, value in references.items():
         if not math.isfinite(value):
-            raise TaskError(f"the loss '{name}' is {value} on the validation data, before any training")
+            raise RefusedError(f"the loss '{name}' is {value} on the validation data, before any training", "PF108")
     reports = tuple(field.report for field in fields)
-    return Inspection(today, reports, constants, initial, references, options, notes)
+    return Inspection(today, reports, constants, initial, references, options, (*notes, *more))
+
+
+def _known(constants: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in constants.items() if value is not None}
+
+
+def _scored(task: PyTorchTask, output: Any, targets: Batch) -> tuple[list[str], list[str]]:
+    """Losses that tell how well the task is learned, and notes on the others."""
+    penalties = [loss.name for loss in task.losses if is_penalty(loss, output, targets)]
+    if len(penalties) == len(task.losses):
+        return penalties, []
+    notes = [
+        f"the loss '{name}' asks nothing of the data: a constant output satisfies it as well as any other. It is "
+        "trained with today's weight, and stays out of the score"
+        for name in penalties
+    ]
+    return [loss.name for loss in task.losses if loss.name not in penalties], notes
 
 
 def _look_at_inputs(settings: Settings, task: PyTorchTask, train: Samples) -> list[Field]:

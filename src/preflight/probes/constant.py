@@ -32,8 +32,8 @@ def best_constants(
 
 def _best_constant(loss: NamedLoss, output: Any, train: Batch, validation: Batch) -> float | None:
     chosen = output if loss.output is None else output[loss.output]
-    fitted = [_fit(_on(loss, chosen, train), start) for start in _starting_points(chosen, loss, train)]
-    values = [_value(_on(loss, chosen, validation), constant) for constant in fitted]
+    fitted = [fit(on_constant(loss, chosen, train), start) for start in starting_points(chosen, loss, train)]
+    values = [value_of(on_constant(loss, chosen, validation), constant) for constant in fitted]
     return min((value for value in values if math.isfinite(value)), default=None)
 
 
@@ -42,9 +42,9 @@ Constant = Mapping[Any, Tensor]
 Objective = Callable[[Constant], Tensor]
 
 
-def _starting_points(output: Any, loss: NamedLoss, train: Batch) -> list[Constant]:
+def starting_points(output: Any, loss: NamedLoss, train: Batch) -> list[Constant]:
     """Mean output of the model, zeros, and the mean target where it has the output's shape."""
-    means = {key: item.detach().float().mean(dim=0) for key, item in _tensors(output).items() if item.ndim}
+    means = {key: item.detach().float().mean(dim=0) for key, item in tensors_of(output).items() if item.ndim}
     points: list[Constant] = [means, {key: torch.zeros_like(mean) for key, mean in means.items()}]
     target = train.get(loss.target) if loss.target else next(iter(train.values()))
     if len(means) == 1 and target is not None and target.is_floating_point():
@@ -54,18 +54,21 @@ def _starting_points(output: Any, loss: NamedLoss, train: Batch) -> list[Constan
     return points
 
 
-def _tensors(output: Any) -> dict[Any, Tensor]:
+def tensors_of(output: Any) -> dict[Any, Tensor]:
+    """Tensors of an output by key or position; by None where it is one itself."""
     if isinstance(output, Tensor):
         return {None: output}
-    items = output.items() if isinstance(output, Mapping) else enumerate(_listed(output))
+    items = output.items() if isinstance(output, Mapping) else enumerate(listed(output))
     return {key: item for key, item in items if isinstance(item, Tensor)}
 
 
-def _listed(output: Any) -> list[Any]:
+def listed(output: Any) -> list[Any]:
+    """Items of an output that is a list or a tuple; none of any other."""
     return list(output) if isinstance(output, tuple | list) else []
 
 
-def _on(loss: NamedLoss, output: Any, targets: Batch) -> Objective:
+def on_constant(loss: NamedLoss, output: Any, targets: Batch) -> Objective:
+    """A loss of one output for all samples, in the structure of ``output``."""
     picked = NamedLoss(loss.name, loss.function, None, loss.target)
     size = len(next(iter(targets.values())))
 
@@ -78,17 +81,21 @@ def _on(loss: NamedLoss, output: Any, targets: Batch) -> Objective:
 def _expanded(constant: Constant, output: Any, size: int) -> Any:
     """``constant`` for every one of ``size`` samples, in the structure of ``output``."""
     # Contiguous: a loss may call view().
-    wide = {key: value.expand(size, *value.shape).contiguous() for key, value in constant.items()}
+    return replaced({key: value.expand(size, *value.shape).contiguous() for key, value in constant.items()}, output)
+
+
+def replaced(wide: Constant, output: Any) -> Any:
+    """``wide`` in place of the tensors of ``output``, in its structure."""
     if isinstance(output, Tensor):
         return wide[None]
-    rest = {key: item.detach() for key, item in _tensors(output).items() if key not in wide}
+    rest = {key: item.detach() for key, item in tensors_of(output).items() if key not in wide}
     if isinstance(output, Mapping):
         return {**output, **rest, **wide}
-    items = [wide.get(index, rest.get(index, item)) for index, item in enumerate(_listed(output))]
+    items = [wide.get(index, rest.get(index, item)) for index, item in enumerate(listed(output))]
     return type(output)(*items) if hasattr(output, "_fields") else tuple(items)
 
 
-def _fit(objective: Objective, start: Constant) -> Constant:
+def fit(objective: Objective, start: Constant) -> Constant:
     """Minimise by L-BFGS, which a quadratic of any scale does not trouble; the start where that fails."""
     leaves = {key: value.clone().requires_grad_() for key, value in start.items()}
 
@@ -108,9 +115,10 @@ def _fit(objective: Objective, start: Constant) -> Constant:
     return {key: value.detach() for key, value in leaves.items()}
 
 
-def _value(objective: Objective, constant: Constant) -> float:
+def value_of(objective: Objective, constant: Constant) -> float:
+    """Value of an objective; NaN where the user's loss refuses it."""
     try:
         with torch.no_grad():
             return float(objective(constant))
-    except Exception:  # see _fit
+    except Exception:  # see fit
         return math.nan

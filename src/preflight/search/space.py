@@ -22,12 +22,13 @@ def distributions(
     lr_bounds: tuple[float, float],
     options: Mapping[str, tuple[str, ...]],
     factory_parameters: tuple[str, ...] | None,
+    scored: tuple[str, ...],
 ) -> dict[str, BaseDistribution]:
     """Distribution per flat setting name.
 
     ``lr_bounds`` fill in what the space leaves to the range stage; ``options`` are the normalizations that make
-    sense per field. Raises :class:`ConfigError` for an extra that the factory does not take or a field that is not
-    there.
+    sense per field, ``scored`` the losses that the score is made of. Raises :class:`ConfigError` for an extra that the
+    factory does not take, a field that is not there, or the weight of a loss that is not scored.
     """
     axes: dict[str, Axis] = {}
     if space.lr is not None:
@@ -35,7 +36,7 @@ def distributions(
         axes["lr"] = space.lr if space.lr.choices else _lr_axis(space.lr, low, high, today.lr)
     axes |= space.plain
     axes |= {f"normalization.{name}": axis for name, axis in _normalizations(space, options).items()}
-    axes |= {f"loss_weights.{name}": axis for name, axis in _weights(space, today).items()}
+    axes |= {f"loss_weights.{name}": axis for name, axis in _weights(space, today, scored).items()}
     _check_extras(space, factory_parameters)
     flat = today.flat()
     return {name: _distribution(name, axis, flat.get(name)) for name, axis in axes.items()}
@@ -58,10 +59,17 @@ def _normalizations(space: SpaceSettings, options: Mapping[str, tuple[str, ...]]
     return dict(space.normalization)
 
 
-def _weights(space: SpaceSettings, today: Params) -> dict[str, Axis]:
+def _weights(space: SpaceSettings, today: Params, scored: tuple[str, ...]) -> dict[str, Axis]:
+    """Weights of losses that the score sees: that of a penalty would be lowered without end, and nothing lost by it."""
     if space.loss_weights is not None:
+        for name in space.loss_weights:
+            if name not in scored:
+                raise ConfigError(
+                    f"space.loss_weights names '{name}', which no score can weigh: a constant output satisfies it; "
+                    f"the others are {', '.join(scored)}"
+                )
         return dict(space.loss_weights)
-    names = list(today.loss_weights)[1:]  # only their ratios matter to the direction of a step
+    names = [name for name in today.loss_weights if name in scored][1:]  # only their ratios matter to a step
     return {
         name: Axis(
             low=today.loss_weights[name] * AUTO_WEIGHT_LOW,

@@ -54,12 +54,14 @@ def evaluate(job: Job, task: Task, references: Mapping[str, float], samples: int
 
 
 def score(losses: Mapping[str, float], references: Mapping[str, float]) -> float:
-    """Mean over the losses of ``1 + (value - reference) / |reference|``: value / reference where that is positive.
+    """Mean over the references of ``1 + (value - reference) / |reference|``: value / reference where that is positive.
 
-    Weights, units and batch sizes of a trial do not enter, so that any two trials of a task compare. NaN stays NaN.
+    Weights, units and batch sizes of a trial do not enter, so that any two trials of a task compare. A loss without a
+    reference counts as long as it is finite: NaN of any of them stays NaN.
     """
-    parts = [1 + (value - references[name]) / max(abs(references[name]), 1e-12) for name, value in losses.items()]
-    return math.fsum(parts) / len(parts) if all(math.isfinite(part) for part in parts) else math.nan
+    parts = [1 + (losses[name] - value) / max(abs(value), 1e-12) for name, value in references.items()]
+    is_finite = all(math.isfinite(value) for value in (*losses.values(), *parts))
+    return math.fsum(parts) / len(parts) if is_finite else math.nan
 
 
 def _joined(outputs: list[Any]) -> Any:
