@@ -54,7 +54,7 @@ def _judged(chosen: Sequence[Program], options: argparse.Namespace) -> Iterator[
     names = [item.name for item in chosen]
     if options.workers == 1:
         _one_thread()
-        found = (_judge(name, options.runs) for name in names)
+        found: Iterator[Verdict] = (_judge(name, options.runs) for name in names)
     else:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(options.workers, context, _one_thread)

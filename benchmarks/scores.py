@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -105,7 +105,7 @@ def by_rule(faulty: Sequence[Verdict], healthy: Sequence[Verdict]) -> dict[str, 
 
 def targets(found: Shares, split: str) -> list[dict[str, Any]]:
     """B3's targets, each with what was measured; ``holds`` is None where nothing was."""
-    rows = (
+    rows: tuple[tuple[str, str, float | None, Callable[[float], bool]], ...] = (
         ("detection", ">= 0.98", found.detected, lambda value: value >= 0.98),
         ("category", ">= 0.90", found.named, lambda value: value >= 0.90),
         ("false alarms", "<= 0.01", found.alarmed, lambda value: value <= 0.01),

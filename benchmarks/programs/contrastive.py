@@ -19,9 +19,10 @@ class Embedding(nn.Module):
     def __init__(self, activation: str = "relu", norm: bool = False, width: int = 96, collapsed: bool = False) -> None:
         super().__init__()
         layer = nn.LayerNorm(width) if norm else nn.Identity()
-        self.trunk = nn.Sequential(nn.Linear(64, width), layer, ACTIVATIONS[activation](), nn.Linear(width, 16))
+        last = nn.Linear(width, 16)
+        self.trunk = nn.Sequential(nn.Linear(64, width), layer, ACTIVATIONS[activation](), last)
         if collapsed:
-            nn.init.constant_(self.trunk[3].bias, 1000.0)
+            nn.init.constant_(last.bias, 1000.0)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Directions."""

@@ -46,12 +46,13 @@ class Block(nn.Module):
 
     def attend(self, values: Tensor) -> Tensor:
         """Causal self-attention."""
-        parts = self.mix(values).unflatten(2, (3 * HEADS, -1)).transpose(1, 2).chunk(3, dim=1)
-        return self.out(F.scaled_dot_product_attention(*parts, is_causal=True).transpose(1, 2).flatten(2))
+        query, key, value = self.mix(values).unflatten(2, (3 * HEADS, -1)).transpose(1, 2).chunk(3, dim=1)
+        return self.out(F.scaled_dot_product_attention(query, key, value, is_causal=True).transpose(1, 2).flatten(2))
 
     def forward(self, values: Tensor) -> Tensor:
         """Both parts with their residuals."""
-        for part, norm in zip((self.attend, self.mlp), self.norms, strict=True):
+        parts: tuple[Callable[[Tensor], Tensor], ...] = (self.attend, self.mlp)
+        for part, norm in zip(parts, self.norms, strict=True):
             if self.norm_first:
                 values = values + self.dropout(part(norm(values)))
             else:

@@ -54,7 +54,7 @@ def network(activation: str = "relu", norm: str = "none", bias: float = 0.0) -> 
     )
     if bias:
         for module in model:
-            if isinstance(module, nn.Conv1d):
+            if isinstance(module, nn.Conv1d) and module.bias is not None:
                 nn.init.constant_(module.bias, bias)
     return model
 
