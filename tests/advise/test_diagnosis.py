@@ -13,6 +13,7 @@ from preflight.core.finding import (
     ERROR,
     NOTE,
     REFUTED,
+    UNDECIDED,
     UNTESTED,
     WARNING,
     Answer,
@@ -108,10 +109,10 @@ def test_the_typical_answer_stands_for_the_runs() -> None:
     ("effect", "verdict"),
     [
         (Effect(0.3, 0.2, 0.4, 5), CONFIRMED),
-        (Effect(0.3, -0.1, 0.5, 5), UNTESTED),  # undecided
+        (Effect(0.3, -0.1, 0.5, 5), UNDECIDED),
         (Effect(0.01, 0.005, 0.02, 5), REFUTED),
         (Effect(-0.2, -0.3, -0.1, 5), REFUTED),
-        (Effect(-0.2, -9.0, 0.9, 2), UNTESTED),  # too few seeds
+        (Effect(-0.2, -9.0, 0.9, 2), UNDECIDED),  # too few seeds
     ],
 )
 def test_a_remedy_is_judged_by_its_paired_runs(effect: Effect, verdict: str) -> None:

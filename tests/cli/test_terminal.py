@@ -76,9 +76,17 @@ def test_ending_without_a_stage_says_nothing(plain: Printed) -> None:
     terminal = Terminal(make_console())
     terminal.end()
     terminal.begin("confirm", 1)
+    terminal.advance()
     terminal.end()
     terminal.end()
     assert plain().count("confirm") == 1
+
+
+def test_a_stage_that_ran_nothing_says_nothing(plain: Printed) -> None:
+    terminal = Terminal(make_console())
+    terminal.begin("remedies", 15)
+    terminal.end()
+    assert plain() == ""
 
 
 def test_the_best_of_one_stage_is_not_carried_into_the_next(plain: Printed) -> None:

@@ -64,6 +64,12 @@ def test_a_refuted_remedy_says_so(gain: float, text: str) -> None:
     assert card.proof == f"tried normalization.pulses=per_kind on 5 seeds: it does not help ({text})"
 
 
+def test_what_the_seeds_noise_may_hide_is_undecided() -> None:
+    undecided = {**RAW, "proof": {"verdict": "undecided", "remedy": REMEDY, "effect": {**EFFECT, "gain": 0.1}}}
+    (card,) = cards({**DOCUMENT, "findings": [undecided]})
+    assert card.proof.endswith("on 5 seeds: the gain of 10% is within the noise of the seeds")
+
+
 def test_without_findings_it_is_said_how_many_rules_were_asked() -> None:
     assert cards(None) == ()
     assert summary({**DOCUMENT, "findings": []}) == (

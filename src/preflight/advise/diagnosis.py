@@ -12,6 +12,7 @@ from preflight.core.finding import (
     NOTE,
     REFUTED,
     SEVERITIES,
+    UNDECIDED,
     UNTESTED,
     Answer,
     Clean,
@@ -121,10 +122,10 @@ def remedy_to_try(item: Judged) -> Remedy | None:
 
 
 def proof_of(remedy: Remedy, effect: Effect) -> Proof:
-    """A remedy whose gain lies beyond the seeds' noise is confirmed; one that noise may hide stays untested."""
+    """A remedy whose gain lies beyond the seeds' noise is confirmed; one that noise may hide is undecided."""
     if effect.is_better:
         return Proof(CONFIRMED, remedy, effect)
-    return Proof(UNTESTED if effect.is_undecided or effect.is_vague else REFUTED, remedy, effect)
+    return Proof(UNDECIDED if effect.is_undecided or effect.is_vague else REFUTED, remedy, effect)
 
 
 def explained_by(findings: Sequence[Mapping[str, Any]], rules: Sequence[Rule] = RULES) -> dict[str, list[str]]:

@@ -65,6 +65,8 @@ class Terminal:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+        if not self._count:  # all of it was known from a stage before
+            return
         best = "" if self._best is None else f", best score {self._best:.3g}"
         seconds = time.monotonic() - self._started
         runs = "1 run" if self._count == 1 else f"{self._count} runs"

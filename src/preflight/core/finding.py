@@ -16,6 +16,7 @@ SEVERITIES: Final = (ERROR, WARNING, NOTE)
 
 # What a paired run of the remedy says of it.
 UNTESTED: Final = "untested"
+UNDECIDED: Final = "undecided"
 CONFIRMED: Final = "confirmed"
 REFUTED: Final = "refuted"
 

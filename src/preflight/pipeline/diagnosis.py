@@ -56,8 +56,6 @@ def gather_facts(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[s
     A probe that a user's model breaks is left out, and said so under ``failed``: rules that need it do not apply.
     """
     facts: dict[str, Any] = {"failed": {}}
-    if (metric := task.settings.metric) is not None:
-        facts["metric"] = {"name": metric.name, "goal": metric.goal}
     for name, look in _probes(task, inspection, seed).items():
         try:
             facts |= look()
@@ -83,7 +81,13 @@ def _probes(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, L
         "memory": look_at_memory,
     }
     logging = partial(look_at_logging, task, inspection.today.length)
-    return {**{name: partial(look, task, params, seed) for name, look in looks.items()}, "logging": logging}
+    named = {name: partial(look, task, params, seed) for name, look in looks.items()}
+    return {**named, "logging": logging, "metric": partial(_metric, task)}
+
+
+def _metric(task: PyTorchTask) -> dict[str, Any]:
+    metric = task.settings.metric
+    return {} if metric is None else {"metric": {"name": metric.name, "goal": metric.goal}}
 
 
 def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Collection[Fitted]) -> Diagnosis:

@@ -8,19 +8,20 @@ from typing import Any
 
 from preflight.advise.diagnosis import explained_by
 from preflight.advise.evidence import percent
-from preflight.core.finding import CONFIRMED, REFUTED
+from preflight.core.finding import CONFIRMED, REFUTED, UNDECIDED
 from preflight.report import format as fmt
 
 PROOFS = {
     CONFIRMED: "tried {what} on {seeds}: it takes {gain} off the validation score",
     REFUTED: "tried {what} on {seeds}: it does not help (gain {gain})",
+    UNDECIDED: "tried {what} on {seeds}: the gain of {gain} is within the noise of the seeds",
 }
 
 
 @dataclass(frozen=True)
 class Card:
-    """One finding. ``because`` names the findings that probably cause it; ``verdict`` is confirmed, refuted or
-    untested, and ``proof`` what trying the remedy showed.
+    """One finding. ``because`` names the findings that probably cause it; ``verdict`` is confirmed, refuted,
+    undecided or untested, and ``proof`` what trying the remedy showed.
     """
 
     code: str
