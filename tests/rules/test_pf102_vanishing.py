@@ -42,9 +42,14 @@ def test_a_gradient_that_shrinks_by_a_factor_per_layer_vanishes(
     assert answer.strength >= 1
 
 
-def test_first_layers_without_any_gradient_count_as_vanished(recorded: Recorded) -> None:
+def test_a_gradient_that_shrinks_until_it_underflows_vanishes(recorded: Recorded) -> None:
     norms = np.where(np.arange(20) < 8, 0.0, 10.0 ** (np.arange(20) - 19.0))
-    assert isinstance(RULE.judge(run(recorded, norms)), Finding)
+    answer = RULE.judge(run(recorded, norms))
+    assert isinstance(answer, Finding) and answer.where == "layers.8"
+
+
+def test_layers_that_are_cut_off_from_the_loss_have_not_vanished(recorded: Recorded) -> None:
+    assert RULE.judge(run(recorded, [0.0, 0.0, 0.0, 0.7, 0.8, 0.9, 1.0])) == Clean()
 
 
 @pytest.mark.parametrize(

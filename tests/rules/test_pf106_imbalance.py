@@ -22,9 +22,15 @@ def run(
     values: tuple[int, int] = (1000, 100),
     steps: int = 100,
     kind: str = "Linear",
+    fresh: float = 0.0,
+    long_run: int = 100,
 ) -> Recording:
     return recorded(
-        facts={"activations": [{"module": "backbone", "type": kind}, {"module": "head", "type": "Linear"}]},
+        facts={
+            "losses": {"mse": {"fresh": fresh}},
+            "schedule": {"steps": long_run},
+            "activations": [{"module": "backbone", "type": kind}, {"module": "head", "type": "Linear"}],
+        },
         gradient_norms={"overall": np.ones(steps)},
         learning_rates={f"lr_group{index}": np.linspace(0, lr, steps) for index, lr in enumerate(lrs)},
         parameters={
@@ -54,6 +60,31 @@ def test_raw_changes_are_not_compared(recorded: Recorded) -> None:
 def test_a_ratio_of_learning_rates_that_the_user_set_explains_it(recorded: Recorded) -> None:
     assert RULE.judge(run(recorded, (1e-4, 0.1), lrs=(1e-3, 0.1))) == Clean()
     assert isinstance(RULE.judge(run(recorded, (1e-4, 0.1), lrs=(0.1, 0.1))), Finding)
+
+
+SLOW = {"updates": (1e-4, 1.0), "lrs": (1e-6, 0.1)}
+
+
+def test_random_weights_that_a_declared_rate_keeps_still_are_found(recorded: Recorded) -> None:
+    answer = RULE.judge(run(recorded, **SLOW, fresh=1.0))
+    assert isinstance(answer, Finding)
+    assert answer.where == "backbone"
+    assert answer.evidence[0].value == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {**SLOW, "fresh": 0.09},  # only the head is new: the backbone was trained before
+        {**SLOW, "fresh": 1.0, "long_run": 2000},  # it comes far enough in the long run
+        {"updates": (0.01, 5.0), "lrs": (1e-3, 0.1), "fresh": 1.0},  # slow, but it moves
+        {"updates": (1e-4, 5e-3), "lrs": (1e-3, 0.1), "fresh": 1.0},  # nothing moves: PF202
+    ],
+)
+def test_a_slow_component_that_was_trained_before_or_gets_there_is_clean(
+    changes: dict[str, object], recorded: Recorded
+) -> None:
+    assert RULE.judge(run(recorded, **changes)) == Clean()
 
 
 @pytest.mark.parametrize(

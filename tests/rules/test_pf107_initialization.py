@@ -104,5 +104,48 @@ def test_zeros_that_get_a_gradient_sooner_or_later_are_clean(items: list[dict[st
     assert RULE.judge(recorded(facts={"parameters": items})) == Clean()
 
 
+def network(kind: str, shape: list[int], rms: float, fresh: float = 1.0) -> dict[str, Any]:
+    """Facts of a network with one layer whose weights have a root mean square of ``rms``."""
+    norm = rms * float(np.sqrt(np.prod(shape)))
+    return {
+        "parameters": [parameter("0.weight"), parameter("1.weight", shape=shape, weight_norm=norm)],
+        "activations": [{"module": str(index), "type": kind, "weighted": True} for index in range(2)],
+        "losses": {"mse": {"fresh": fresh}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "rms", "gain"),
+    [
+        ("Linear", [10, 100], 5.0, 50.0),
+        ("Conv2d", [8, 16, 5, 5], 1.0, 20.0),
+        ("ConvTranspose2d", [100, 4, 2, 2], 1.0, 20.0),
+        ("Embedding", [500, 64], 300.0, 300.0),
+    ],
+)
+def test_random_weights_that_begin_large_are_found(
+    kind: str, shape: list[int], rms: float, gain: float, recorded: Recorded
+) -> None:
+    answer = RULE.judge(recorded(facts=network(kind, shape, rms)))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (WARNING, "1.weight")
+    assert answer.evidence[0].value == pytest.approx(gain)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        network("Linear", [10, 100], np.sqrt(2 / 100)),  # He
+        network("Linear", [1, 100], 0.1),
+        network("Embedding", [50_000, 512], 1.0),  # PyTorch's own
+        network("Linear", [10, 100], 5.0, fresh=0.5),  # loaded weights are as they are
+        network("Linear", [10, 100], 5.0) | {"losses": {}},
+        network("Linear", [10, 100], 5.0) | {"activations": []},  # no layer, such as a table of positions
+    ],
+)
+def test_weights_of_the_usual_size_or_trained_before_are_clean(facts: dict[str, Any], recorded: Recorded) -> None:
+    assert RULE.judge(recorded(facts=facts)) == Clean()
+
+
 def test_where_no_probe_has_looked_there_is_nothing_to_judge(recorded: Recorded) -> None:
     assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'parameters' or 'activations'")

@@ -82,8 +82,18 @@ def test_a_run_that_ends_above_short_runs_at_a_lower_rate(verdict: str, recorded
     answer = RULE.judge(recorded(TODAY, facts=facts, losses={"total": LEARNS + 0.3}))
     assert isinstance(answer, Finding)
     assert answer.severity == WARNING
-    assert answer.remedies[0].settings == {"lr": 0.01}
+    assert answer.remedies[0].settings == {"lr": pytest.approx(0.01 / np.sqrt(10))}  # the next rung breaks
     assert "lr=0.01" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("best", "own", "severity"), [(0.06, "too high", ERROR), (0.06, "stable", None), (0.2, "too high", None)]
+)
+def test_a_run_that_learns_nothing_just_above_a_rate_that_learns(
+    best: float, own: str, severity: str | None, recorded: Recorded
+) -> None:
+    answer = RULE.judge(recorded(TODAY, facts=ladder(best, own), losses={"total": FLAT}))
+    assert (answer.severity if isinstance(answer, Finding) else None) == severity
 
 
 @pytest.mark.parametrize(

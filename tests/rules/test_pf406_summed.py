@@ -39,6 +39,26 @@ def test_a_summed_loss_that_is_always_clipped_is_found(recorded: Recorded) -> No
     assert RULE.judge(recorded(clipped, facts=facts(a=SUM), losses={"total": FALLING}, gradient_norms=huge)) == Clean()
 
 
+def thrown(way: float) -> dict[str, Any]:
+    """Tables of a run of 10,000 values whose first ten steps move them by ``way``, and nothing is learned."""
+    return {
+        "losses": {"total": np.full(200, 30.0)},
+        "parameters": {"name": ["a"], "component": ["net"], "values": [10_000], "first_weight_norm": [10.0]},
+        "weight_deltas": {"net_delta": [way] + [0.0] * 19},
+    }
+
+
+@pytest.mark.parametrize(("way", "is_found"), [(5000.0, True), (90.0, False)])
+def test_steps_that_grow_with_a_summed_loss_are_its_doing_and_those_of_adam_are_not(
+    way: float, is_found: bool, recorded: Recorded
+) -> None:
+    known = facts(a=SUM)  # ten steps of 0.1 move 10,000 values by 100 with Adam, by 630 with RMSprop
+    answer = RULE.judge(recorded(TODAY, facts=known, **thrown(way)))
+    assert isinstance(answer, Finding) == is_found
+    assert not is_found or "throw the weights about" in answer.message
+    assert RULE.judge(recorded(TODAY, facts=facts(a=MEAN), **thrown(way))) == Clean()
+
+
 def test_a_sum_that_overrules_means_is_found(recorded: Recorded) -> None:
     known = facts(a=SUM, b=MEAN)
     known["losses"]["a"]["share"] = 0.995

@@ -24,18 +24,20 @@ TREND = Threshold(
     "vanishing is a factor per layer (Hochreiter 1991); one layer with a small gradient is something else",
 )
 MIN_LAYERS, MIN_STEPS = 4, 10
-TINY = 1e-38
 
 
 def check(recording: Recording) -> Answer:
     """Compare the median gradient norms of the first and the last quarter of the layers."""
-    found = [layer for layer in layers(recording) if layer.values > 1 and np.isfinite(layer.gradient)]
+    # A gradient of exactly zero is cut off, not shrunk: PF103 and PF410 judge that.
+    found = [
+        layer for layer in layers(recording) if layer.values > 1 and np.isfinite(layer.gradient) and layer.gradient
+    ]
     if len(found) < MIN_LAYERS or len(recording.column("gradient_norms", "overall")) < MIN_STEPS:
         return Clean()
-    norms = np.array([max(layer.gradient, TINY) for layer in found])
+    norms = np.array([layer.gradient for layer in found])
     quarter = max(1, len(norms) // 4)
     first, last = float(np.median(norms[:quarter])), float(np.median(norms[-quarter:]))
-    if last <= TINY or first >= RATIO.value * last or trend_of(norms) < TREND.value:
+    if first >= RATIO.value * last or trend_of(norms) < TREND.value:
         return Clean()
     return _finding(found, first / last)
 
@@ -55,7 +57,7 @@ def _finding(found: list[Layer], ratio: float) -> Finding:
             Remedy("add residual connections or normalization layers"),
         ),
         where=found[0].name,
-        strength=min(1e6, RATIO.value / max(ratio, TINY)),
+        strength=min(1e6, RATIO.value / ratio),
     )
 
 

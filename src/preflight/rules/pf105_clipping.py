@@ -75,4 +75,5 @@ RULE = Rule(
     "and targets.",
     check=check,
     thresholds=(SHARE, CUT, LEARNED),
+    causes=("PF202", "PF401", "PF402"),
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.layers import module_of, norm_of
+from preflight.rules.levels import loss_facts
 from preflight.telemetry.recording import Recording
 
 RATIO = Threshold(
@@ -17,10 +20,19 @@ RATIO = Threshold(
     "components of healthy runs differed by up to 25, embedding tables left out; 100 between raw weight changes is a "
     "limit that people use in the field",
 )
+STILL = Threshold(
+    "STILL",
+    1e-3,
+    "of their own norm over the whole long run: random weights that move by less are as good as frozen, whatever rate "
+    "was declared",
+    "components of healthy runs moved by 0.05 or more within 250 steps, and even wide networks that learn in place do "
+    "by a few hundredths",
+)
 SHARE = Threshold(
     "SHARE", 0.01, "of all values: a smaller component is not compared", "a temperature or a token has its own pace"
 )
 MIN_STEPS = 30
+MOSTLY = 0.5  # of a component is random: biases of zero and scales of one are not drawn
 
 
 def check(recording: Recording) -> Answer:
@@ -30,9 +42,60 @@ def check(recording: Recording) -> Answer:
         return Clean()
     fast, slow = max(moved, key=moved.__getitem__), min(moved, key=moved.__getitem__)
     explained = _lr_ratio(recording)
-    ratio, limit = moved[fast] / moved[slow], RATIO.value * explained
-    if ratio <= limit:
+    ratio = moved[fast] / moved[slow]
+    if ratio <= RATIO.value:
         return Clean()
+    if ratio <= RATIO.value * explained:
+        return _frozen_by_rate(recording, moved, fast, slow, explained)
+    return _finding(moved, fast, slow, explained)
+
+
+def _frozen_by_rate(
+    recording: Recording, moved: Mapping[str, float], fast: str, slow: str, explained: float
+) -> Finding | Clean:
+    """A declared ratio explains a slow component that was trained before, not one of random weights."""
+    way = moved[slow] * _times_longer(recording)
+    if way >= STILL.value or not _is_random(recording, slow):
+        return Clean()
+    return Finding(
+        WARNING,
+        f"{slow!r} holds random weights and is as good as frozen: over the whole long run they can move by {way:.2g} "
+        f"of their norm, where {fast!r} moved by {moved[fast]:.2g}; the learning rates differ {explained:.3g} times",
+        (
+            Evidence(f"way of {slow!r} over its norm", way, STILL.value),
+            Evidence("ratio of the learning rates", explained, unit="x"),
+        ),
+        (
+            Remedy(f"raise the learning rate of {slow!r} to that of {fast!r}, or a tenth of it"),
+            Remedy(f"load trained weights into {slow!r}, if it was to be adapted and not trained"),
+        ),
+        where=slow,
+        strength=min(100.0, STILL.value / way),
+    )
+
+
+def _is_random(recording: Recording, component: str) -> bool:
+    """Whether most of its weights must be drawn anew with every seed: they were not trained before."""
+    try:
+        fresh = min(float(fact["fresh"]) for fact in loss_facts(recording).values())
+    except (MissingError, KeyError, ValueError):
+        return False
+    table = recording.table("parameters")
+    values = recording.column("parameters", "values")
+    share = values[(table["component"].astype(str) == component).to_numpy()].sum() / values.sum()
+    return bool(1 - fresh < MOSTLY * share)
+
+
+def _times_longer(recording: Recording) -> float:
+    """Length of the long run over the recorded one, where it is known."""
+    try:
+        return max(1.0, float(recording.fact("schedule", "steps")) / len(recording.column("gradient_norms", "overall")))
+    except MissingError:
+        return 1.0
+
+
+def _finding(moved: Mapping[str, float], fast: str, slow: str, explained: float) -> Finding:
+    ratio, limit = moved[fast] / moved[slow], RATIO.value * explained
     return Finding(
         WARNING,
         f"relative to its weights {fast!r} moved {ratio:.3g} times as much as {slow!r}: "
@@ -93,10 +156,11 @@ RULE = Rule(
     name="component-imbalance",
     title="One component moves far more than another",
     detects="The sum of the weight changes relative to the weights differs between components far more than the "
-    "learning rates of their groups do. Embedding tables are left out: a batch moves few of their rows.",
+    "learning rates of their groups do, or a component of random weights moves by less than STILL because of its "
+    "declared rate. Embedding tables are left out: a batch moves few of their rows.",
     matters="The slow component is as good as frozen at the pace of the fast one, or the fast one too unsteady for "
     "the slow one to follow.",
     fix="Set the ratio of the learning rates so that both move at a similar pace, or mend what weakens the gradient.",
     check=check,
-    thresholds=(RATIO, SHARE),
+    thresholds=(RATIO, STILL, SHARE),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.layers import trend_of
+from preflight.rules.levels import loss_facts
 from preflight.telemetry.recording import Recording
 
 VANISHED = Threshold(
@@ -27,6 +29,14 @@ GROWN = Threshold(
     "He et al. (2015): the factor per layer should be one; healthy networks stayed below 5",
 )
 TREND = Threshold("TREND", 0.9, "rank correlation with depth at least", "residual networks and norms break the trend")
+GAIN = Threshold(
+    "GAIN",
+    10,
+    "times the size of its inputs is what a layer's random weights give at first",
+    "He et al. (2015) ask for 1.4 with ReLU, Glorot and Bengio (2010) for 1; layers of healthy runs have 0.6 and "
+    "embeddings 1; beyond 10 a step of the usual size changes the layer by less than a tenth of what it should",
+)
+FRESH = 0.9  # of all weights differ between two seeds: they were not trained before
 SYMMETRIC = Threshold(
     "SYMMETRIC", 0.5, "of a layer's units equal in weights and gradient", "random weights are never equal"
 )
@@ -36,11 +46,12 @@ Facts = Sequence[Mapping[str, Any]]
 
 
 def check(recording: Recording) -> Answer:
-    """Look for units that are equal, for weights that nothing moves, and for signals that change with depth."""
+    """Look for units that are equal, weights that nothing moves or that are large, signals that change with depth."""
     parameters, activations = (_of(recording, name) for name in ("parameters", "activations"))
     if parameters is None and activations is None:
         raise MissingError("no probe has looked at 'parameters' or 'activations'")
     found = _symmetric(parameters or ()) or _stuck(parameters or ())
+    found = found or (_large(parameters or (), activations or ()) if _is_fresh(recording) else None)
     for key, what in (("sample_std", "signal"), ("gradient_std", "gradient")):
         found = found or _with_depth(activations or (), key, what)
     return found or Clean()
@@ -90,6 +101,44 @@ def _stuck(parameters: Facts) -> Finding | None:
     )
 
 
+def _is_fresh(recording: Recording) -> bool:
+    try:
+        shares = [fact.get("fresh", 0.0) for fact in loss_facts(recording).values()]
+    except MissingError:
+        return False
+    return min(shares, default=0.0) >= FRESH
+
+
+def _large(parameters: Facts, activations: Facts) -> Finding | None:
+    """Random weights that multiply the size of what comes in; a norm behind them hides that and slows them down."""
+    kinds = {str(item["module"]): str(item["type"]) for item in activations if item.get("weighted")}
+    gains = {}
+    for item in parameters:
+        module, _, last = str(item["name"]).rpartition(".")
+        if last == "weight" and module in kinds and item["trained"] and item["weight_norm"] is not None:
+            gains[str(item["name"])] = float(item["weight_norm"]) / math.sqrt(_units(item["shape"], kinds[module]))
+    name = max(gains, key=gains.__getitem__, default="")
+    if not name or gains[name] <= GAIN.value:
+        return None
+    others = sum(gain > GAIN.value for gain in gains.values()) - 1
+    return Finding(
+        WARNING,
+        f"the random weights of {name!r}{f' and {others} more' if others else ''} begin large: they multiply the size "
+        f"of what comes in by {gains[name]:.3g}",
+        (Evidence(f"gain of {name!r}", gains[name], GAIN.value, "x"),),
+        (Remedy(REMEDY),),
+        where=name,
+        strength=min(1e6, gains[name] / GAIN.value),
+    )
+
+
+def _units(shape: Sequence[int], kind: str) -> int:
+    """By how many sums of weighted inputs the squares of a weight are shared; an embedding takes one row as it is."""
+    if "Embedding" in kind:
+        return math.prod(shape)
+    return shape[1] if "Transpose" in kind and len(shape) > 2 else shape[0]
+
+
 def _with_depth(activations: Facts, key: str, what: str) -> Finding | None:
     """A signal that shrinks or grows from layer to layer, or a gradient that does so on its way back."""
     passed = [item for item in activations if item.get("weighted") and item.get(key)]
@@ -122,12 +171,13 @@ RULE = Rule(
     name="bad-initialization",
     title="The initialisation does not suit the network",
     detects="Before training, the deviation of the units between samples or of their gradients shrinks or grows by a "
-    "factor per layer, units are copies of each other in weights and gradient, or weights of zero get no gradient.",
+    "factor per layer, random weights multiply the size of their inputs by more than GAIN, units are copies of each "
+    "other in weights and gradient, or weights of zero get no gradient.",
     matters="A signal that is lost on its way tells the output nothing of the input; equal units learn equal things; "
     "zeros that hold each other at zero learn nothing.",
     fix="Initialise by the layer's width (He for ReLU, Xavier for tanh), and use normalization layers or residual "
     "connections in deep networks. A last layer of zeros is no fault: its own gradient is not zero.",
     check=check,
-    thresholds=(VANISHED, GROWN, TREND, SYMMETRIC),
-    causes=("PF102", "PF103", "PF106", "PF401", "PF405", "PF410", "PF702"),
+    thresholds=(VANISHED, GROWN, TREND, GAIN, SYMMETRIC),
+    causes=("PF102", "PF103", "PF106", "PF202", "PF401", "PF405", "PF410", "PF702"),
 )

@@ -7,7 +7,7 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.ladder_facts import best_rung, rung_at, rungs_of
+from preflight.rules.ladder_facts import BROKEN, advised_rate, best_rung, rung_at, rungs_of
 from preflight.rules.predicates import (
     RUNAWAY_RATIO,
     UNSTEADY_RATIO,
@@ -29,11 +29,12 @@ MOVED = Threshold(
     "times their own norm is farther than weights can go within the first recorded steps and be trained",
     "updates of healthy runs are near 0.001 of the weights a step (Karpathy, CS231n)",
 )
-DROP = Threshold("DROP", 0.05, "of its first value is no drop of a loss", "one in twenty")
+DROP = Threshold(
+    "DROP", 0.05, "of its first value, or of what a lower rate gains, is no drop of a loss", "one in twenty"
+)
 ABOVE = Threshold(
     "ABOVE", 3.0, "times the ladder's best rate is too high, where that rate broke there", "one rung is half a decade"
 )
-BROKEN = ("explodes", "too high", "unsteady")
 
 
 def check(recording: Recording) -> Answer:
@@ -99,17 +100,25 @@ def _worse_than_lower(recording: Recording, losses: Array) -> Finding | None:
     except (MissingError, KeyError):
         return None
     best, own = best_rung(rungs), rung_at(rungs, lr)
-    if best is None or own is None or lr < ABOVE.value * best["lr"] or own["verdict"] not in BROKEN:
+    if best is None or own is None or lr <= best["lr"] or own["verdict"] not in BROKEN:
         return None
     if late_loss(losses) <= best["final_loss"]:
         return None  # with its warmup and decay it does better than any constant rate
+    # Where next to nothing was learned, any lower rate that learns is evidence enough.
+    is_lost = bool(losses[0] - late_loss(losses) < DROP.value * (losses[0] - best["final_loss"]))
+    limit = 1.0 if is_lost else ABOVE.value
+    if lr < limit * best["lr"]:
+        return None
     message = (
         f"on the ladder of rates lr={lr:.3g} is judged '{own['verdict']}', and this run ends at "
         f"{late_loss(losses):.3g}, "
         f"above the {best['final_loss']:.3g} of short runs at lr={best['lr']:.3g}"
     )
     return _finding(
-        recording, WARNING, message, Evidence("lr over the best of the ladder", lr / best["lr"], ABOVE.value, "x")
+        recording,
+        ERROR if is_lost else WARNING,
+        message,
+        Evidence("lr over the best of the ladder", lr / best["lr"], limit, "x"),
     )
 
 
@@ -127,15 +136,15 @@ def _finding(recording: Recording, severity: str, message: str, evidence: Eviden
 
 
 def _lower(recording: Recording) -> dict[str, float]:
-    """The ladder's best rate where it is lower, else a tenth."""
+    """The rate that the ladder advises where it is lower, else a tenth."""
     if "params" not in recording.info:
         return {}
     lr = recording.params.lr
     try:
-        best = best_rung(rungs_of(recording))
+        advised = advised_rate(rungs_of(recording))
     except MissingError:
-        best = None
-    return {"lr": best["lr"] if best is not None and best["lr"] < lr else lr / 10}
+        advised = None
+    return {"lr": advised if advised is not None and advised < lr else lr / 10}
 
 
 RULE = Rule(
@@ -145,11 +154,12 @@ RULE = Rule(
     detects="The loss runs away, rises, or stops being finite after the gradient has grown; or the first steps move "
     "the "
     "weights by more than MOVED times their norm and nothing is learned; or the run ends worse than short runs at a "
-    "rate that is ABOVE times lower, on a ladder on which its own rate broke.",
+    "rate that is ABOVE times lower, or at any lower one where it learned next to nothing, on a ladder on which its "
+    "own rate broke.",
     matters="Steps that overshoot undo what was learned; what the network loses early it may never find again.",
     fix="Lower the rate to the best one of the ladder, or warm up to it. Where the inputs are raw (PF301), normalize "
     "them first: the rate that fits is often a higher one then.",
     check=check,
     thresholds=(RISE, MOVED, DROP, ABOVE),
-    causes=("PF101", "PF205", "PF401"),
+    causes=("PF101", "PF103", "PF205", "PF401", "PF402"),
 )

@@ -10,9 +10,11 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules import pf201_lr_too_high
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.levels import MIN_STEPS, all_stuck, loss_facts
 from preflight.rules.predicates import are_decreasing, has_run_away
+from preflight.rules.progress import first_movement, weight_norm
 from preflight.telemetry.recording import Recording
 
 NEAR = Threshold(
@@ -71,10 +73,32 @@ def _harm(recording: Recording, mixed: bool) -> str:
                 return "the loss is stuck at the level of guessing"
         except MissingError:
             pass
+    if _oversteps(recording):
+        return "steps of that size throw the weights about"
     share = _clipped(recording)
     if share > CLIPPED.value:
         return f"{share:.0%} of the steps are clipped"
     return "other losses are averaged beside it" if mixed and _overruled(recording) else ""
+
+
+def _oversteps(recording: Recording) -> bool:
+    """Whether the learning rate shows itself too high by steps that grow with the gradient.
+
+    Adam moves a value by about the learning rate at most, whatever the scale of the loss (Kingma and Ba, 2015, section
+    2.1), and RMSprop in step t by 10 / sqrt(t) times as much while its mean square fills: weights that moved farther
+    within the first recorded steps did not train with either.
+    """
+    if not isinstance(pf201_lr_too_high.RULE.judge(recording), Finding):
+        return False
+    try:
+        way = first_movement(recording) * weight_norm(recording)
+        lr, steps = recording.setting("lr"), len(recording.column("losses", "total"))
+        rows = len(recording.table("weight_deltas"))
+        values = float(recording.column("parameters", "values").sum())
+    except MissingError:
+        return False
+    first = steps / rows
+    return isinstance(lr, int | float) and way > lr * math.sqrt(values) * max(first, 20 * math.sqrt(first))
 
 
 def _clipped(recording: Recording) -> float:
@@ -101,11 +125,12 @@ RULE = Rule(
     name="summed-loss",
     title="The loss is summed over the batch",
     detects="The loss of a batch is the sum of its parts' losses, for halves and for quarters, and the run shows harm: "
-    "it runs away, is stuck, is clipped nearly always, or averaged losses beside it are overruled.",
+    "it runs away, is stuck, is clipped nearly always, overshoots (PF201) by steps that grow with the gradient, or "
+    "averaged losses beside it are overruled.",
     matters="The gradient grows with the batch size, so that a learning rate, a clipping norm and a weight that suit a "
     "mean are too large by the batch size.",
     fix="Average over the batch. To keep the sum, divide the learning rate of plain SGD by the batch size.",
     check=check,
     thresholds=(NEAR, CLIPPED),
-    causes=("PF101", "PF105", "PF108", "PF201", "PF401", "PF402", "PF403"),
+    causes=("PF101", "PF103", "PF105", "PF108", "PF201", "PF401", "PF402", "PF403"),
 )

@@ -84,5 +84,5 @@ RULE = Rule(
     fix="Follow the input through forward() and see where two samples become equal.",
     check=check,
     thresholds=(SENSITIVITY, SAME),
-    causes=("PF401", "PF402"),
+    causes=("PF103", "PF104", "PF401", "PF402"),
 )
