@@ -137,3 +137,32 @@ def test_without_losses_there_is_nothing_to_judge(recorded: Recorded) -> None:
 def test_noise_around_a_level_is_never_a_rise(recorded: Recorded, seed: int, level: float, scale: float) -> None:
     noise = np.exp(0.1 * np.random.default_rng(seed).normal(size=60))
     assert RULE.judge(recorded(TODAY, losses={"total": scale * level * noise})) == Clean()
+
+
+RELAPSE = np.concatenate([LEARNS[:60], np.linspace(0.2, 0.6, 40)]) + 0.02 * NOISE
+
+
+@pytest.mark.parametrize(
+    ("losses", "best", "is_found"),
+    [
+        (RELAPSE, 0.05, True),
+        (RELAPSE, 0.1, False),  # at the best rate something else is at work
+        (np.concatenate([RELAPSE, LEARNS[60:]]), 0.05, False),  # it comes down again
+        (LEARNS + 0.2 * NOISE, 0.05, False),
+    ],
+)
+def test_a_loss_that_gives_back_what_it_gained_above_the_best_rate(
+    losses: np.ndarray, best: float, is_found: bool, recorded: Recorded
+) -> None:
+    answer = RULE.judge(recorded(TODAY, facts=ladder(best, "stable"), losses={"total": losses}))
+    assert isinstance(answer, Finding) == is_found
+    assert not is_found or (answer.severity, "rises again" in answer.message) == (WARNING, True)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(seed=st.integers(0, 10**6), noise=st.floats(0.01, 0.5))
+def test_noise_after_a_fall_is_no_relapse(recorded: Recorded, seed: int, noise: float) -> None:
+    seeds = np.random.default_rng(seed).normal(size=(5, 100))
+    runs = 1 + np.exp(-np.arange(100) / 10) + noise * seeds
+    found = [RULE.judge(recorded(TODAY, facts=ladder(0.05, "stable"), losses={"total": run})) for run in runs]
+    assert sum(isinstance(answer, Finding) for answer in found) <= 2  # of five seeds, and most are needed

@@ -7,7 +7,7 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.ladder_facts import BROKEN, advised_rate, best_rung, rung_at, rungs_of
+from preflight.rules.ladder_facts import BROKEN, Rung, advised_rate, best_rung, rung_at, rungs_of
 from preflight.rules.predicates import (
     RUNAWAY_RATIO,
     UNSTEADY_RATIO,
@@ -32,6 +32,12 @@ MOVED = Threshold(
 DROP = Threshold(
     "DROP", 0.05, "of its first value, or of what a lower rate gains, is no drop of a loss", "one in twenty"
 )
+LOST = Threshold(
+    "LOST",
+    0.05,
+    "of its gain is what a loss may give back after its best, and that by ranks beyond noise",
+    "one in twenty, as for a drop; no healthy run rose again beyond noise",
+)
 ABOVE = Threshold(
     "ABOVE", 3.0, "times the ladder's best rate is too high, where that rate broke there", "one rung is half a decade"
 )
@@ -55,7 +61,9 @@ def check(recording: Recording) -> Answer:
         first = float(np.median(losses[: len(losses) // 4]))
         evidence = Evidence("late loss over the early one", late_loss(losses) / first, RISE.value, "x")
         return _finding(recording, ERROR, f"the loss rises, from {first:.3g} to {late_loss(losses):.3g}", evidence)
-    return _thrown_about(recording, losses) or _worse_than_lower(recording, losses) or Clean()
+    ladder = _own_ladder(recording)
+    found = _thrown_about(recording, losses) or (ladder and _worse_than_lower(recording, losses, *ladder))
+    return found or (ladder and _loses_again(recording, losses, *ladder)) or Clean()
 
 
 def has_risen(losses: Array) -> bool:
@@ -94,13 +102,18 @@ def _thrown_about(recording: Recording, losses: Array) -> Finding | None:
     return _finding(recording, ERROR, message, Evidence("first change over the weights", moved, MOVED.value, "x"))
 
 
-def _worse_than_lower(recording: Recording, losses: Array) -> Finding | None:
+def _own_ladder(recording: Recording) -> tuple[float, Rung, Rung] | None:
+    """This rate, its own rung and the best one, where that one is lower."""
     try:
         rungs, lr = rungs_of(recording), recording.params.lr
     except (MissingError, KeyError):
         return None
     best, own = best_rung(rungs), rung_at(rungs, lr)
-    if best is None or own is None or lr <= best["lr"] or own["verdict"] not in BROKEN:
+    return None if best is None or own is None or lr <= best["lr"] else (lr, own, best)
+
+
+def _worse_than_lower(recording: Recording, losses: Array, lr: float, own: Rung, best: Rung) -> Finding | None:
+    if own["verdict"] not in BROKEN:
         return None
     if late_loss(losses) <= best["final_loss"]:
         return None  # with its warmup and decay it does better than any constant rate
@@ -120,6 +133,32 @@ def _worse_than_lower(recording: Recording, losses: Array) -> Finding | None:
         message,
         Evidence("lr over the best of the ladder", lr / best["lr"], limit, "x"),
     )
+
+
+def _loses_again(recording: Recording, losses: Array, lr: float, own: Rung, best: Rung) -> Finding | None:
+    """A loss that rises for good after its best, at a rate above the best one of the ladder."""
+    lowest, start = lowest_stretch(losses)
+    late, gained = late_loss(losses), losses[0] - lowest
+    # The lowest stretch is the luckiest of many: the rise must be larger than what one batch differs from the next.
+    if gained <= 0 or late - lowest <= max(LOST.value * gained, late_noise(losses)):
+        return None
+    if not are_decreasing([-losses[start:]]):
+        return None
+    return _finding(
+        recording,
+        WARNING,
+        f"the loss falls from {losses[0]:.3g} to {lowest:.3g} at step {start} and rises again to {late:.3g}, at "
+        f"{lr / best['lr']:.3g} times the best rate of the ladder",
+        Evidence("share of its gain that the loss gives back", (late - lowest) / gained, LOST.value),
+        start,
+    )
+
+
+def lowest_stretch(losses: Array) -> tuple[float, int]:
+    """Lowest median of a tenth of ``losses[T]`` in a row, and the step at which that tenth begins."""
+    size = max(MIN_STEPS // 2, len(losses) // 10)
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(losses, size), axis=1)
+    return float(medians.min()), int(medians.argmin())
 
 
 def _finding(recording: Recording, severity: str, message: str, evidence: Evidence, step: int | None = None) -> Finding:
@@ -155,11 +194,11 @@ RULE = Rule(
     "the "
     "weights by more than MOVED times their norm and nothing is learned; or the run ends worse than short runs at a "
     "rate that is ABOVE times lower, or at any lower one where it learned next to nothing, on a ladder on which its "
-    "own rate broke.",
+    "own rate broke; or, above the best rate of the ladder, the loss gives back LOST of its gain.",
     matters="Steps that overshoot undo what was learned; what the network loses early it may never find again.",
     fix="Lower the rate to the best one of the ladder, or warm up to it. Where the inputs are raw (PF301), normalize "
     "them first: the rate that fits is often a higher one then.",
     check=check,
-    thresholds=(RISE, MOVED, DROP, ABOVE),
+    thresholds=(RISE, MOVED, DROP, LOST, ABOVE),
     causes=("PF101", "PF103", "PF205", "PF401", "PF402"),
 )
