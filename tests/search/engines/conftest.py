@@ -62,6 +62,8 @@ def build(fate="live", dropout=0.5, place="."):
         os.kill(os.getpid(), signal.SIGKILL)
     if fate == "meet":
         wait_for_another(Path(place, "meet.log"))
+    if fate == "hang":
+        time.sleep(3600)
     if fate == "leave":
         os._exit(3)
     if fate == "crash":

@@ -12,13 +12,13 @@ import pytest
 
 from preflight.core.errors import ConfigError
 from preflight.core.settings import Settings
-from preflight.search.engines import local, worker
+from preflight.search.engines import local, patience, worker
 from preflight.search.engines.base import Recipe
 from preflight.search.engines.inline import Inline
 from preflight.search.engines.local import Local
 from preflight.search.engines.worker import Worker, WorkerDied
 from preflight.telemetry import store
-from preflight.trials.lab import TrialSpec
+from preflight.trials.lab import TrialSpec, never
 from preflight.trials.outcome import COMPLETED, CRASHED, WORST_SCORE, Result
 
 
@@ -153,3 +153,21 @@ def test_a_specification_for_a_worker_that_is_gone_is_refused(make_recipe: Any, 
     with pytest.raises(WorkerDied, match="SIGKILL"):
         gone.answer()
     gone.end()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_trial_that_hangs_has_crashed_and_the_others_go_on(
+    workers: int, make_recipe: Any, make_spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LEAST_S", 1.0)
+    recipe = make_recipe()
+    specs = [make_spec(0), make_spec(1, "hang", place=str(tmp_path)), make_spec(2)]
+    engine = Local(recipe, recipe.make(), workers)
+    try:
+        first = list(engine.run(specs[:1]))
+        results = [*first, *engine.run(specs[1:]), engine.run_one(make_spec(3, "hang", place=str(tmp_path)), never)]
+    finally:
+        engine.close()
+    assert [result.outcome.status for result in results] == [COMPLETED, CRASHED, COMPLETED, CRASHED]
+    assert results[1].outcome.reason.startswith("hangs: it did not end within")
+    assert len(lines(tmp_path, "hang")) == 2  # it is not tried again: that would take as long

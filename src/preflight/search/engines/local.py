@@ -5,12 +5,14 @@ from __future__ import annotations
 import atexit
 import os
 import pickle
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from preflight.search.engines.base import Ended, Engine, Recipe, unheard
 from preflight.search.engines.inline import Inline
+from preflight.search.engines.patience import TIMES, Patience, Waiting
 from preflight.search.engines.worker import Question, Worker, WorkerDied, speaking
 from preflight.trials.lab import Lab, TrialSpec, never
 from preflight.trials.loop import Hopeless
@@ -18,6 +20,8 @@ from preflight.trials.outcome import CRASHED, INTERRUPTED, Outcome, Result
 
 # Each loads the data; beyond so many, starting them takes longer than the trials of a quick budget.
 MAX_WORKERS = 8
+# How often those that are silent are looked at.
+LOOK_S = 1.0
 
 
 def choose_engine(recipe: Recipe, lab: Lab, workers: int | None) -> Engine:
@@ -56,7 +60,7 @@ class Local:
 
     A worker that dies is replaced, and its trial is run once more when all others are done: alone, so that it is not
     blamed for memory that others took, or for a signal from outside. A trial that dies twice has crashed, and the same
-    seed gives the same study whoever was killed.
+    seed gives the same study whoever was killed. One that hangs is ended, and has crashed at once.
     """
 
     def __init__(self, recipe: Recipe, lab: Lab, workers: int) -> None:
@@ -64,6 +68,8 @@ class Local:
         self._starting: list[Worker] = []
         self._idle: list[Worker] = []
         self._busy: dict[Worker, int] = {}
+        self._waiting: dict[Worker, Waiting] = {}
+        self._patience = Patience()
 
     def run(self, specs: Sequence[TrialSpec], ended: Ended = unheard) -> Iterator[Result]:
         """Results of ``specs``, trained side by side."""
@@ -98,7 +104,7 @@ class Local:
         """Drop what waits and end the workers."""
         for worker in self._workers():
             worker.end()
-        self._starting, self._idle, self._busy = [], [], {}
+        self._starting, self._idle, self._busy, self._waiting = [], [], {}, {}
         atexit.unregister(self.close)
 
     def _workers(self) -> list[Worker]:
@@ -109,8 +115,9 @@ class Local:
         self._give_out(left)
         self._staff(len(left.waiting))
         if self._busy or (left.waiting and self._starting):
-            for worker in speaking(self._workers()):
+            for worker in speaking(self._workers(), LOOK_S):
                 self._take(worker, left)
+            self._end_hanging(left)
         elif left.waiting:  # no worker could be started: there is still this process
             number = left.waiting.popleft()
             left.finish(number, self._lab.run(left.specs[number], left.hopeless or never))
@@ -138,6 +145,7 @@ class Local:
                 worker.end()
                 continue
             self._busy[worker] = left.waiting.popleft()
+            self._waiting[worker] = Waiting(time.monotonic())
 
     def _take(self, worker: Worker, left: _Round) -> None:
         try:
@@ -156,7 +164,20 @@ class Local:
         else:
             number = self._busy.pop(worker)
             self._idle.append(worker)
+            self._patience.learn(left.specs[number], answer)
             left.finish(number, answer)
+
+    def _end_hanging(self, left: _Round) -> None:
+        now = time.monotonic()
+        for worker, number in list(self._busy.items()):
+            spec = left.specs[number]
+            limit = self._patience.limit_s(spec)
+            if self._waiting[worker].go_on(now, 2 * LOOK_S) <= limit:
+                continue
+            del self._busy[worker]
+            worker.end()
+            reason = f"hangs: it did not end within {limit:.0f} s, {TIMES} times as long as others took or more"
+            left.finish(number, self._lab.record_loss(spec, Outcome(CRASHED, reason)))
 
     def _bury(self, worker: Worker, left: _Round, how: str) -> None:
         worker.end()

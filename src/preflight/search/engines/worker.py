@@ -96,10 +96,10 @@ class Worker:
         return _described(self._process.exitcode)
 
 
-def speaking(workers: Iterable[Worker]) -> list[Worker]:
-    """Those whose :meth:`Worker.answer` need not wait, of at least one worker; waits until there is one."""
+def speaking(workers: Iterable[Worker], timeout_s: float) -> list[Worker]:
+    """Those whose :meth:`Worker.answer` need not wait; waits for one, but not longer than ``timeout_s``."""
     owners = {sign: worker for worker in workers for sign in worker._signs()}
-    return list(dict.fromkeys(owners[sign] for sign in connection.wait(owners)))  # type: ignore[index]
+    return list(dict.fromkeys(owners[sign] for sign in connection.wait(owners, timeout_s)))  # type: ignore[index]
 
 
 def _described(exit_code: int | None) -> str:
