@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from preflight import __version__
+from preflight.cli.output import lasting_output
 from preflight.cli.stopping import stoppable
 from preflight.core.errors import Interrupted, PreflightError
 
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # a name that does not import is an error of ours
     name = given.pop(0) if given and given[0] in COMMANDS else "tune"
-    with stoppable() as stop:
+    with lasting_output(), stoppable() as stop:
         try:
             return _command(name)(given)
         except KeyboardInterrupt:
