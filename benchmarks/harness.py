@@ -19,13 +19,14 @@ from benchmarks.program import Program, Training
 from preflight.advise.diagnosis import Diagnosis, Judged, diagnose, remedy_to_try
 from preflight.core.compose import compose_sweeps
 from preflight.core.errors import PreflightError
-from preflight.core.finding import NOTE, Finding, Remedy
+from preflight.core.finding import ERROR, NOTE, Finding, Remedy
 from preflight.core.params import Params
 from preflight.core.settings import Settings, Trust, parse
 from preflight.pipeline.audience import Nobody
 from preflight.pipeline.diagnosis import after_search, gather_facts
 from preflight.pipeline.inspection import Inspection, inspect_task, open_task
 from preflight.pipeline.ladder import Ladders
+from preflight.probes.refusal import RefusedError
 from preflight.search.engines.inline import Inline
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.schedules import own_curve
@@ -67,7 +68,7 @@ class Verdict:
     """What preflight says of a program, and how its training ended.
 
     ``scores`` are final validation scores by seed, ``lowest`` the best of each on the way; 1 is the best constant
-    predictor. ``stopped`` is why preflight refused to train it at all.
+    predictor. ``stopped`` is why preflight refused to train it at all; a refusal that names a rule is a finding, too.
     """
 
     name: str
@@ -187,6 +188,8 @@ def _judge(program: Program, folder: Path) -> Verdict:
     training = program.build()
     try:
         stand = prepare(training, program.base, folder)
+    except RefusedError as error:
+        return replace(_empty(program), said=(Said(error.code, ERROR, str(error), True),), stopped=str(error))
     except PreflightError as error:
         return replace(_empty(program), stopped=str(error))
     recorded = folder / "recorded.json"

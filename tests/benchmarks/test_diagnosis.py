@@ -32,6 +32,13 @@ def test_a_faulty_program_is_run_and_its_twin(tmp_path: Path) -> None:
     assert (kept.said, kept.scores, kept.twin) == (verdict.said, verdict.scores, verdict.twin)
 
 
+def test_a_refusal_that_names_a_rule_is_its_finding(tmp_path: Path) -> None:
+    verdict = judge(program("signals/infinite_value"), tmp_path)
+    assert [item.code for item in verdict.said] == ["PF305"]
+    assert verdict.said[0].message == verdict.stopped
+    assert (verdict.is_named, verdict.scores, verdict.broken) == (True, (), "")
+
+
 def test_a_healthy_program_has_no_twin() -> None:
     verdict = judge(program("wine/relu-adam-0.003"))
     assert (verdict.broken, verdict.twin, verdict.repair) == ("", None, None)

@@ -16,6 +16,7 @@ from preflight.core.compose import compose_sweeps
 from preflight.core.errors import TaskError
 from preflight.core.settings import Trust, parse
 from preflight.pipeline.inspection import Inspection, inspect_task, normalization_that_fits, open_task
+from preflight.probes.refusal import RefusedError
 from preflight.tasks.data import MAX_SAMPLES
 
 SIZE = 6000
@@ -94,6 +95,7 @@ def test_the_first_batch_is_put_down_to_the_same_values(inspect: Inspect, parts:
     assert text.startswith("the loss 'mse' is nan on the first batch, before any training; in the training data, ")
     assert "feature 'place' of input 'x' has 1 value that is not finite, in sample 5 (batch 0 of an epoch)" in text
     assert "model.fields.x.mask" in text
+    assert text.endswith("(PF305, see `preflight rules PF305`)")
 
 
 @pytest.mark.parametrize("sample", [5, 1234])
@@ -197,7 +199,7 @@ def test_a_validation_loss_that_no_constant_mends_is_bad_input(inspect: Inspect,
     def infinite_on_negative(output: Tensor, target: Tensor) -> Tensor:
         return F.mse_loss(output, target) + (1 / (target >= 0).all().float() if len(target) == 300 else 0.0)
 
-    with pytest.raises(TaskError, match="the loss 'odd' is inf on the validation data, before any training"):
+    with pytest.raises(RefusedError, match=r"'odd' is inf on the validation data, before any training \(PF108, see"):
         inspect(losses={"odd": infinite_on_negative}, baseline={"lr": 0.1, "batch_size": 301})
 
 

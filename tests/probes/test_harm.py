@@ -15,6 +15,7 @@ from preflight.probes.fields import inspect_field, target_ranges
 from preflight.probes.flaws import INPUT, TARGET, TRAINING, VALIDATION, Expected, Flaw, find_flaws
 from preflight.probes.harm import check_flaws
 from preflight.probes.layout import layout_of
+from preflight.probes.refusal import RefusedError
 from preflight.tasks.data import take_samples
 from preflight.tasks.pytorch import PyTorchTask
 
@@ -81,17 +82,20 @@ def checked(make_task: Any) -> Any:
 def test_a_value_that_makes_a_loss_not_finite_is_refused_with_its_place(
     split: str, field: str, role: str, checked: Any
 ) -> None:
-    with pytest.raises(TaskError) as error:
+    with pytest.raises(RefusedError) as error:
         checked(split, field, math.nan)
     text = str(error.value)
+    assert error.value.code == "PF305"
+    assert text.endswith("(PF305, see `preflight rules PF305`)")
     assert text.startswith(f"in the {split} data, {role} has 1 value that is not finite, in sample 123: with it ")
     assert "the loss 'mse' is nan, before any training. Drop these samples" in text
     assert ("model.fields.x.mask" in text) == (field == "x")
 
 
 def test_an_outlier_that_overflows_is_refused(checked: Any) -> None:
-    with pytest.raises(TaskError, match=r"target 'y' is 1e\+30 in sample 123, .* the loss 'mse' is inf, before"):
+    with pytest.raises(RefusedError, match=r"'y' is 1e\+30 in sample 123, .* the loss 'mse' is inf, before") as error:
         checked(TRAINING, "y", 1e30)
+    assert error.value.code == "PF108"  # finite itself, and the loss is not
 
 
 def test_an_outlier_that_does_not_is_noted(checked: Any) -> None:

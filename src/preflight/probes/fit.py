@@ -11,8 +11,9 @@ from torch import Tensor
 
 from preflight.core.errors import TaskError
 from preflight.core.params import Params
-from preflight.probes.flaws import TRAINING, Flaw, advice, told
+from preflight.probes.flaws import TRAINING, Flaw, advice, rule_of, told
 from preflight.probes.outliers import MAX_SQUARED
+from preflight.probes.refusal import RefusedError
 from preflight.tasks.base import Job, NamedLoss, Task
 from preflight.tasks.data import Batch
 from preflight.tasks.seeding import seeded
@@ -32,11 +33,13 @@ def check_fit(task: Task, params: Params, seed: int, flaws: Sequence[Flaw] = ())
         output = _forward(job, batch)
         targets = {name: batch[name] for name in task.data.roles.targets}
         values = [_loss(loss, output, targets) for loss in job.losses]
+        known = [flaw for flaw in flaws if flaw.split == TRAINING]
         for loss, value in zip(job.losses, values, strict=True):
             if not bool(torch.isfinite(value)):
-                raise TaskError(
+                raise RefusedError(
                     f"the loss '{loss.name}' is {value.item()} on the first batch, before any training"
-                    + _suspicion(batch, [flaw for flaw in flaws if flaw.split == TRAINING], params)
+                    + _suspicion(batch, known, params),
+                    rule_of(known),
                 )
         _backward(job, values)
         with torch.no_grad():

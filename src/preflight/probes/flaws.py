@@ -94,6 +94,11 @@ def told(flaws: Sequence[Flaw], params: Params) -> str:
     return f"in the {split} data, {shown}" + (f"; and so have {more} more features" if more > 0 else "")
 
 
+def rule_of(flaws: Iterable[Flaw]) -> str:
+    """Code of the rule that flaws which do harm fall under: PF305 is for what is not finite itself."""
+    return "PF108" if all(flaw.what == OUTLIER for flaw in flaws) else "PF305"
+
+
 def advice(flaws: Sequence[Flaw]) -> str:
     """What can be done about flaws of a field."""
     expected, what = flaws[0].expected, {flaw.what for flaw in flaws}

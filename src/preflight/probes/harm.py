@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from preflight.core.errors import TaskError
 from preflight.core.params import Params
 from preflight.probes.fit import one_line
-from preflight.probes.flaws import TRAINING, Flaw, advice, by_field, told
+from preflight.probes.flaws import TRAINING, Flaw, advice, by_field, rule_of, told
+from preflight.probes.refusal import RefusedError
 from preflight.tasks.base import Task
 from preflight.tasks.data import Source
 from preflight.tasks.seeding import seeded
@@ -20,8 +20,8 @@ from preflight.tasks.seeding import seeded
 def check_flaws(task: Task, params: Params, seed: int, flaws: Iterable[Flaw]) -> tuple[str, ...]:
     """A sentence for every field with flaws that model and losses cope with: they may be meant.
 
-    Raises :class:`TaskError` where a batch that holds them has a loss or a gradient that is not finite: every run would
-    diverge there.
+    Raises :class:`RefusedError` where a batch that holds them has a loss or a gradient that is not finite: every run
+    would diverge there.
     """
     notes = []
     for (split, _), found in by_field(flaws).items():
@@ -29,7 +29,7 @@ def check_flaws(task: Task, params: Params, seed: int, flaws: Iterable[Flaw]) ->
         with seeded(seed, task.device):
             harm = _harm(task, params, split, _numbers(found))
         if harm:
-            raise TaskError(f"{what}: {harm}. {advice(found)}")
+            raise RefusedError(f"{what}: {harm}. {advice(found)}", rule_of(found))
         notes.append(f"{what}: the losses are finite with it, so it stays; statistics leave it out")
     return tuple(notes)
 
