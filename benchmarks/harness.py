@@ -245,7 +245,8 @@ def _median(stand: Stand, params: Params, folder: Path) -> float:
     known = folder / "scores.json"
     if not known.exists():
         store.write_json(known, stand.train(params, folder))
-    return statistics.median(store.read_json(known))
+    scores: list[float] = store.read_json(known)
+    return statistics.median(scores)
 
 
 def _repair(stand: Stand, diagnosis: Diagnosis, faulty: float, twin: float, folder: Path) -> Repair | None:
