@@ -71,6 +71,16 @@ def test_a_normalization_right_after_it_is_seen(after: Any, expected: bool, make
     assert reach(make_task, lambda: Net(after=after()), part())["x"]["norm_after"] is expected
 
 
+@pytest.mark.parametrize(("offset", "step"), [(0.0, 1.0), (1.7e9, 128.0)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_whole_numbers_of_any_size_are_numbers_to_a_layer(
+    offset: float, step: float, dtype: torch.dtype, make_task: MakeTask
+) -> None:
+    x = (offset + step * torch.arange(3 * N).view(N, 3).double()).to(dtype)
+    found = reach(make_task, lambda: Net(lambda x: x.float()), {**part(), "x": x})
+    assert all(item["as_number"] for item in found["x"]["features"].values())
+
+
 def test_columns_of_other_inputs_do_not_count(make_task: MakeTask) -> None:
     class Joined(nn.Module):
         def __init__(self) -> None:

@@ -122,12 +122,49 @@ def test_integers_that_the_model_takes_for_numbers_count(data_seen: DataSeen) ->
     assert "model.fields.x.kind" in answer.remedies[0].text
 
 
-@pytest.mark.parametrize("scale", [1e3, 1e-4])
-def test_flags_and_identifiers_have_no_scale(scale: float, data_seen: DataSeen) -> None:
+def test_flags_have_no_scale(data_seen: DataSeen) -> None:
     flags = (torch.rand(N, 4, generator=torch.Generator().manual_seed(0)) < 0.02).float()
-    numbers = torch.randperm(5000, generator=torch.Generator().manual_seed(0))[:N].float()
-    part = {"flags": flags, "number": numbers, "target": torch.arange(N) % 2}
-    assert RULE.judge(data_seen(part)) == Clean()
+    assert RULE.judge(data_seen({"flags": flags, "target": torch.arange(N) % 2})) == Clean()
+
+
+def numbers(low: float, step: float, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """Ordinary values, and whole numbers like no other beside them."""
+    g = torch.Generator().manual_seed(0)
+    column = (low + step * torch.randperm(5000, generator=g)[:N].double()).view(-1, 1)
+    x = torch.cat([torch.randn(N, 1, generator=g).double(), column], 1)
+    return {"x": x.to(dtype), "target": torch.arange(N) % 2}
+
+
+@pytest.mark.parametrize(("low", "step"), [(0, 1), (100_000, 1), (1.7e9, 128)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_names_and_dates_that_are_fed_as_numbers_have_one(
+    low: float, step: float, dtype: torch.dtype, data_seen: DataSeen
+) -> None:
+    answer = RULE.judge(data_seen(numbers(low, step, dtype)))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (ERROR, "x.x[1]")
+    assert "embed it" in answer.remedies[0].text
+    if dtype == torch.float32:
+        assert answer.remedies[0].settings == {"normalization.x": "per_kind"}
+
+
+def test_names_that_are_embedded_have_none(data_seen: DataSeen) -> None:
+    class Embeds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.layer = nn.Embedding(5000, 3), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(torch.cat([x[:, :1], self.table(x[:, 1].long())], 1))
+
+    assert RULE.judge(data_seen(numbers(0, 1), model=Embeds)) == Clean()
+
+
+def test_a_field_of_heavy_tails_gets_a_logarithm(data_seen: DataSeen) -> None:
+    x = 1e3 * (2 * torch.randn(N, 3, generator=torch.Generator().manual_seed(0))).exp()
+    answer = RULE.judge(data_seen({"x": x, "target": torch.arange(N) % 2}))
+    assert isinstance(answer, Finding)
+    assert answer.remedies[0].settings == {"normalization.x": "log_standardize"}
 
 
 def test_a_sparse_input_is_not_next_to_nothing(data_seen: DataSeen) -> None:

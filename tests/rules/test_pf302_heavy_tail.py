@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from preflight.advise.diagnosis import diagnose
 from preflight.core.finding import Clean, Finding, NotApplicable
+from preflight.rules.pf301_unnormalized import RULE as UNNORMALIZED
 from preflight.rules.pf302_heavy_tail import RULE
 from preflight.telemetry.recording import Recording
 
@@ -61,6 +63,33 @@ def test_the_unit_does_not_matter(scale: float, data_seen: DataSeen) -> None:
         part["x"] = scale * part["x"]
     assert isinstance(RULE.judge(data_seen(heavy)), Finding)
     assert RULE.judge(data_seen(light)) == Clean()
+
+
+@pytest.mark.parametrize("decades", [5, 7])
+def test_decades_without_a_tip_are_found_by_their_crowd(decades: int, data_seen: DataSeen) -> None:
+    def spanning(count: int) -> dict[str, Tensor]:
+        x = torch.rand(N, 2, generator=torch.Generator().manual_seed(0))
+        return {"x": torch.cat([10 ** (count * x[:, :1]), x[:, 1:]], 1), "target": (x.sum(1) > 1).long()}
+
+    answer = RULE.judge(data_seen(spanning(decades)))
+    assert isinstance(answer, Finding)
+    crowd = next(item for item in answer.evidence if "half" in item.what)
+    assert crowd.value < crowd.limit
+    assert RULE.judge(data_seen(spanning(2))) == Clean()
+
+
+def test_amounts_that_are_mostly_absent_are_no_crowd(data_seen: DataSeen) -> None:
+    part = split(1.0)
+    part["x"][torch.rand(N, generator=torch.Generator().manual_seed(1)) < 0.6, 0] = 0.0
+    assert RULE.judge(data_seen(part)) == Clean()
+
+
+@pytest.mark.parametrize("shape", [2.0, 4.0])
+def test_it_comes_before_the_size_that_it_gives_the_input(shape: float, data_seen: DataSeen) -> None:
+    part = split(shape)
+    part["x"][:, 0] *= 1e3
+    found = diagnose([data_seen(part)], (UNNORMALIZED, RULE)).findings
+    assert [item.rule.code for item in found] == ["PF302", "PF301"]
 
 
 def test_a_normal_feature_is_clean(data_seen: DataSeen) -> None:

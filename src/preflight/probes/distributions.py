@@ -54,8 +54,9 @@ def look_at_fields(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
     ``features``: ``name, kind, values`` (kind by the values alone, whatever the dtype), ``minimum, maximum, mean, std,
     quantiles, deviation`` (mean distance from the median), ``skew, zeros`` (share), ``distinct, samples, validation,
     shift, shift_noise`` (see :mod:`preflight.probes.shift`), ``normalized, nonfinite, nonfinite_samples`` and ``fed``:
-    what the configured normalizer makes of it, ``{mean, std, rms, peak, tail}``. Targets of whole numbers have
-    ``classes, unseen``. Padding counts nowhere, and outliers in no mean. ``overlap``: :func:`look_at_overlap`.
+    what the configured normalizer makes of it, ``{mean, std, rms, peak, tail, half}``, half being the deviations that
+    the narrowest half of the values spans. Targets of whole numbers have ``classes, unseen``. Padding counts nowhere,
+    and outliers in no mean. ``overlap``: :func:`look_at_overlap`.
     """
     with seeded(seed, task.device):
         train, validation = take_samples(task.data.train), take_samples(task.data.validation)
@@ -115,6 +116,7 @@ class _Look:
                         "rms": _rms(passed),
                         "peak": float(np.abs(passed).max()),
                         "tail": _tail(passed),
+                        "half": _half(passed),
                     },
                     "samples": len(self.train[self.name]),
                     **self._comparison(known, there[index]),
@@ -211,7 +213,7 @@ def _distribution(values: Array) -> dict[str, Any]:
         "quantiles": {
             f"{q:g}": float(value) for q, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)
         },
-        "deviation": _deviation(values),
+        "deviation": float(np.abs(values - np.median(values)).mean()),
         "skew": float((((values - mean) / std) ** 3).mean()) if std > 0 else 0.0,
         "zeros": float((values == 0).mean()),
         "distinct": len(np.unique(values)),
@@ -227,10 +229,6 @@ def _rms(values: Array) -> float:
     return float(np.sqrt((values[np.isfinite(values)] ** 2).mean()))
 
 
-def _deviation(values: Array) -> float:
-    return float(np.abs(values - np.median(values)).mean())
-
-
 def _tail(values: Array) -> float:
     """Distance from the median that one value in a thousand lies beyond, over the mean distance of the nearest 95%.
 
@@ -241,6 +239,15 @@ def _tail(values: Array) -> float:
     distances = np.sort(np.abs(values - middle))
     usual = float(distances[: max(1, int(USUAL * len(values)))].mean()) or float(distances.mean())
     return float(max(high - middle, middle - low) / usual) if usual > 0 else 0.0
+
+
+def _half(values: Array) -> float:
+    """Narrowest interval that half of the values lie in, over their deviation; the median's own repetitions, such as
+    the zeros of what is mostly absent, do not count.
+    """
+    ordered, std = np.sort(values[values != np.median(values)]), float(values.std())
+    size = len(ordered) // 2
+    return float((ordered[size:] - ordered[: len(ordered) - size]).min() / std) if size and std > 0 else 0.0
 
 
 def _add_flaws(

@@ -180,12 +180,23 @@ class _Look:
         return None
 
     def is_number(self, name: str, axis: int, index: int) -> bool:
-        """Whether the feature counts by its size: a quarter more makes a difference."""
-        nudged = _column(self.batch[name], axis, index).float() + NUDGE
+        """Whether the feature counts by its size: a quarter more makes a difference.
+
+        Where float32 has no quarters, such as in seconds since 1970, what it has, to a layer that takes numbers: no
+        table is so long.
+        """
+        column = _column(self.batch[name], axis, index).float()
+        nudged = column + NUDGE
+        is_lost = torch.equal(nudged, column)
+        if is_lost:
+            nudged = column * (1 + 2 * torch.finfo(column.dtype).eps)
         try:
             calls = self.calls({**self.batch, name: _with_column(self.batch[name], axis, index, nudged)})
         except Exception:  # an index must be a whole number
             return False
+        if is_lost:
+            place = self.first_change(calls)
+            return place is not None and self.base[place].value.is_floating_point()
         return any(
             ours.value.shape != theirs.value.shape
             or not torch.equal(ours.value.nan_to_num(), theirs.value.nan_to_num())

@@ -47,8 +47,12 @@ class Field:
 
     @property
     def amounts(self) -> list[Mapping[str, Any]]:
-        """Features that have a scale: no flags, tokens, identifiers, constants."""
-        return [feature for feature in self.features if self.kind(feature) in AMOUNTS]
+        """Features that have a scale: no flags, tokens, constants, and identifiers only where their size counts."""
+        return [
+            feature
+            for feature in self.features
+            if self.kind(feature) in AMOUNTS or (self.kind(feature) == "identifier" and self.is_number(feature))
+        ]
 
     @property
     def attenuation(self) -> float:

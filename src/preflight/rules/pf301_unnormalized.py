@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
@@ -101,7 +103,7 @@ def _too_large(field: Field, excess: float, limit: float, severity: str) -> Find
         severity,
         f"the input is not normalized: {several(shown)}, where initialisations expect about 0 and 1",
         tuple(evidence),
-        (_remedy(field),),
+        (_remedy(field, worst[0]),),
         where=field.where(worst[0]),
         strength=1 + math.log10(max(1.0, excess / limit)),
     )
@@ -114,15 +116,19 @@ def _too_small(field: Field) -> Finding:
         f"the input '{field.name}' is next to nothing: its feature vectors have a root mean square of {size:.3g}, "
         "where initialisations expect about 1 per feature",
         (Evidence("root mean square of a feature vector", size, TINY.value),),
-        (_remedy(field),),
+        (_remedy(field, field.features[0]),),
         where=field.name,
         strength=1 + math.log10(TINY.value / size) if size > 0 else 1.0,
     )
 
 
-def _remedy(field: Field) -> Remedy:
-    settings = field.remedy()
+def _remedy(field: Field, worst: Mapping[str, Any]) -> Remedy:
+    kind = field.kind(worst)
+    settings = field.remedy("log_standardize" if kind == "heavy_tailed" else "")
     text = f"normalize '{field.name}' with statistics of the training data"
+    if kind == "identifier":
+        text += f"; if {field.label(worst)} is a name for something, embed it or leave it out; of a date, take the "
+        text += "time since the first one, or its season"
     if not settings and field.facts["dtype"].startswith("int"):
         text += f"; declare what its integers are in model.fields.{field.name}.kind"
     return Remedy(text, settings)
@@ -133,9 +139,9 @@ RULE = Rule(
     name="unnormalized-input",
     title="An input is not normalized",
     detects="Features with a scale reach the first layer with weights at many times the size that initialisations are "
-    "made for, or far below it. Flags, tokens and identifiers have no scale; a model that normalizes, rescales or "
-    "embeds its input itself, and a normalization right after the first layer, are seen and respected. Sizes in "
-    "between count only where the recorded run does not learn.",
+    "made for, or far below it. Flags and tokens have no scale, nor have identifiers that are embedded; a model that "
+    "normalizes, rescales or embeds its input itself, and a normalization right after the first layer, are seen and "
+    "respected. Sizes in between count only where the recorded run does not learn.",
     matters="The first layer's outputs and gradients have the size of the inputs: units saturate or die, attention "
     "picks one position, and any learning rate is too high for the large features and too low for the small ones.",
     fix="Standardize every feature with the mean and deviation of the training data, kept with the model. Take the "

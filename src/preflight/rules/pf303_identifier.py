@@ -93,5 +93,5 @@ RULE = Rule(
     "Standardizing it only hides the size.",
     check=check,
     thresholds=(RANGE, CLASSES),
-    causes=("PF101", "PF107", "PF702"),
+    causes=("PF101", "PF107", "PF301", "PF702"),
 )
