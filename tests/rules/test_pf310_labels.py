@@ -78,6 +78,19 @@ def test_a_relation_that_is_only_hard_accuses_nobody(seed: int, data_seen: DataS
     assert RULE.judge(data_seen(*parts, info=learned, tables=RUN)) == Clean()
 
 
+@pytest.mark.parametrize(("late", "is_found"), [(1.1, True), (0.3, False)])
+def test_a_score_that_training_did_not_bring_is_not_learned(late: float, is_found: bool, data_seen: DataSeen) -> None:
+    """A loss of similarities is low on new data before any training, whose own loss stays at its constant's."""
+    losses = np.concatenate([np.linspace(1.2, late, 40), np.full(80, late)])
+    losses += 0.01 * np.random.default_rng(0).normal(size=120)
+    validation = np.where(np.arange(120) % 30 == 29, 0.6 if is_found else late, np.nan)
+    tables = {"losses": {"total": losses, "loss": losses, "val_loss": validation + (0.5 if is_found else 0.0)}}
+    facts = {"losses": {"loss": {"constant": 1.1, "initial": 1.2, "chance": None}}}
+    info = {"score": 0.66, "outcome": {"status": "completed"}}
+    answer = RULE.judge(data_seen(mixed(split(0)), split(1), facts=facts, info=info, tables=tables))
+    assert isinstance(answer, Finding) is is_found
+
+
 def test_what_is_missing_is_said(recorded: Callable[..., Recording], data_seen: DataSeen) -> None:
     assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'labels'")
     assert isinstance(RULE.judge(data_seen(split(0, 200))), NotApplicable)

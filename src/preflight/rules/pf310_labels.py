@@ -8,6 +8,7 @@ from typing import Any
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, NOTE, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.levels import all_stuck
 from preflight.telemetry.recording import Recording
 
 CHANCE = Threshold("CHANCE", 2.5, "deviations: agreement below is no better than by chance", "one in 160 by chance")
@@ -37,8 +38,13 @@ def check(recording: Recording) -> Answer:
 
 
 def _has_learned(recording: Recording) -> bool:
-    score = recording.info.get("score")
-    return score is not None and recording.score < UNLEARNED.value
+    """Whether new data is predicted, and by what training taught: similar inputs have similar embeddings before it."""
+    if recording.info.get("score") is None or recording.score >= UNLEARNED.value:
+        return False
+    try:
+        return not all_stuck(recording)
+    except MissingError:
+        return True
 
 
 def _has_only_failed(recording: Recording) -> bool:
