@@ -217,3 +217,15 @@ def test_a_penalty_stays_out_of_the_score_and_that_is_said(inspect: Inspect) -> 
 def test_where_there_are_only_penalties_they_are_the_score(inspect: Inspect) -> None:
     found = inspect(losses={"small": small})
     assert (set(found.references), found.notes) == ({"small"}, ())
+
+
+def test_a_loss_that_falls_without_end_relates_to_its_value_before_training(inspect: Inspect) -> None:
+    found = inspect(losses={"endless": lambda output, target: (output * target.abs()).mean()})
+    assert found.constants == {"endless": None}
+    assert found.references == found.initial
+    assert any("falls without end" in note for note in found.notes)
+
+
+def test_a_metric_that_is_not_finite_is_said(inspect: Inspect) -> None:
+    metric = {"name": "quality", "function": lambda output, target: math.nan, "goal": "maximize"}
+    assert any(note.startswith("the metric 'quality' is nan") for note in inspect(metric=metric).notes)

@@ -23,10 +23,12 @@ from preflight.probes.harm import check_flaws
 from preflight.probes.layout import layout_of
 from preflight.probes.penalty import is_penalty
 from preflight.probes.refusal import RefusedError
+from preflight.probes.sense import ENDLESS, check_sense, falls_without_end
+from preflight.probes.splits import check_splits, differences
 from preflight.tasks.data import Batch, spread, take_samples
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
-from preflight.trials.evaluation import evaluate
+from preflight.trials.evaluation import Evaluation, evaluate
 
 TARGET_SAMPLES = 2048
 Samples = tuple[torch.Tensor, Batch]
@@ -107,21 +109,28 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     today = read_today(settings.model, task, file, settings.space.plain)
     _check_names(settings, task)
     _check_batch_sizes(settings, task)
-    train, validation = take_samples(task.data.train), take_samples(task.data.validation)
+    train, validation = take_samples(task.data.train), take_samples(task.data.validation, "validation")
     fields = _look_at_inputs(settings, task, train)
+    check_splits(task.data.roles, train[1], validation[1], settings.model.fields)
     flaws = _find_flaws(task, fields, train, validation)
     output = check_fit(task, today.params, settings.seed, flaws)
+    targets = _targets(task, train)
+    check_sense(task.losses, output, {name: item[: today.params.batch_size] for name, item in targets.items()})
     notes = check_flaws(task, today.params, settings.seed, flaws)
     options = _fit_normalizers(settings, task, today, fields)
-    constants = best_constants(task.losses, output, _targets(task, train), _targets(task, validation))
-    initial = _initial_losses(settings, task, today)
-    scored, more = _scored(task, output, _targets(task, train))
+    constants = best_constants(task.losses, output, targets, _targets(task, validation))
+    begin = _before_training(settings, task, today)
+    initial = begin.losses
+    without_end = [loss.name for loss in task.losses if falls_without_end(loss, output, targets)]
+    constants |= dict.fromkeys(without_end)
+    scored, more = _scored(task, output, targets)
     references = {name: value for name, value in {**initial, **_known(constants)}.items() if name in scored}
     for name, value in references.items():
         if not math.isfinite(value):
             raise RefusedError(f"the loss '{name}' is {value} on the validation data, before any training", "PF108")
     reports = tuple(field.report for field in fields)
-    return Inspection(today, reports, constants, initial, references, options, (*notes, *more))
+    notes = (*notes, *more, *_doubts(task, begin, without_end))
+    return Inspection(today, reports, constants, initial, references, options, notes)
 
 
 def _known(constants: Mapping[str, float | None]) -> dict[str, float]:
@@ -208,14 +217,32 @@ def _targets(task: PyTorchTask, samples: Samples) -> Batch:
     return {name: batch[name][some] for name in task.data.roles.targets}
 
 
-def _initial_losses(settings: Settings, task: PyTorchTask, today: Today) -> dict[str, float]:
+def _doubts(task: PyTorchTask, begin: Evaluation, without_end: Sequence[str]) -> list[str]:
+    """What will not tell how well the training goes."""
+    notes = [
+        f"the loss '{name}' falls without end: some constant output brings it below {-ENDLESS:.0e} times its value "
+        "before training. Scores relate to its value before training, and a lower one need not be better"
+        for name in without_end
+    ]
+    metric = task.settings.metric
+    if metric is not None and not math.isfinite(begin.metric):
+        notes.append(
+            f"the metric '{metric.name}' is {begin.metric} on the validation data before training: where it stays so, "
+            "it says nothing, and nothing is decided by it"
+        )
+    return notes
+
+
+def _before_training(settings: Settings, task: PyTorchTask, today: Today) -> Evaluation:
     with seeded(settings.seed, task.device):
         job = task.job(today.params)
         ones = {loss.name: 1.0 for loss in task.losses}
         try:
-            return evaluate(job, task, ones, settings.budget.validation_samples, today.params.batch_size).losses
+            return evaluate(job, task, ones, settings.budget.validation_samples, today.params.batch_size)
         except Exception as error:  # the user's model in evaluation mode, or the metric on all of the samples
-            raise TaskError(f"the validation fails: {one_line(error)}") from error
+            roles, first = task.data.roles, torch.zeros(1, dtype=torch.long)
+            clue = differences(roles, task.data.train.batch(first), task.data.validation.batch(first))
+            raise TaskError(f"the validation fails: {one_line(error)}{clue}") from error
 
 
 def normalization_that_fits(inspection: Inspection) -> dict[str, str]:
