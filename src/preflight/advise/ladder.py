@@ -58,7 +58,7 @@ def read_ladder(recordings: Sequence[Recording], constant: float | None = None) 
         if not recording.was_recorded:
             continue
         by_lr.setdefault(recording.params.lr, []).append(recording)
-    rungs = [_rung(lr, by_lr[lr]) for lr in sorted(by_lr)]
+    rungs = _without_luck([_rung(lr, by_lr[lr]) for lr in sorted(by_lr)])
     learning = [rung for rung in rungs if rung.verdict in (STABLE, UNSTEADY)]
     if not learning:
         return rungs
@@ -100,6 +100,15 @@ def _rung(lr: float, recordings: Sequence[Recording]) -> Rung:
         final_loss=float(np.median([_final(loss) for loss in losses])),
         verdict=_verdict(len(recordings), sum(exploded), decreasing, growth),
     )
+
+
+def _without_luck(rungs: Sequence[Rung]) -> list[Rung]:
+    """A loss that falls, and ends no lower than where another rate made no progress, only came back from a spike."""
+    idle = min((rung.final_loss for rung in rungs if rung.verdict == NO_PROGRESS), default=math.inf)
+    return [
+        replace(rung, verdict=NO_PROGRESS) if rung.verdict in (STABLE, UNSTEADY) and rung.final_loss >= idle else rung
+        for rung in rungs
+    ]
 
 
 def _beside(rung: Rung, best: Rung, constant: float | None) -> str:
