@@ -73,6 +73,13 @@ def test_faults_that_bring_each_other_about_are_all_listed() -> None:
     assert codes(ranked([one, two])) == ["PF2", "PF1"]
 
 
+def test_what_such_faults_bring_about_comes_after_them_however_severe_it_is() -> None:
+    one = judged("PF1", finding(WARNING), causes=("PF2",))
+    two = judged("PF2", finding(WARNING, 5), causes=("PF1", "PF3"))
+    symptom = judged("PF3", finding(ERROR, 100))
+    assert codes(ranked([symptom, one, two]))[0] == "PF2"
+
+
 @pytest.mark.parametrize(("bad", "count"), [({1}, 0), ({1, 2}, 1), ({1, 2, 3}, 1), (set(), 0)])
 def test_most_of_the_runs_must_show_a_fault(bad: set[int], count: int) -> None:
     rule = make_rule("PF101", lambda recording: finding() if recording.seed in bad else Clean())

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from preflight.probes.heads import Head
-from preflight.probes.loss_kind import chance_of, floor_of, kind_of, rank_of_target, scaling_of, valued
+from preflight.probes.loss_kind import chance_of, classes_second, floor_of, kind_of, rank_of_target, scaling_of, valued
 from preflight.tasks.base import NamedLoss
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -145,3 +145,23 @@ def test_the_rank_of_the_right_class() -> None:
     assert rank_of_target(-hot_right, CLASSES) == 0.0
     assert rank_of_target(torch.zeros(32, 5), CLASSES) == 0.5
     assert rank_of_target(torch.zeros(32, 5, 3), CLASSES) is None
+
+
+def test_classes_on_the_last_axis_are_found_as_sequence_models_give_them() -> None:
+    logits = torch.randn(8, 6, 5, generator=GENERATOR)  # [B, T, C]
+    tokens = torch.randint(0, 5, (8, 6), generator=GENERATOR)
+
+    def by_token(output: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(output.flatten(0, 1), target.flatten())
+
+    value, plain = classes_second(value_of(by_token, tokens), logits, tokens)
+    assert plain.shape == (8, 5, 6)
+    assert value(plain) == pytest.approx(float(by_token(logits, tokens)))
+    assert kind_of(value, plain, tokens) == "cross_entropy"
+    assert chance_of("cross_entropy", value, plain, tokens) == (math.log(5), "ln(classes)")
+
+
+def test_classes_on_the_second_axis_stay_there() -> None:
+    logits, tokens = torch.randn(8, 5, 6, generator=GENERATOR), torch.randint(0, 5, (8, 6), generator=GENERATOR)
+    _, plain = classes_second(value_of(F.cross_entropy, tokens), logits, tokens)
+    assert plain is logits

@@ -94,15 +94,32 @@ def _judge(rule: Rule, recordings: Sequence[Recording]) -> Judged:
 def ranked(findings: Sequence[Judged]) -> list[Judged]:
     """Causes before what they bring about, then by severity, then by how far beyond its limit each one lies.
 
-    A note is worth knowing and explains nothing away, so that it goes before no symptom of it.
+    A note is worth knowing and explains nothing away, so that it goes before no symptom of it. Of findings that may
+    bring each other about the heaviest comes first, and none of what they bring about comes between.
     """
     left = sorted(findings, key=_weight)
     order: list[Judged] = []
     while left:
-        free = [item for item in left if not any(_explains(other, item) for other in left)]
-        order.append((free or left)[0])
+        order.append(next(item for item in left if _is_origin(item, left)))
         left.remove(order[-1])
     return order
+
+
+def _is_origin(item: Judged, among: Sequence[Judged]) -> bool:
+    """Whether all that may have brought a finding about may have been brought about by it as well."""
+    return all(item in _causes_of(cause, among) for cause in _causes_of(item, among))
+
+
+def _causes_of(symptom: Judged, among: Sequence[Judged]) -> list[Judged]:
+    """Findings that may have brought one about, directly or by others."""
+    found: list[Judged] = []
+    asked = [symptom]
+    while asked:
+        one = asked.pop()
+        new = [item for item in among if item not in found and _explains(item, one)]
+        found += new
+        asked += new
+    return found
 
 
 def _weight(item: Judged) -> tuple[int, float]:

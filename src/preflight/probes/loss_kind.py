@@ -41,6 +41,14 @@ def valued(loss: NamedLoss, targets: Batch) -> Value:
     return value
 
 
+def classes_second(value: Value, output: Tensor, target: Tensor) -> tuple[Value, Tensor]:
+    """A loss that takes its classes on the last axis, as sequence models give them, with them on the second."""
+    is_last = output.ndim > 2 and not target.is_floating_point() and target.shape == output.shape[:-1]
+    if not is_last or not _near(value(torch.zeros_like(output)), math.log(output.shape[-1])):
+        return value, output
+    return lambda moved: value(moved.movedim(1, -1)), output.movedim(-1, 1)
+
+
 def kind_of(value: Value, output: Tensor, target: Tensor) -> str | None:
     """Kind of a loss of ``output[B, ...]`` and ``target[B, ...]``; None where it is none of the known ones."""
     zeros = torch.zeros_like(output)

@@ -14,7 +14,7 @@ from preflight.core.params import Params
 from preflight.probes.constant import best_constants
 from preflight.probes.gradients import Pull, pulls
 from preflight.probes.heads import head_of, statistics, target_statistics
-from preflight.probes.loss_kind import chance_of, floor_of, kind_of, rank_of_target, scaling_of, valued
+from preflight.probes.loss_kind import chance_of, classes_second, floor_of, kind_of, rank_of_target, scaling_of, valued
 from preflight.probes.regularization import decay_facts, penalty_facts
 from preflight.probes.steps import targets_of, train_briefly, weights_of
 from preflight.probes.work import steps_within
@@ -119,7 +119,8 @@ def _what_it_is(task: PyTorchTask, loss: NamedLoss, outputs: Any, batch: Batch) 
     if not isinstance(target, Tensor) or not target.numel() or target.is_complex():
         return found
     found |= target_statistics(target)
-    value, plain, head = valued(loss, targets), output.detach(), head_of(output)
+    value, plain = classes_second(valued(loss, targets), output.detach(), target)
+    head = head_of(output)
     kind = kind_of(value, plain, target)
     chance = chance_of(kind, value, plain, target)
     found |= {"kind": kind, "chance": None if chance is None else chance[0], "chance_kind": chance and chance[1]}
