@@ -33,6 +33,16 @@ def uneven():
     return {**train, "time": train["time"][:-1]}, validation
 
 
+def narrow_validation():
+    train, validation = load_data()
+    return train, {**validation, "angles": validation["angles"][:, :1]}
+
+
+def double_validation():
+    train, validation = load_data()
+    return train, {k: v.double() for k, v in validation.items()}
+
+
 class OneOutput(nn.Module):
     def __init__(self, width=0):
         super().__init__()
@@ -51,6 +61,11 @@ class LosesASample(Ballistics):
 class Flat(Ballistics):
     def forward(self, height, angles):
         return {name: item[:, 0] for name, item in super().forward(height, angles).items()}
+
+
+class GivesArrays(Ballistics):
+    def forward(self, height, angles):
+        return {name: item.detach().numpy() for name, item in super().forward(height, angles).items()}
 
 
 class OneInput(OneOutput):

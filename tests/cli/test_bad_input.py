@@ -216,6 +216,13 @@ def test_a_run_directory_that_holds_a_run(refused_mine: Refused, project: Path) 
     assert refused_mine("run_dir=there") == "run_dir=there holds a run already; give another run_dir"
 
 
+@pytest.mark.parametrize("folder", ["conf", "."])
+def test_a_run_directory_among_the_users_own_files(refused_mine: Refused, folder: str) -> None:
+    text = refused_mine(f"run_dir={folder}")
+    assert text.startswith(f"run_dir={folder} is not empty: it holds ")
+    assert "such as run_dir=" in text
+
+
 @pytest.mark.parametrize(
     ("output", "names"),
     [

@@ -65,6 +65,10 @@ def test_a_target_outside_of_what_is_trusted(
             ["model.losses.distance.function=torch.nn.functional.binary_cross_entropy"],
             ["the loss 'distance' does not fit", "distance float32[20, 1]"],
         ),
+        (
+            ["model.factory={_target_: MODULE.GivesArrays}"],
+            ["the loss 'distance'", "'distance' of the model's output is a numpy array, float32[20, 1]", "a tensor"],
+        ),
         # a model that does not take the inputs, or is none
         (["model.factory={_target_: MODULE.OneInput}"], ["the model does not take a batch of height float32[20, 1]"]),
         (["model.factory={_target_: MODULE.no_module}"], ["model.factory", "torch.nn.Module", "got list"]),
@@ -77,6 +81,14 @@ def test_a_target_outside_of_what_is_trusted(
         (["model.data={_target_: MODULE.only_one}"], ["model.data must give (train, validation), got dict of 4"]),
         (["model.data={_target_: MODULE.uneven}"], ["the train data have different lengths", "'time': 299"]),
         (["+model.data.samples=0"], ["the train data is empty"]),
+        (
+            ["model.data={_target_: MODULE.narrow_validation}"],
+            ["the field 'angles' is float32[2] per sample in the train data and float32[1] in the validation data"],
+        ),
+        (
+            ["model.data={_target_: MODULE.double_validation}"],
+            ["the validation fails", "in the train data, the field 'height' is float32[1] per sample, here float64[1]"],
+        ),
         # batch sizes
         (["+model.data.samples=20"], ["batch_size=20 (training.loader.batch_size in train.yaml)", "15 training"]),
         (["space.batch_size=[16, 301]"], ["space.batch_size=301 is larger than the 300 training samples"]),

@@ -232,3 +232,9 @@ def test_every_value_has_its_source(read_text: ReadText) -> None:
         "horizon_epochs": "epochs in train.yaml",
         "dropout": "model.baseline.dropout",
     }
+
+
+def test_statistics_of_another_number_of_features_name_both(read_text: ReadText) -> None:
+    text = FILE + "\nangles: {kind: standardize, center: [0.5, 0.5, 0.5], scale: [1.0, 1.0, 1.0]}\n"
+    with pytest.raises(ConfigFileError, match=r"normalization\.angle in angles .*of 3 features got values of 2"):
+        read_text(text, MAPPING | {"normalization.angle": "angles"})

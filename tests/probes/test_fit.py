@@ -109,7 +109,7 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "output does not fit the loss": (
         {"factory": lambda: nn.Linear(3, 1), "losses": {"nll": F.nll_loss}},
-        r"^the loss 'nll' does not fit output float32\[8, 1\] and target target int64\[8\]: IndexError: ",
+        r"^the loss 'nll' does not fit output float32\[8, 1\] and target int64\[8\]: IndexError: ",
     ),
     "loss not scalar": (
         {"losses": {"a": F.cross_entropy, "b": vector}},
@@ -135,7 +135,7 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "model frozen": ({"factory": frozen}, r"^the model has no parameter that is trained: none has requires_grad$"),
     "metric raises": (
         {"metric": {"function": top_five, "goal": "maximize"}},
-        r"^the metric does not fit output float32\[8, 4\] and target target int64\[8\]: RuntimeError: ",
+        r"^the metric does not fit output float32\[8, 4\] and target int64\[8\]: RuntimeError: ",
     ),
     "metric gives several numbers": (
         {"metric": {"function": vector, "goal": "minimize"}},
@@ -220,3 +220,45 @@ def test_a_loss_that_is_not_finite_before_any_training_is_told(make_task: Any) -
     task = make_task(losses={"a": lambda output, target: F.cross_entropy(output, target) * float("nan")})
     with pytest.raises(TaskError, match="the loss 'a' is nan on the first batch, before any training"):
         check_fit(task, TODAY, 0)
+
+
+class Arrays(nn.Linear):
+    """Gives numpy's arrays, under a name or without one."""
+
+    def __init__(self, name: str | None) -> None:
+        super().__init__(3, 4)
+        self.name = name
+
+    def forward(self, values: Tensor) -> Any:
+        array = super().forward(values).detach().numpy()
+        return array if self.name is None else {self.name: array}
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "place"),
+    [
+        (None, F.cross_entropy, "the model's output"),
+        ("logits", {"function": F.cross_entropy, "output": "logits"}, "'logits' of the model's output"),
+        ("logits", lambda output, target: output["logits"].mean(), "'logits' of the model's output"),
+    ],
+)
+def test_an_array_where_a_tensor_is_needed_is_told(name: str | None, loss: Any, place: str, make_task: Any) -> None:
+    task = make_task(factory=lambda: Arrays(name), losses={"loss": loss})
+    with pytest.raises(TaskError) as error:
+        check_fit(task, TODAY, 0)
+    assert f"the loss 'loss' cannot be trained: {place} is a numpy array, float32[8, 4], where a tensor is" in str(
+        error.value
+    )
+
+
+def test_an_array_beside_the_tensors_is_left_alone(make_task: Any) -> None:
+    class Both(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(3, 4)
+
+        def forward(self, values: Tensor) -> dict[str, Any]:  # type: ignore[override]
+            logits = super().forward(values)
+            return {"logits": logits, "shown": logits.detach().numpy()}
+
+    losses = {"loss": lambda output, target: F.cross_entropy(output["logits"], target)}
+    check_fit(make_task(factory=Both, losses=losses), TODAY, 0)

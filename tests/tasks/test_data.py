@@ -285,3 +285,16 @@ def test_a_small_split_is_taken_whole() -> None:
 def test_of_large_samples_fewer_are_taken() -> None:
     large = InMemory({"x": torch.zeros(1, 2**14).expand(5000, -1)})
     assert len(take_samples(large)[0]) == 2**24 // 2**14
+
+
+def test_a_field_without_rows_is_refused() -> None:
+    one = {"input": torch.tensor(3.0), "target": torch.tensor(1.0)}
+    with pytest.raises(TaskError, match="field 'input' of the train data is a single number, and no row for each"):
+        read_data((one, one), AUTO, CPU)
+
+
+def test_samples_that_cannot_be_collated_are_named_with_their_split() -> None:
+    ragged = [(X[0, : 1 + index % 2], Y[0]) for index in range(4)]
+    data = read_data(([(X[0], Y[0])] * 4, ragged), AUTO, CPU)
+    with pytest.raises(TaskError, match="samples of the validation data cannot be read as one batch: RuntimeError: "):
+        take_samples(data.validation, "validation")

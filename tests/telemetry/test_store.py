@@ -203,9 +203,21 @@ def test_of_many_runs_that_want_one_directory_one_gets_it(tmp_path: Path) -> Non
         assert sorted(pool.map(create, range(8))) == [False] * 7 + [True]
 
 
-def test_a_directory_without_a_run_may_be_used(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
+def test_an_empty_directory_may_be_used(tmp_path: Path) -> None:
     assert (store.create(tmp_path) / store.TRIALS).is_dir()
+
+
+def test_a_directory_that_holds_anything_is_refused_and_left_alone(tmp_path: Path) -> None:
+    names = [".hidden", "a.yaml", "b", "c.py", "preflight-1"]
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError) as error:
+        store.create(tmp_path)
+    assert str(error.value) == (
+        f"run_dir={tmp_path} is not empty: it holds .hidden, a.yaml, b, ...; give a folder that is new or empty, "
+        f"such as run_dir={tmp_path}/preflight-2, or leave it out"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from preflight.core.errors import ConfigError, ConfigFileError, TaskError, alternatives
 from preflight.core.model_settings import OWN_SETTINGS, ModelSettings
 from preflight.core.params import Params, ParamValue
@@ -207,7 +209,9 @@ def _normalization(given: _Given, field: str, task: PyTorchTask) -> str:
             "preflight writes it: {kind: standardize, center: [...], scale: [...]}"
         )
     try:
-        InputNormalizer.from_config(value)
+        normalizer = InputNormalizer.from_config(value).to(task.device)
+        with torch.no_grad():
+            normalizer.eval()(task.data.train.batch(torch.zeros(1, dtype=torch.long))[field])
     except ConfigError as error:
         raise ConfigFileError(f"{name} in {given.where(name)}: {error}") from error
     task.normalizers[(field, AS_CONFIGURED)] = value

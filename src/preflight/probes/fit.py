@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,7 +69,8 @@ def _forward(job: Job, batch: Batch) -> Any:
 
 
 def _loss(loss: NamedLoss, output: Any, targets: Batch) -> Tensor:
-    fit = f"output {_shape(output)} and target {_shapes(targets)}"
+    _refuse_array(loss, output)
+    fit = _fit(output, targets)
     try:
         with warnings.catch_warnings():
             # [B] against [B, 1] broadcasts to [B, B]: torch says so, and trains on nonsense.
@@ -82,6 +84,22 @@ def _loss(loss: NamedLoss, output: Any, targets: Batch) -> Tensor:
         got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise TaskError(f"the loss '{loss.name}' must be a scalar, got {got}; average it over the batch")
     return value
+
+
+def _refuse_array(loss: NamedLoss, output: Any) -> None:
+    """An array carries no gradient, whatever the loss makes of it; beside tensors it may be there for other use."""
+    place, value = "the model's output", output
+    if isinstance(output, Mapping):
+        names = list(output) if loss.output is None else [loss.output]
+        arrays = [name for name in names if isinstance(output.get(name), np.ndarray)]
+        if not arrays or len(arrays) < len(names):
+            return
+        place, value = f"'{arrays[0]}' of the model's output", output[arrays[0]]
+    if isinstance(value, np.ndarray):
+        raise TaskError(
+            f"the loss '{loss.name}' cannot be trained: {place} is a numpy array, {_shape(value)}, where a tensor is "
+            "needed; return the tensor as it is, without .detach().numpy()"
+        )
 
 
 def _backward(job: Job, values: list[Tensor]) -> None:
@@ -103,13 +121,20 @@ def _metric(task: Task, output: Any, targets: Batch) -> None:
     try:
         task.metric(output, targets)
     except Exception as error:
-        raise TaskError(
-            f"the metric does not fit output {_shape(output)} and target {_shapes(targets)}: {one_line(error)}"
-        ) from error
+        raise TaskError(f"the metric does not fit {_fit(output, targets)}: {one_line(error)}") from error
+
+
+def _fit(output: Any, targets: Batch) -> str:
+    return f"{_labelled('output', _shape(output))} and {_labelled('target', _shapes(targets))}"
+
+
+def _labelled(word: str, text: str) -> str:
+    """``text`` after ``word``, unless a field of that name says it already."""
+    return text if text.startswith(f"{word} ") else f"{word} {text}"
 
 
 def _shape(value: Any) -> str:
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | np.ndarray):
         return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
     if isinstance(value, Mapping):
         return _shapes(value)

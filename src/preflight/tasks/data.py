@@ -109,13 +109,16 @@ def spread(size: int, count: int) -> Tensor:
     return torch.linspace(0, size - 1, min(size, count), dtype=torch.float64).long()
 
 
-def take_samples(source: Source) -> tuple[Tensor, Batch]:
-    """Numbers of some samples, evenly spread, and the batch they make: what is looked at before training."""
+def take_samples(source: Source, where: str = "train") -> tuple[Tensor, Batch]:
+    """Numbers of some samples, evenly spread, and the batch they make: what is looked at before training.
+
+    Raises :class:`TaskError` where they cannot be read together; ``where`` names the split in it.
+    """
     first = source.batch(torch.zeros(1, dtype=torch.long))
     widest = max(tensor.numel() for tensor in first.values())
     count = min(MAX_SAMPLES, max(MIN_SAMPLES, MAX_SAMPLE_VALUES // max(1, widest)))
     numbers = spread(len(source), count)
-    return numbers, source.batch(numbers)
+    return numbers, _read(source, numbers, f"samples of the {where} data cannot be read as one batch")
 
 
 def is_numeric(tensor: Tensor) -> bool:
@@ -187,13 +190,18 @@ def _named(values: Sequence[Any], names: tuple[str, ...], what: str) -> dict[str
 
 def _fields(source: Source, where: str) -> tuple[str, ...]:
     """Names of the fields of the first sample; raises :class:`TaskError` where it cannot be read."""
+    first = torch.zeros(1, dtype=torch.long)
+    return tuple(_read(source, first, f"a sample of the {where} data cannot be read"))
+
+
+def _read(source: Source, numbers: Tensor, failure: str) -> Batch:
     try:
-        return tuple(source.batch(torch.zeros(1, dtype=torch.long)))
+        return source.batch(numbers)
     except TaskError:
         raise
     except Exception as error:  # the user's data set or collate function
         reason = next(iter(str(error).splitlines()), "")
-        raise TaskError(f"a sample of the {where} data cannot be read: {type(error).__name__}: {reason}") from error
+        raise TaskError(f"{failure}: {type(error).__name__}: {reason}") from error
 
 
 def _in_memory(fields: Mapping[Any, Any], where: str, device: torch.device) -> InMemory:
@@ -205,7 +213,10 @@ def _in_memory(fields: Mapping[Any, Any], where: str, device: torch.device) -> I
             tensors[str(name)] = torch.as_tensor(value).to(device)
         except (TypeError, ValueError, RuntimeError) as error:
             raise TaskError(f"field '{name}' of the {where} data is not a tensor: {error}") from error
-    sizes = {name: len(tensor) if tensor.ndim else 0 for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():
+        if tensor.ndim == 0:
+            raise TaskError(f"field '{name}' of the {where} data is a single number, and no row for each sample")
+    sizes = {name: len(tensor) for name, tensor in tensors.items()}
     if len(set(sizes.values())) > 1:
         raise TaskError(f"fields of the {where} data have different lengths: {sizes}")
     return InMemory(tensors)

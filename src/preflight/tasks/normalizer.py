@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from preflight.core.errors import ConfigError, alternatives
 from preflight.core.search_settings import NORMALIZATIONS
-from preflight.tasks.statistics import safe_scale, signed_log1p
+from preflight.core.section import check_integer
+from preflight.tasks.statistics import FLOAT32, safe_scale, signed_log1p
 
 KEYS = ("kind", "axis", "center", "scale", "log", "features")
 
@@ -63,15 +64,24 @@ class InputNormalizer(nn.Module):
                 raise ConfigError(f"unknown key '{key}' in a normalization; {alternatives(str(key), KEYS)}")
         if kind == "none":
             return nn.Identity()
-        axis = int(config.get("axis", -1))
+        axis = _whole(config.get("axis", -1), "axis")
         if kind in ("batch_norm", "layer_norm"):
-            return FeatureNorm(kind, int(_needed(config, "features", kind)), axis)
+            return FeatureNorm(
+                kind, check_integer(_needed(config, "features", kind), "features of a normalization"), axis
+            )
         center, scale = (_numbers(config, key, kind) for key in ("center", "scale"))
-        return cls(center, scale, config.get("log", False), axis)
+        _check_scale(scale)
+        return cls(center, scale, _flags(config.get("log", False)), axis)
 
     def forward(self, values: Tensor) -> Tensor:
-        """``values[B, ..., F, ...]`` -> the same in float32, F being on ``axis``; ``values[B]`` has one feature."""
+        """``values[B, ..., F, ...]`` -> the same in float32, F being on ``axis``; ``values[B]`` has one feature.
+
+        Raises :class:`ConfigError` where there are not as many features as statistics.
+        """
         values = values.to(self.center.dtype)
+        features = len(self.center)
+        if features > 1:  # one number may stand for all features
+            _check_features(values, self.axis, features)
         shape = [1] * values.ndim
         if values.ndim > 1:
             shape[self.axis] = -1
@@ -90,13 +100,26 @@ class FeatureNorm(nn.Module):
         self.norm = nn.BatchNorm1d(features) if kind == "batch_norm" else nn.LayerNorm(features)
 
     def forward(self, values: Tensor) -> Tensor:
-        """``values[B, ..., F, ...]`` -> the same shape."""
+        """``values[B, ..., F, ...]`` -> the same shape; raises :class:`ConfigError` for another number of features."""
+        _check_features(values, self.axis, self.norm.weight.numel())
         values = values.to(self.norm.weight.dtype)
         if values.ndim == 1:
             return self.norm(values.unsqueeze(1)).squeeze(1)  # type: ignore[no-any-return]
         moved = values.movedim(self.axis, -1)
         rows = self.norm(moved.reshape(-1, moved.shape[-1]))
         return rows.view(moved.shape).movedim(-1, self.axis)  # type: ignore[no-any-return]
+
+
+def _check_features(values: Tensor, axis: int, features: int) -> None:
+    """Torch would broadcast one feature to all of the statistics, and name no axis where it cannot."""
+    if values.ndim > 1 and not -values.ndim <= axis < values.ndim:
+        raise ConfigError(f"a normalization of axis={axis} got values of {values.ndim} axes, {list(values.shape)}")
+    given = values.shape[axis] if values.ndim > 1 else 1
+    if given != features:
+        raise ConfigError(
+            f"a normalization with statistics of {features} features got values of {given}, "
+            f"on axis={axis} of {list(values.shape)}"
+        )
 
 
 def _needed(config: Mapping[str, Any], key: str, kind: str) -> Any:
@@ -110,4 +133,30 @@ def _numbers(config: Mapping[str, Any], key: str, kind: str) -> list[float]:
     items = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if not all(isinstance(item, int | float) and not isinstance(item, bool) for item in items):
         raise ConfigError(f"{key} of a normalization must be a list of numbers, got {value!r}")
+    if not items:
+        raise ConfigError(f"{key} of a normalization must be a list of numbers, got an empty one")
+    for item in items:
+        if not abs(item) <= FLOAT32.max:
+            raise ConfigError(f"{key} of a normalization must hold finite numbers, got {item} in {value!r}")
     return [float(item) for item in items]
+
+
+def _check_scale(scale: list[float]) -> None:
+    for item in scale:
+        if item < FLOAT32.tiny:
+            raise ConfigError(f"scale of a normalization must be positive, got {item:g} in {scale!r}: it divides by it")
+
+
+def _whole(value: object, key: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{key} of a normalization must be a whole number, got {value!r}")
+    return value
+
+
+def _flags(value: object) -> list[bool] | bool:
+    if isinstance(value, bool):
+        return value
+    flags = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if not all(isinstance(flag, bool) for flag in flags):
+        raise ConfigError(f"log of a normalization must be true, false, or a list of them, got {value!r}")
+    return [bool(flag) for flag in flags]

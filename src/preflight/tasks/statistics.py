@@ -54,7 +54,7 @@ def _fit(option: str, kind: str, values: Tensor) -> tuple[float, float]:
     """Center and scale as they are written."""
     center, scale = _center_and_scale(option, kind, values)
     # Deviations that float32 cannot tell from the values' own rounding are none: a constant feature.
-    resolution = FLOAT32.eps * float(values.abs().max())
+    resolution = max(FLOAT32.eps * float(values.abs().max()), FLOAT32.tiny)
     (safe,) = safe_scale([_rounded(scale) if scale > resolution else 0.0])
     return _rounded(center, safe), safe
 

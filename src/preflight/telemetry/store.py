@@ -23,6 +23,7 @@ runs/digits-2026-11-22_23-48-40/
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -53,21 +54,43 @@ REPORT = "report.html"
 
 
 def create(run_dir: Path) -> Path:
-    """Make a new run directory; raises :class:`ConfigError` if it holds a run already or cannot be written.
+    """Make a new run directory; raises :class:`ConfigError` if it is not empty or cannot be written.
 
     Of two runs that are started with the same directory at the same moment, one gets it.
     """
-    if any((run_dir / name).exists() for name in (RUN, STUDY)):
-        raise ConfigError(f"run_dir={run_dir} holds a run already; give another run_dir")
+    refuse_used(run_dir)
     with _writing(run_dir, "run_dir="):
         run_dir.mkdir(parents=True, exist_ok=True)
         try:
             (run_dir / TRIALS).mkdir()  # of several, one succeeds
         except FileExistsError:
-            raise ConfigError(
-                f"run_dir={run_dir} holds trials of a run that is starting or was cut off; give another run_dir"
-            ) from None
+            refuse_used(run_dir)
+            raise
     return create_folder(run_dir)
+
+
+def refuse_used(run_dir: Path) -> None:
+    """Raise :class:`ConfigError` for a folder that holds anything: a run would mix its files with those."""
+    with _writing(run_dir, "run_dir="):
+        names = sorted(path.name for path in run_dir.iterdir()) if run_dir.exists() else []
+    if {RUN, STUDY} & set(names):
+        raise ConfigError(f"run_dir={run_dir} holds a run already; give another run_dir")
+    if TRIALS in names:
+        raise ConfigError(
+            f"run_dir={run_dir} holds trials of a run that is starting or was cut off; give another run_dir"
+        )
+    if names:
+        shown = ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
+        raise ConfigError(
+            f"run_dir={run_dir} is not empty: it holds {shown}; give a folder that is new or empty, such as "
+            f"run_dir={_unused(run_dir)}, or leave it out"
+        )
+
+
+def _unused(folder: Path) -> Path:
+    """A name inside ``folder`` that nothing has yet."""
+    names = (f"preflight-{count}" for count in itertools.count(1))
+    return next(path for path in (folder / name for name in names) if not os.path.lexists(path))
 
 
 def study_url(run_dir: Path) -> str:
