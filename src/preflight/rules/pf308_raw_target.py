@@ -110,5 +110,5 @@ RULE = Rule(
     "before metrics are computed; for amounts over decades train on the logarithm.",
     check=check,
     thresholds=(RAW, MODERATE, TINY),
-    causes=("PF101", "PF105", "PF108", "PF201", "PF401", "PF402", "PF403", "PF405"),
+    causes=("PF101", "PF105", "PF108", "PF201", "PF205", "PF401", "PF402", "PF403", "PF405"),
 )

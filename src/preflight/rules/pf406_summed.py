@@ -132,5 +132,5 @@ RULE = Rule(
     fix="Average over the batch. To keep the sum, divide the learning rate of plain SGD by the batch size.",
     check=check,
     thresholds=(NEAR, CLIPPED),
-    causes=("PF101", "PF103", "PF105", "PF108", "PF201", "PF401", "PF402", "PF403"),
+    causes=("PF101", "PF103", "PF105", "PF108", "PF201", "PF205", "PF401", "PF402", "PF403"),
 )

@@ -107,5 +107,5 @@ RULE = Rule(
     "it is another one than the training loop updates. How the mean is computed has no part in it.",
     check=check,
     thresholds=(LOSS_EPOCHS, METRIC_EPOCHS),
-    causes=("PF503",),
+    causes=("PF503", "PF504", "PF507"),
 )

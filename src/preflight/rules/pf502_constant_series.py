@@ -169,5 +169,5 @@ RULE = Rule(
     "the optimizer was given.",
     check=check,
     thresholds=(SPREAD, DIGITS, EPOCHS, METRIC_EPOCHS),
-    causes=("PF503",),
+    causes=("PF503", "PF504", "PF507"),
 )

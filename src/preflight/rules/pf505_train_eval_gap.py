@@ -133,4 +133,5 @@ RULE = Rule(
     "dropout whether it is told that training is over.",
     check=check,
     thresholds=(GAP, RATIO, REPEAT, OLD, APART),
+    causes=("PF507",),
 )
