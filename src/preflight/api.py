@@ -23,12 +23,13 @@ class Answer:
     """What a run found.
 
     ``config_fixed`` is the corrected file, or None where nothing was changed or no file was given; ``report`` an
-    HTML page with the evidence.
+    HTML page with the evidence. ``not_written`` says why a corrected file is not where it should be, if it is not.
     """
 
     recommendation: Recommendation
     run_dir: Path
     config_fixed: Path | None
+    not_written: str = ""
 
     @property
     def report(self) -> Path:
@@ -117,8 +118,8 @@ def tune(
     settings = parse({**values, "model": given}, name, None, Trust((Path.cwd(),)))
     flight = fly(prepare(settings, audience or Nobody()))
     assert flight.recommendation is not None
-    paths = () if flight.written is None else flight.written.paths
-    return Answer(flight.recommendation, flight.run_dir, paths[-1] if paths else None)
+    paths, problem = ((), "") if flight.written is None else (flight.written.paths, flight.written.problem)
+    return Answer(flight.recommendation, flight.run_dir, paths[-1] if paths else None, problem)
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -210,10 +210,36 @@ def test_a_file_that_appears_meanwhile_is_kept_and_the_run_has_its_copy(
     run_dir = store.create(tmp_path / "run")
     other = file.with_name("config_fixed.yaml")
     other.write_text("precious", encoding="utf-8")
-    with pytest.raises(ConfigFileError, match="exists already"):
-        write_config(defaults, today, recommend(today, lr=0.002), {}, run_dir)
+    written = write_config(defaults, today, recommend(today, lr=0.002), {}, run_dir)
+    assert "exists already" in written.problem
+    assert written.paths == (run_dir / store.FIXED,)
     assert other.read_text(encoding="utf-8") == "precious"
     assert (run_dir / store.FIXED).read_text(encoding="utf-8") == FIXED
+
+
+def test_an_original_that_changed_meanwhile_gets_no_copy_beside_it(
+    defaults: Settings, today: Today, file: Path, tmp_path: Path
+) -> None:
+    run_dir = store.create(tmp_path / "run")
+    file.write_text(TEXT + "new: 1\n", encoding="utf-8")
+    written = write_config(defaults, today, recommend(today, lr=0.002), {}, run_dir)
+    assert written.problem.startswith(f"{file} has changed since the run began; {run_dir / store.FIXED} is the")
+    assert written.paths == (run_dir / store.FIXED,)
+    assert not file.with_name(store.FIXED).exists()
+
+
+def test_a_disk_that_is_full_at_the_end_is_a_problem_and_no_exception(
+    defaults: Settings, today: Today, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        raise ConfigFileError(f"cannot write {path}: No space left on device")
+
+    run_dir = store.create(tmp_path / "run")
+    monkeypatch.setattr("preflight.pipeline.writing.write_atomic", full)
+    written = write_config(defaults, today, recommend(today, lr=0.002), {}, run_dir)
+    assert written.paths == ()
+    assert written.problem == f"cannot write {run_dir / store.FIXED}: No space left on device"
+    assert "-lr: 0.01" in written.diff
 
 
 def test_changes_without_a_key_are_left_to_the_user(defaults: Settings, today: Today, tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def show_result(console: Console, run: Run) -> None:
     if answer is None:
         show_interim(console, run.folder)
     else:
-        _show_answer(console, answer, run, document["length"]["horizon_steps"])
+        metric = run.info["metric"]["name"] if run.info["metric"] else ""
+        show_answer(console, answer, metric, document["length"]["horizon_steps"])
     _show_files(console, answer, run)
 
 
@@ -106,19 +107,19 @@ def _ladder(label: str, rungs: Sequence[Mapping[str, Any]], today: float) -> Gri
     return Grid(f"learning rates with {label} (medians of {seeds} seeds)", columns, rows)
 
 
-def _show_answer(console: Console, answer: Recommendation, run: Run, horizon: int) -> None:
+def show_answer(console: Console, answer: Recommendation, metric: str, horizon: int) -> None:
+    """Changes, decision and what it was measured by, over a part of the ``horizon`` in steps."""
     if answer.decision == CHANGE:
         show_grid(console, _changes(answer))
     headline = {CHANGE: "Change", CANNOT_TELL: "Cannot tell"}.get(answer.decision, "Keep your config")
     console.print(f"{headline}: {answer.reason}", style="bold", markup=False)
     if answer.before is not None:
-        _show_sides(console, answer.before, answer.after, answer.decision, run)
+        _show_sides(console, answer.before, answer.after, answer.decision, metric)
     if answer.steps < horizon:
         console.print(f"  measured over {answer.steps} of {horizon} steps; the rest is extrapolated", markup=False)
 
 
-def _show_sides(console: Console, before: Measured, after: Measured | None, decision: str, run: Run) -> None:
-    metric = run.info["metric"]["name"] if run.info["metric"] else ""
+def _show_sides(console: Console, before: Measured, after: Measured | None, decision: str, metric: str) -> None:
     sides = [before] if after is None else [before, after]
     labels = ["today:", "recommended:" if decision == CHANGE else "tried:"]
     found = typical(*sides)

@@ -6,7 +6,7 @@ import os
 import sys
 
 from preflight.cli.arguments import overrides_of, tune_parser
-from preflight.core.errors import Interrupted, PreflightError
+from preflight.core.errors import ConfigFileError, Interrupted, PreflightError
 
 
 def tune(arguments: list[str]) -> int:
@@ -15,7 +15,7 @@ def tune(arguments: list[str]) -> int:
     # Deterministic matrix products on CUDA need this before the library is loaded.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     from preflight.cli.interim import show_interim
-    from preflight.cli.tables import show_inspection, show_result
+    from preflight.cli.tables import show_answer, show_inspection, show_result
     from preflight.cli.terminal import Terminal, make_console
     from preflight.core.settings import load
 
@@ -41,6 +41,11 @@ def tune(arguments: list[str]) -> int:
     except KeyboardInterrupt:  # while the last files were written
         raise Interrupted(f"stopped; what was finished is in {flight.run_dir}") from None
     except PreflightError:
+        if flight.recommendation is not None:  # the answer must not be lost with a file
+            metric, length = settings.model.metric, flight.inspection.today.length
+            show_answer(console, flight.recommendation, "" if metric is None else metric.name, length.horizon_steps)
         print(f"preflight: the run ended early; see {flight.run_dir}", file=sys.stderr)
         raise
+    if flight.written is not None and flight.written.problem:
+        raise ConfigFileError(f"not written: {flight.written.problem}")
     return 0

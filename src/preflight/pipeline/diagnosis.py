@@ -15,6 +15,7 @@ from preflight.core.params import Params, ParamValue
 from preflight.core.settings import Settings
 from preflight.pipeline.confirmation import Bench
 from preflight.pipeline.inspection import Inspection, inspect_task, open_file, open_task, staying
+from preflight.pipeline.rehearsal import rehearse
 from preflight.probes.activations import look_at_activations
 from preflight.probes.distributions import look_at_fields
 from preflight.probes.first_layer import look_at_first_layers
@@ -45,6 +46,7 @@ def look(settings: Settings) -> tuple[Inspection, dict[str, Any], Diagnosis]:
     with staying():
         task = open_task(settings)
         inspection = inspect_task(settings, task, file)
+        rehearse(settings, inspection, task)
         facts = gather_facts(task, inspection, settings.seed)
     info = {"params": asdict(inspection.today.params), "seed": settings.seed}
     return inspection, facts, diagnose([Recording(Path(), info, facts, {})])

@@ -27,6 +27,7 @@ from preflight.pipeline.inspection import (
 )
 from preflight.pipeline.ladder import HIGHEST, LOWEST, Ladders, reasons
 from preflight.pipeline.logbook import origin, write_inputs
+from preflight.pipeline.rehearsal import rehearse
 from preflight.pipeline.writing import Written, output_path, write_config
 from preflight.pipeline.written import rounded
 from preflight.report.page import write_report
@@ -93,21 +94,25 @@ def fly(flight: Flight) -> Flight:
         raise
     finally:
         flight.audience.end()
-        _write_run(flight)  # first: what sent SIGTERM may not wait for the rest
-        flight.engine.close()
-        _close(flight)
+        try:
+            _write_run(flight)  # first: what sent SIGTERM may not wait for the rest
+        finally:
+            flight.engine.close()
+            _close(flight)
     return flight
 
 
 def prepare(settings: Settings, audience: Audience) -> Flight:
     """Everything that can be wrong with the input is found here, before anything is trained or written."""
+    if settings.run_dir is not None:
+        store.refuse_used(settings.run_dir)
     file = open_file(settings)
     output_path(settings, None if file is None else file.path)
     with staying():
         task = open_task(settings)
         inspection = inspect_task(settings, task, file)
+        rehearse(settings, inspection, task)
         facts = gather_facts(task, inspection, settings.seed)
-    searched(settings.space, inspection, task, (LOWEST, HIGHEST))
     run_dir = store.create(settings.run_dir or _default_run_dir(settings.model.name))
     lab = Lab(
         task,
@@ -225,5 +230,6 @@ def _write_run(flight: Flight) -> None:
         "normalizers": {f"{name}: {option}": config for (name, option), config in flight.task.normalizers.items()},
         "config_fixed": [] if flight.written is None else list(flight.written.paths),
         "unmapped": [] if flight.written is None else list(flight.written.unmapped),
+        "not_written": "" if flight.written is None else flight.written.problem,
     }
     store.write_json(flight.run_dir / store.RUN, values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,27 @@ from typing import Any
 from preflight.advise.evidence import percent
 from preflight.advise.recommendation import Change, Recommendation
 from preflight.core.catalog import packaged_conf
-from preflight.core.errors import ConfigFileError
+from preflight.core.errors import ConfigFileError, InputError
 from preflight.core.settings import Settings
-from preflight.emit.files import write_atomic
+from preflight.emit.files import read_text, write_atomic
 from preflight.emit.patch import apply, diff
 from preflight.pipeline.today import Today
+from preflight.pipeline.user_file import UserFile
 from preflight.pipeline.written import edits, unmapped
 from preflight.telemetry import store
 
 
 @dataclass(frozen=True)
 class Written:
-    """Where the corrected config was written, and which changed settings have no key in the file."""
+    """Where the corrected config was written, and which changed settings have no key in the file.
+
+    ``problem`` says why a copy is missing: the answer of a run must not be lost with a file.
+    """
 
     paths: tuple[Path, ...]
     diff: str
     unmapped: tuple[str, ...]
+    problem: str = ""
 
 
 def output_path(settings: Settings, file: Path | None) -> Path | None:
@@ -77,16 +82,32 @@ def write_config(
     over = _over(recommendation.steps, today.length.horizon_steps)
     why = {change.name: _why(change, over) for change in recommendation.changes}
     found = edits(recommendation.recommended, today, normalizers, why)
-    text = apply(today.file.text, found, source=str(today.file.path))
-    difference = diff(today.file.text, text, old_name=today.file.path.name, new_name=store.FIXED)
+    difference, paths = "", list[Path]()
+    try:
+        text = apply(today.file.text, found, source=str(today.file.path))
+        difference = diff(today.file.text, text, old_name=today.file.path.name, new_name=store.FIXED)
+        for path in _write(settings, today.file, text, difference, run_dir):
+            paths.append(path)  # what was written before one fails is told, too
+    except InputError as error:
+        return Written(tuple(paths), difference, left, str(error))
+    return Written(tuple(paths), difference, left)
+
+
+def _write(settings: Settings, file: UserFile, text: str, difference: str, run_dir: Path) -> Iterator[Path]:
+    """Write the run's own copy with its diff, then the user's; gives each path when it is there."""
     own = run_dir / store.FIXED
-    write_atomic(own, text, overwrite=settings.overwrite, forbid=today.file.path)
+    write_atomic(own, text, overwrite=settings.overwrite, forbid=file.path)
+    yield own
     store.write_text(run_dir / store.DIFF, difference)
-    target = _target(settings, today.file.path)
+    target = _target(settings, file.path)
     if target is None or target == own.absolute():
-        return Written((own,), difference, left)
-    write_atomic(target, text, overwrite=settings.overwrite, forbid=today.file.path)
-    return Written((own, target), difference, left)
+        return
+    if read_text(file.path) != file.text:
+        raise ConfigFileError(
+            f"{file.path} has changed since the run began; {own} is the corrected copy of what it was then"
+        )
+    write_atomic(target, text, overwrite=settings.overwrite, forbid=file.path)
+    yield target
 
 
 def _target(settings: Settings, file: Path) -> Path | None:

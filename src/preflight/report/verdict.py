@@ -33,7 +33,7 @@ def verdict(sources: Sources) -> Verdict:
         sentence = "No recommendation: the run has not come that far."
         return Verdict(UNFINISHED, "No answer", sentence, alert, _so_far(sources))
     sentence = _change(answer, sources) if answer.decision == CHANGE else _no_change(answer, sources)
-    notes = (extrapolation(sources), _unmapped(sources))
+    notes = (extrapolation(sources), _unmapped(sources), _not_written(sources))
     return Verdict(answer.decision, TITLES[answer.decision], sentence, alert, tuple(note for note in notes if note))
 
 
@@ -123,6 +123,11 @@ def finished(sources: Sources) -> str:
         "proof": fmt.count(done["proof"], "run on fresh seeds", "runs on fresh seeds"),
     }
     return ", ".join(text for stage, text in stages.items() if done[stage]) or "no run"
+
+
+def _not_written(sources: Sources) -> str:
+    problem = str(sources.run.info.get("not_written", ""))
+    return f"The corrected config is not written: {problem}." if problem else ""
 
 
 def _unmapped(sources: Sources) -> str:
