@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.plain_loop import run_loop
 from benchmarks.program import Program, Training
-from preflight.advise.diagnosis import Diagnosis, Judged, diagnose, remedy_to_try
+from preflight.advise.diagnosis import Diagnosis, Judged, diagnose, explained_by, remedy_to_try
 from preflight.core.compose import compose_sweeps
 from preflight.core.errors import PreflightError
 from preflight.core.finding import ERROR, NOTE, Finding, Remedy
@@ -266,7 +266,11 @@ def _repair(stand: Stand, diagnosis: Diagnosis, faulty: float, twin: float, fold
 
 
 def _first_remedy(stand: Stand, findings: Sequence[Judged]) -> tuple[str, Remedy] | None:
+    """Of a cause: to mend its symptoms is nobody's advice."""
+    causes = explained_by([item.as_dict() for item in findings])
     for item in findings:
+        if causes[item.rule.code]:
+            continue
         remedy = remedy_to_try(item)
         severity = item.answer.severity if isinstance(item.answer, Finding) else NOTE
         if remedy is not None and severity != NOTE and _can_train(stand, remedy):

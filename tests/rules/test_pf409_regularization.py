@@ -73,3 +73,17 @@ def test_what_is_missing_is_said(recorded: Recorded) -> None:
     assert answer == NotApplicable("how much decay and penalties weigh was not measured")
     short = RULE.judge(recorded(facts=facts(1.0), losses={"ce": STUCK[:50]}))
     assert short == NotApplicable("50 steps are too few to tell: it takes 100")
+
+
+@pytest.mark.parametrize(("share", "late", "found"), [(0.95, 1.9, True), (0.5, 1.9, False), (0.95, 0.01, False)])
+def test_dropout_of_most_units_is_found_where_the_training_loss_stays_high(
+    recorded: Recorded, share: float, late: float, found: bool
+) -> None:
+    losses = np.geomspace(2.3, late, 200)
+    facts = {
+        "modes": {"dropout": share},
+        "regularization": {"decay_ratio": 0.0, "weight_decay": 0.0},
+        "losses": {"ce": {"constant": 2.3, "initial": 2.3, "fresh": 1.0}},
+    }
+    answer = RULE.judge(recorded(facts=facts, losses={"total": losses, "ce": losses}))
+    assert isinstance(answer, Finding) == found

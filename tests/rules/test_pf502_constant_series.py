@@ -115,3 +115,27 @@ def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, 
     values = np.full(8, 1.234567) if still else np.linspace(1.3, 1.2, 8)
     answer = RULE.judge(recorded(history={"val_loss": scale * values}))
     assert isinstance(answer, Finding) == still
+
+
+def steps(validation: list[float], training: np.ndarray) -> dict[str, list[float]]:
+    """Columns of losses.csv: validated at the end of every tenth of the run."""
+    sparse = [math.nan] * len(training)
+    every = len(training) // len(validation)
+    for index, value in enumerate(validation, 1):
+        sparse[index * every - 1] = value
+    return {"total": list(training), "ce": list(training), "val_ce": sparse}
+
+
+def test_in_a_trial_a_validation_loss_that_stands_still_while_training_goes_on_is_found(recorded: Recorded) -> None:
+    falls = np.linspace(2.3, 0.1, 100) + 0.05 * np.random.default_rng(0).normal(size=100)
+    answer = RULE.judge(recorded(losses=steps([2.30768363] * 5, falls)))
+    assert isinstance(answer, Finding)
+    assert (answer.where, answer.remedies) == ("val_ce", (STALE,))
+    assert "in all 5 evaluations" in answer.message
+
+
+def test_in_a_trial_nothing_is_said_where_training_stands_still_as_well_or_validation_moves(recorded: Recorded) -> None:
+    noise = 2.3 + 0.05 * np.random.default_rng(0).normal(size=100)
+    assert RULE.judge(recorded(losses=steps([2.30768363] * 5, noise))) == Clean()
+    moving = [2.30768363, 1.9, 1.5, 1.2, 1.1]
+    assert RULE.judge(recorded(losses=steps(moving, np.linspace(2.3, 0.1, 100)))) == Clean()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,3 +65,51 @@ def test_a_loss_and_a_metric_of_one_split_are_needed(recorded: Recorded, history
 def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, worse: bool) -> None:
     history = {"val_loss": scale * DOWN, "val_acc": UP[::-1] if worse else UP}
     assert isinstance(RULE.judge(recorded(history=history)), Finding) == worse
+
+
+def trial(loss: float, accuracy: float) -> dict[str, list[float]]:
+    empty = [float("nan")] * 49
+    return {"total": [2.0] * 50, "val_ce": [*empty, loss], "val_metric": [*empty, accuracy]}
+
+
+METRIC = {"metric": {"name": "accuracy", "goal": "maximize"}, "losses": {"ce": {"kind": "cross_entropy"}}}
+
+
+@pytest.mark.parametrize(
+    ("loss", "accuracy", "found"),
+    [
+        (0.05, 0.1, True),  # at least 93% are right
+        (0.05, 0.94, False),
+        (0.3, 0.47, False),  # at least 57%, and weights of classes may move that
+        (0.3, 0.45, True),
+        (2.0, 0.0, False),  # says nothing
+    ],
+)
+def test_an_accuracy_below_what_the_cross_entropy_allows_is_found(
+    recorded: Recorded, loss: float, accuracy: float, found: bool
+) -> None:
+    answer = RULE.judge(recorded(facts=METRIC, losses=trial(loss, accuracy)))
+    assert isinstance(answer, Finding) == found
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {**METRIC, "losses": {"ce": {"kind": None}}},
+        {**METRIC, "metric": {"name": "overlap", "goal": "maximize"}},
+        {**METRIC, "metric": {"name": "accuracy", "goal": "minimize"}},
+    ],
+)
+def test_the_bound_holds_for_accuracies_beside_a_cross_entropy_alone(recorded: Recorded, facts: Any) -> None:
+    assert RULE.judge(recorded(facts=facts, losses=trial(0.05, 0.1))) == Clean()
+
+
+def test_no_softmax_breaks_the_bound() -> None:
+    """Of 1000 made-up predictions none is right less often than its cross-entropy allows."""
+    generator = np.random.default_rng(0)
+    for _ in range(1000):
+        logits = generator.normal(size=(20, 5)) * generator.choice([0.1, 1.0, 10.0])
+        labels = np.where(generator.random(20) < 0.9, logits.argmax(axis=1), generator.integers(0, 5, size=20))
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        loss = -np.log(shares[np.arange(20), labels]).mean()
+        assert (logits.argmax(axis=1) == labels).mean() >= 1 - loss / np.log(2) - 1e-9

@@ -30,7 +30,7 @@ def test_a_validation_loss_that_rises_while_training_falls_is_found(recorded: Re
 
 def test_the_place_is_an_epoch_and_weight_decay_is_raised(recorded: Recorded) -> None:
     history = {"epoch": np.arange(EPOCHS), "loss": TRAIN, "val_loss": VALID}
-    for today, raised in ((0.01, 0.1), (0.0, 0.1), (None, 0.1)):
+    for today, raised in ((0.01, 0.1), (0.0, 0.01), (None, 0.01)):
         answer = RULE.judge(recorded(Params(lr=0.1, batch_size=8, weight_decay=today), history=history))
         assert isinstance(answer, Finding)
         assert answer.remedies[0].text.startswith("stop at epoch 8")
@@ -98,3 +98,23 @@ def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, 
     values = VALID if rises else TRAIN + 1
     answer = RULE.judge(recorded(history={"loss": scale * TRAIN, "val_loss": scale * values}))
     assert isinstance(answer, Finding) == rises
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "found"),
+    [
+        (1e-4, 0.8, True),
+        (1e-4, 0.2, False),  # a tenth of the constant's: what is learned holds for others too
+        (0.02, 0.8, False),  # there is something left to learn
+    ],
+)
+def test_samples_that_are_learned_by_heart_are_found(
+    recorded: Recorded, training: float, validation: float, found: bool
+) -> None:
+    falls = np.geomspace(2.3, training, 50)
+    empty = [float("nan")] * 9
+    losses = {"total": falls, "ce": falls, "val_ce": [*empty, validation] * 5}
+    answer = RULE.judge(recorded(facts={"losses": {"ce": {"constant": 2.3}}}, losses=losses))
+    assert isinstance(answer, Finding) == found
+    if isinstance(answer, Finding):
+        assert "learned by heart" in answer.message

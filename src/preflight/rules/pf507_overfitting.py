@@ -160,12 +160,12 @@ def _place(validation: Series, best: int) -> str:
 
 
 def _regularized(recording: Recording) -> dict[str, ParamValue]:
-    """Ten times today's weight decay, or 0.1 where there is none; nothing where the settings are not known."""
+    """Ten times today's weight decay, or 0.01 where there is none; nothing where the settings are not known."""
     try:
         today = recording.setting("weight_decay")
     except MissingError:
         return {}
-    return {"weight_decay": 10 * float(today) if today else 0.1}
+    return {"weight_decay": 10 * float(today) if today else 0.01}
 
 
 RULE = Rule(
