@@ -14,7 +14,7 @@ import yaml
 
 import preflight as package
 from preflight.cli.main import main
-from preflight.core.errors import ConfigError, ConfigFileError
+from preflight.core.errors import ConfigError, ConfigFileError, InputError
 
 REPOSITORY = Path(__file__).parent.parent
 CHANGED = ("height", "kind", "center", "scale", "optim")
@@ -242,14 +242,34 @@ def ask(mine: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         ({"scheduler_interval": "epoch"}, r"model\.scheduler_interval is given without model\.scheduler"),
         ({"mapping": {"lr": "lr"}}, r"model\.mapping is given without model\.config"),
         ({"config": "nothing.yaml"}, r"model\.config=nothing\.yaml is not a file"),
+        ({"overrides": "budget=smoke"}, r"overrides of tune\(\) must be a list such as .*, got 'budget=smoke' \(str\)"),
+        ({"horizon_steps": "many"}, r"model\.horizon_steps must be a whole number of at least 1, got 'many'"),
+        ({"log_every_steps": 0.5}, r"model\.log_every_steps must be a whole number"),
+        ({"fields": {"height": 3}}, r"model\.fields\.height must be a mapping of keys, got 3"),
+        ({"lr_ratios": {"body": "x"}}, r"model\.lr_ratios\.body must be a finite number, got 'x'"),
+        ({"baseline": {"lr": "fast", "batch_size": 20}}, r"model\.baseline\.lr must be a finite number, got 'fast'"),
+        ({"inputs": "heigth"}, r"has no field 'heigth'; did you mean 'height'"),
     ],
 )
 def test_what_cannot_be_tuned_from_python_is_an_error_of_preflight(
     ask: Callable[..., package.Answer], tmp_path: Path, arguments: dict[str, Any], text: str
 ) -> None:
-    with pytest.raises(ConfigError, match=text):
+    with pytest.raises(InputError, match=text):
         ask(**arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_arguments_in_no_order_are_an_error_of_preflight() -> None:
+    with pytest.raises(ConfigError, match=r"factory of tune\(\) must be a function that builds the model, got 1"):
+        package.tune(1, 2, 3, config="train.yaml")  # type: ignore[arg-type]
+
+
+def test_a_model_in_place_of_its_factory_is_told() -> None:
+    model = torch.nn.Linear(1, 1)
+    with pytest.raises(
+        ConfigError, match=r"must be a function that builds a new model every time, got a model \(Linear"
+    ):
+        package.tune(model, (1, 2), {"mse": torch.nn.functional.mse_loss})
 
 
 def test_an_output_without_a_file_is_refused_from_python_too(

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from preflight.advise.recommendation import CHANGE, Recommendation
+from preflight.core.arguments import check_arguments
 from preflight.core.compose import compose_sweeps
 from preflight.core.errors import ConfigError
 from preflight.core.settings import Trust, parse
@@ -88,6 +89,12 @@ def tune(
 
     Raises :class:`preflight.core.errors.PreflightError` for everything the command line ends with an exit code for.
     """
+    check_arguments(locals())
+    if isinstance(factory, nn.Module):
+        raise ConfigError(
+            f"factory of tune() must be a function that builds a new model every time, got a model "
+            f"({type(factory).__name__}); lambda: copy.deepcopy(model) will do"
+        )
     model = {
         "factory": factory,
         "data": data,
@@ -97,8 +104,8 @@ def tune(
         "config": None if config is None else str(config),
         "mapping": dict(mapping or {}),
         "metric": None if metric is None else {"function": metric, "goal": metric_goal, "name": _name(metric)},
-        "inputs": tuple(inputs),
-        "targets": tuple(targets),
+        "inputs": inputs,
+        "targets": targets,
         "components": dict(components or {}),
         "head": head,
         "optimizer": optimizer,
