@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from benchmarks import scores
-from benchmarks.harness import Verdict, as_dict, judge
-from benchmarks.program import ALL, HELD_OUT, TRAIN, Program
+from benchmarks.harness import SEEDS, Verdict, as_dict, judge
+from benchmarks.program import ALL, HELD_OUT, OPTIMIZERS, TRAIN, Program
 from benchmarks.scores import PUBLISHED, Shares, shares
 from benchmarks.suite import PROGRAMS, program
 from preflight.telemetry.store import write_json
@@ -93,6 +93,8 @@ def summary(verdicts: Sequence[Verdict], split: str, reveal: bool = False) -> di
             [item for item in faulty if item in shown], [item for item in healthy if item in shown]
         ),
         "healthy_candidates": len(candidates),
+        "healthy_matrix": scores.healthy_matrix(healthy, tuple(OPTIMIZERS)),
+        "seeds": len(SEEDS),
         "published": [
             {
                 "name": name,
@@ -139,10 +141,20 @@ def text(report: dict[str, Any]) -> list[str]:
         lines.append(_row((row["name"], "", *figures)))
     for title in ("missed", "false_alarms", "not_repaired", "broken"):
         lines += ["", f"{title.replace('_', ' ')}: {len(report[title])}", *(f"  {line}" for line in report[title])]
-    lines += ["", f"{report['healthy_candidates']} healthy candidates"]
+    lines += ["", *_matrix(report), "", f"{report['healthy_candidates']} healthy candidates"]
     for target in report["targets"]:
         answer = {True: "holds", False: "does not hold", None: "not measured"}[target["holds"]]
         lines.append(f"{target['name']}: {_number(target['value'])} (target {target['target']}): {answer}")
+    return lines
+
+
+def _matrix(report: dict[str, Any]) -> list[str]:
+    """False alarms of healthy runs by architecture and optimizer."""
+    head = f"false alarms of healthy runs, {report['seeds']} seeds each"
+    lines = [f"{head:<48}" + "".join(f"{name:>10}" for name in OPTIMIZERS)]
+    for row in report["healthy_matrix"]:
+        cells = (f"{row[name]['alarms']} of {row[name]['healthy']}" if name in row else "-" for name in OPTIMIZERS)
+        lines.append(f"{row['architecture']:<48}" + "".join(f"{cell:>10}" for cell in cells))
     return lines
 
 

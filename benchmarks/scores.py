@@ -103,6 +103,18 @@ def by_rule(faulty: Sequence[Verdict], healthy: Sequence[Verdict]) -> dict[str, 
     }
 
 
+def healthy_matrix(healthy: Sequence[Verdict], optimizers: Sequence[str]) -> list[dict[str, Any]]:
+    """Healthy runs and false alarms by architecture and optimizer; a program is judged on all its seeds together."""
+    rows: dict[str, dict[str, dict[str, int]]] = {}
+    for item in healthy:
+        optimizer = next(name for name in optimizers if f"-{name}-" in item.name)
+        cells = rows.setdefault(item.name.split(f"-{optimizer}-")[0], {})
+        cell = cells.setdefault(optimizer, {"healthy": 0, "alarms": 0})
+        cell["healthy"] += 1
+        cell["alarms"] += item.is_detected
+    return [{"architecture": name, **cells} for name, cells in rows.items()]
+
+
 def targets(found: Shares, split: str) -> list[dict[str, Any]]:
     """B3's targets, each with what was measured; ``holds`` is None where nothing was."""
     rows: tuple[tuple[str, str, float | None, Callable[[float], bool]], ...] = (

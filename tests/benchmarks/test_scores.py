@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from benchmarks.harness import Repair, Said, Verdict
-from benchmarks.scores import by_rule, evidence_target, shares, targets, verified
+from benchmarks.scores import by_rule, evidence_target, healthy_matrix, shares, targets, verified
 
 HEALTHY = Verdict("a/adam", "mlp", "a", "train", "", (), (), (0.2, 0.21, 0.22), (0.2, 0.2, 0.2))
 FAULTY = Verdict("a/bad", "mlp", "a", "train", "too fast", ("PF201",), (), (1.5, 1.6, 1.7), (1.0, 1.0, 1.0), 0.2)
@@ -66,6 +66,16 @@ def test_rules_are_counted_by_what_they_were_right_about() -> None:
     found = by_rule([right, wrong], [replace(HEALTHY, said=(EXPLODES, NOTE))])
     assert found["PF201"] == {"right": 1, "wrong": 0, "wanted": 2, "alarms": 0}
     assert found["PF101"] == {"right": 0, "wrong": 1, "wanted": 0, "alarms": 1}
+
+
+def test_healthy_runs_are_laid_out_by_architecture_and_optimizer() -> None:
+    names = ("a/deep-sgd-0.1", "a/deep-sgd-0.2", "a/deep-adam-1e-05", "a/post-norm-adam-0.1")
+    items = [replace(HEALTHY, name=name) for name in names]
+    items[1] = replace(items[1], said=(EXPLODES,))
+    assert healthy_matrix(items, ("sgd", "adam", "adamw")) == [
+        {"architecture": "a/deep", "sgd": {"healthy": 2, "alarms": 1}, "adam": {"healthy": 1, "alarms": 0}},
+        {"architecture": "a/post-norm", "adam": {"healthy": 1, "alarms": 0}},
+    ]
 
 
 def test_targets_say_whether_they_hold() -> None:
