@@ -122,6 +122,17 @@ def small() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
+def small_with() -> Callable[..., list[str]]:
+    """The same with other overrides, which take the place of those with their key."""
+
+    def combine(*overrides: str) -> list[str]:
+        keys = {override.partition("=")[0] for override in overrides}
+        return [*(item for item in SMALL if item.partition("=")[0] not in keys), *overrides]
+
+    return combine
+
+
+@pytest.fixture(scope="session")
 def console_script() -> Path:
     """`preflight` as it was installed beside this Python."""
     path = Path(sys.executable).with_name("preflight")

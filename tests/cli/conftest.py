@@ -200,8 +200,8 @@ def refused_mine(refused: Refused, project: Path, module: str) -> Refused:
 
     def run(*overrides: str) -> str:
         own = [override.replace("MODULE", module) for override in overrides]
-        return refused("--config-dir", "conf", f"+model={module}", "budget=smoke", "workers=1", *own).replace(
-            module, "MODULE"
-        )
+        keys = {override.partition("=")[0] for override in own}
+        quick = [item for item in ("budget=smoke", "workers=1") if item.partition("=")[0] not in keys]
+        return refused("--config-dir", "conf", f"+model={module}", *quick, *own).replace(module, "MODULE")
 
     return run

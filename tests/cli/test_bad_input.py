@@ -245,6 +245,23 @@ def test_a_result_that_is_there_already(refused_mine: Refused, project: Path) ->
         assert name in text
 
 
+def test_a_key_that_is_given_twice(refused_mine: Refused) -> None:
+    assert refused_mine("seed=1", "seed=2") == "'seed' is given twice: seed=1 and seed=2; keep one"
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("=", "'=' names no key; write key=value"),
+        ("~seed", "~seed takes out what every run needs; leave it away for the default, or give seed=VALUE"),
+        ("~model.factory", "'model.factory' is missing; it looks like: factory: "),
+        ("~budget.trials", "'budget.trials' is missing; it looks like: trials: "),
+    ],
+)
+def test_a_key_that_is_not_there_or_is_needed(refused_mine: Refused, override: str, text: str) -> None:
+    assert refused_mine(override).startswith(text)
+
+
 @pytest.mark.parametrize("override", ["space.lr={low: 1", "key=value=x", "space.lr=${nope}", "a b=1", "space.lr=[1,"])
 def test_an_override_that_does_not_parse_is_repeated(refused_mine: Refused, override: str) -> None:
     text = refused_mine(override)

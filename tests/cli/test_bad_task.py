@@ -17,6 +17,8 @@ Refused = Callable[..., str]
     ("override", "names"),
     [
         ("model.factory._target_=MODULE.biuld", ["model.factory", "=MODULE.biuld does not import"]),
+        ("model.factory._target_=''", ["model.factory='' is no dotted name", "my_module.build_model"]),
+        ("model.losses.time.function=.l1_loss", ["model.losses.time='.l1_loss' is no dotted name of a function"]),
         ("model.factory._target_=mien.build", ["model.factory", "=mien.build", "no module 'mien'", "looked in"]),
         ("model.data._target_=MODULE.load", ["model.data", "=MODULE.load does not import"]),
         ("model.losses.time.function=MODULE.nothing", ["model.losses.time", "=MODULE.nothing does not import"]),

@@ -14,8 +14,8 @@ from preflight import __version__
 from preflight.cli.arguments import EXAMPLES, EXIT_CODES
 from preflight.cli.stopping import SIGNALS
 from preflight.core.catalog import models_in, packaged_conf, sweeps_in
+from preflight.core.compose import KNOWN
 from preflight.core.errors import PreflightError
-from preflight.core.settings import KNOWN
 
 HEAVY = ("torch", "hydra", "omegaconf", "optuna", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "rich")
 QUESTIONS = [["--help"], ["-h"], ["--version"], ["-V"], ["+model=digits", "--version"]]

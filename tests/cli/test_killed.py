@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,15 @@ def fatal(width=16, dropout=0.0):
 
 @pytest.mark.slow
 def test_a_setting_that_kills_its_process_does_not_end_the_run(
-    preflight: Any, project: Path, module: str, small: tuple[str, ...]
+    preflight: Any, project: Path, module: str, small_with: Callable[..., list[str]]
 ) -> None:
     source, train = project / f"{module}.py", project / "train.yaml"
     source.write_text(source.read_text(encoding="utf-8") + FATAL, encoding="utf-8")
     train.write_text(train.read_text(encoding="utf-8") + "\ndrop: 0.0\n", encoding="utf-8")
     done = preflight(
-        *("--config-dir", "conf", f"+model={module}", "run_dir=run", *small, "workers=2"),
+        *("--config-dir", "conf", f"+model={module}", "run_dir=run"),
         *(f"model.factory._target_={module}.fatal", "+model.mapping.dropout=drop", "space.extras.dropout=[0.0, 0.5]"),
-        *("budget.trials=8", "budget.trial_steps=20"),
+        *small_with("workers=2", "budget.trials=8", "budget.trial_steps=20"),
         folder=project,
     )
     assert (done.returncode, done.stderr) == (0, "")

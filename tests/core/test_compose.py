@@ -138,7 +138,7 @@ def test_a_malformed_override_is_quoted(override: str, refusal: Refusal) -> None
     assert refusal(compose_run, ["+model=digits", override]).startswith(f"{override} is not of the form key=value: ")
 
 
-@pytest.mark.parametrize("override", ["budget=5", "=3"])
+@pytest.mark.parametrize("override", ["budget=5"])
 def test_an_override_that_makes_no_sense_is_quoted_too(override: str, refusal: Refusal) -> None:
     assert refusal(compose_run, ["+model=digits", override]).startswith(f"+model=digits {override} does not compose: ")
 
@@ -185,9 +185,31 @@ def test_the_example_of_the_help_works() -> None:
     assert space["extras"] == {"dropout": {"low": 0.0, "high": 0.3}}
 
 
-def test_a_later_override_wins() -> None:
-    values = compose_sweeps(["space.lr=[0.1]", "space.lr=keep", "seed=1", "seed=2"])
-    assert (values["space"]["lr"], values["seed"]) == ("keep", 2)
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        (["seed=1", "seed=2"], "'seed' is given twice: seed=1 and seed=2; keep one"),
+        (["seed=1", "seed=1"], "'seed' is given twice"),
+        (["space.lr=[0.1]", "budget=smoke", "++space.lr=keep"], "'space.lr' is given twice: space.lr=[0.1] and ++sp"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused(overrides: list[str], text: str, refusal: Refusal) -> None:
+    assert text in refusal(compose_sweeps, overrides)
+
+
+def test_what_is_taken_out_may_be_given_anew() -> None:
+    assert compose_sweeps(["~space.lr", "+space.lr=[0.1]"])["space"]["lr"] == [0.1]
+
+
+@pytest.mark.parametrize("override", ["=", "=3", "+=3", "~", "~=3"])
+def test_an_override_without_a_key_is_told(override: str, refusal: Refusal) -> None:
+    assert refusal(compose_sweeps, [override]) == f"'{override}' names no key; write key=value, such as seed=1"
+
+
+@pytest.mark.parametrize("key", ["seed", "budget", "space", "overwrite", "device"])
+def test_what_every_run_needs_cannot_be_taken_out(key: str, refusal: Refusal) -> None:
+    text = refusal(compose_sweeps, [f"~{key}"])
+    assert text == f"~{key} takes out what every run needs; leave it away for the default, or give {key}=VALUE"
 
 
 @pytest.mark.parametrize("name", ["plain", "a,b=c (d) [e] {f}", "größe #1 ~", "quo'te", 'dou"ble', "back\\slash"])

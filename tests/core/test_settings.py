@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from preflight.core import settings
 from preflight.core.catalog import models_in, packaged_conf, sweeps_in
+from preflight.core.compose import KNOWN
 from preflight.core.settings import Settings, Trust, find_config, load
 
 Refusal = Callable[..., str]
@@ -55,7 +55,7 @@ def test_a_wrong_value_is_named_with_its_key(
 def test_a_group_with_a_slip_of_the_pen_is_not_a_new_key(settings_of: Make, refusal: Refusal) -> None:
     text = refusal(settings_of, spaec={})
     assert text.startswith("unknown key 'spaec'; did you mean 'space'? known: ")
-    assert all(name in text for name in settings.KNOWN)
+    assert all(name in text for name in KNOWN)
 
 
 def test_paths_may_hold_the_home_folder_and_variables(settings_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ class Flown:
 
 @pytest.fixture(scope="session")
 def fly_project(
-    tmp_path_factory: pytest.TempPathFactory, make_project: Callable[..., Path], small: tuple[str, ...]
+    tmp_path_factory: pytest.TempPathFactory, make_project: Callable[..., Path], small_with: Callable[..., list[str]]
 ) -> Iterator[Callable[..., Flown]]:
     """Run the user's project in this process, in a folder of its own for every call."""
     path, count = list(sys.path), 0
@@ -143,7 +143,7 @@ def fly_project(
         count += 1
         project = make_project(tmp_path_factory.mktemp("project") / "of a user", f"flown_{count}")
         run_dir = f"run_dir='{project / 'run'}'"
-        arguments = [f"+model=flown_{count}", *small, run_dir, *overrides]
+        arguments = [f"+model=flown_{count}", *small_with(run_dir, *overrides)]
         heard = Stages()
         flight = fly(prepare(load(arguments, [project / "conf"]), heard))
         return Flown(flight, project, heard)

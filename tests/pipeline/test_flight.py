@@ -163,11 +163,15 @@ def test_another_seed_gives_another_run(
 
 @pytest.fixture
 def prepared(
-    tmp_path: Path, make_project: Callable[..., Path], small: tuple[str, ...], fresh_imports: None, stages: Any
+    tmp_path: Path,
+    make_project: Callable[..., Path],
+    small_with: Callable[..., list[str]],
+    fresh_imports: None,
+    stages: Any,
 ) -> Callable[..., Any]:
     def run(*overrides: str) -> Any:
         project = make_project(tmp_path / "project", "prepared_project")
-        arguments = ["+model=prepared_project", *small, f"run_dir={tmp_path / 'run'}", *overrides]
+        arguments = ["+model=prepared_project", *small_with(f"run_dir={tmp_path / 'run'}", *overrides)]
         return prepare(load(arguments, [project / "conf"]), stages)
 
     return run

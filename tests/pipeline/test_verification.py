@@ -184,7 +184,7 @@ def test_another_batch_size_is_verified_with_the_warmup_that_was_proved(
     unit: str,
     tmp_path: Path,
     make_project: Callable[..., Path],
-    small: tuple[str, ...],
+    small_with: Callable[..., list[str]],
     fresh_imports: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -197,7 +197,7 @@ def test_another_batch_size_is_verified_with_the_warmup_that_was_proved(
     model.write_text(f"{model.read_text(encoding='utf-8')}horizon_steps: 120\n", encoding="utf-8")
     replaced(project / "train.yaml", "warmup: 0 ", f"warmup: {5 if unit == 'steps' else 0.5} ")
     axes = ("space.batch_size=[64]", "space.lr=[0.03]", "space.normalization={height: [standardize]}")
-    overrides = [*small, *axes, "budget.trials=2", f"run_dir={tmp_path / 'run'}"]
+    overrides = small_with(*axes, "budget.trials=2", f"run_dir={tmp_path / 'run'}")
     flight = prepare(load([f"+model={module}", *overrides], [project / "conf"]), Nobody())
     recommended = flight.finish(
         flight.today.with_values({"batch_size": 64, "lr": 0.03, "normalization.height": "standardize"})

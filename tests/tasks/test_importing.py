@@ -63,6 +63,13 @@ def test_what_a_task_needs_is_allowed(name: str) -> None:
     assert callable(find(name, "model.x", NOBODY))
 
 
+@pytest.mark.parametrize("name", ["", ".", "torch.", ".nn", "torch.nn.Linear()", "torch/nn", "a b"])
+def test_what_is_no_dotted_name_is_told(name: str) -> None:
+    with pytest.raises(TaskError) as error:
+        find(name, "model.factory", NOBODY)
+    assert str(error.value).startswith(f"model.factory={name!r} is no dotted name of a function or class, such as ")
+
+
 REFUSED = [
     "torch.hub.load",
     "torch.load",

@@ -24,6 +24,8 @@ from preflight.core.spelling import closest
 ASSIGNMENT = re.compile(r"(?P<plus>\+{0,2})(?P<key>[A-Za-z_][\w.]*)=(?P<value>.*)", re.DOTALL)
 # Config groups by the prefix Hydra wants: there is no default model to override.
 GROUPS = {"model": "+", "space": "", "budget": ""}
+# A run needs each of these, or has a default for it: nothing is left to take out.
+KNOWN = ("model", "space", "budget", "seed", "device", "threads", "workers", "run_dir", "output", "overwrite")
 HYDRAS_OWN = re.compile(r"[+~]*hydra(?![^./@=])")
 
 
@@ -81,7 +83,11 @@ def _refuse_two(model: str, folder: Path, config_dirs: Sequence[Path]) -> None:
 
 
 def _selected_model(overrides: Sequence[str], models: Mapping[str, Path], config_dirs: Sequence[Path]) -> str:
-    chosen = [override.partition("=")[2] for override in overrides if _key(override) == "model"]
+    chosen = [
+        override.partition("=")[2]
+        for override in overrides
+        if _key(override) == "model" and not override.startswith("~")
+    ]
     if not chosen:
         raise ConfigError(_no_model(overrides, models))
     if len(chosen) > 1:
@@ -164,7 +170,15 @@ def _compose(overrides: Sequence[str], config_dirs: Sequence[Path]) -> dict[str,
 
 def _check(overrides: Sequence[str]) -> None:
     parser = OverridesParser.create()
+    _refuse_twice(overrides)
     for override in overrides:
+        if not _key(override):
+            raise ConfigError(f"'{override}' names no key; write key=value, such as seed=1")
+        if override.startswith("~") and _key(override) in KNOWN:
+            raise ConfigError(
+                f"{override} takes out what every run needs; leave it away for the default, or give "
+                f"{_key(override)}=VALUE"
+            )
         if HYDRAS_OWN.match(override):
             raise ConfigError(
                 f"{override} has no effect: preflight reads its configuration with Hydra, but is not run by it; "
@@ -177,6 +191,18 @@ def _check(overrides: Sequence[str]) -> None:
             raise ConfigError(
                 f"{override} is not of the form key=value: {reason}; quote odd text: key='a=b'"
             ) from error
+
+
+def _refuse_twice(overrides: Sequence[str]) -> None:
+    """The last would win, and the other would be forgotten without a word."""
+    seen: dict[str, str] = {}
+    for override in overrides:
+        if override.startswith("~"):
+            continue  # what is taken out may be given anew
+        key = _key(override)
+        if key in seen:
+            raise ConfigError(f"'{key}' is given twice: {seen[key]} and {override}; keep one")
+        seen[key] = override
 
 
 def _quoted(text: str) -> str:

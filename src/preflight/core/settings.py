@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from preflight.core.compose import compose_run
+from preflight.core.compose import KNOWN, compose_run
 from preflight.core.errors import ConfigError
 from preflight.core.model_settings import ModelSettings, parse_model
 from preflight.core.search_settings import BudgetSettings, SpaceSettings, parse_budget, parse_space
@@ -18,18 +18,6 @@ from preflight.core.section import Section, check_integer
 MAX_SEED = 400_000
 # More than any machine has cores: OpenMP crashes where it cannot start its threads.
 MAX_THREADS = 1024
-KNOWN = (
-    "model",
-    "space",
-    "budget",
-    "seed",
-    "device",
-    "threads",
-    "workers",
-    "run_dir",
-    "output",
-    "overwrite",
-)
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,9 @@ def find(spec: Spec, key: str, trust: Trust) -> Any:
 
 
 def check_target(target: str, key: str, trust: Trust) -> None:
-    """Refuse a dotted name that is outside the allowed prefixes and the user's own folders."""
+    """Refuse what is no dotted name, and one that is outside the allowed prefixes and the user's own folders."""
+    if not all(part.isidentifier() for part in target.split(".")):
+        raise TaskError(f"{key}={target!r} is no dotted name of a function or class, such as my_module.build_model")
     if _is_trusted(target, trust):
         return
     top = target.split(".", maxsplit=1)[0]
