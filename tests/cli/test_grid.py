@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from preflight.cli.grid import Column, Grid, number, plain_lines, show_grid
+from preflight.cli.grid import Column, Grid, fitted, number, plain_lines, show_grid
 
 LONG = "backbone.layers." + ".".join(str(index) for index in range(80))
 GRID = Grid(
@@ -47,3 +47,54 @@ def test_boxes_and_colours_are_for_terminals(is_terminal: bool) -> None:
 )
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert number(value) == text
+
+
+CHANGES = Grid(
+    "changes, each with what it takes off the validation score",
+    tuple(Column(name) for name in ("setting", "today", "recommended", "alone", "added to the others")),
+    (
+        ("lr", "0.0003125", "0.012", "99.94% (99.9% to 99.97%)", "49% (-12% to 60%)"),
+        ("normalization.input", "none", "standardize", Text("97% (95% to 98%)", style="green"), ""),
+    ),
+)
+
+
+def on_terminal(grid: Grid, width: int) -> str:
+    stream = io.StringIO()
+    show_grid(Console(file=stream, force_terminal=True, width=width, color_system=None, highlight=False), grid)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 78, 79, 80, 81, 90, 100, 120, 200])
+def test_no_word_or_number_is_cut_on_a_narrow_terminal(width: int) -> None:
+    text = on_terminal(CHANGES, width)
+    assert "…" not in text
+    words = {word for row in CHANGES.rows for cell in row for word in str(cell).split()}
+    assert words <= set(text.split())
+    if "│" in text:
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_where_the_columns_do_not_fit_the_rows_are_listed() -> None:
+    assert on_terminal(CHANGES, 40).splitlines() == [
+        "changes, each with what it takes off the validation score",
+        "  setting: lr",
+        "    today: 0.0003125",
+        "    recommended: 0.012",
+        "    alone: 99.94% (99.9% to 99.97%)",
+        "    added to the others: 49% (-12% to 60%)",
+        "  setting: normalization.input",
+        "    today: none",
+        "    recommended: standardize",
+        "    alone: 97% (95% to 98%)",
+        "    added to the others: -",
+    ]
+
+
+def test_the_room_goes_to_what_would_wrap() -> None:
+    assert fitted(CHANGES, 300) == [19, 9, 11, 24, 19]
+    assert fitted(CHANGES, 40) is None
+    widths = fitted(CHANGES, 90)
+    assert widths is not None
+    assert sum(widths) == 90 - 3 * 5 - 1
+    assert fitted(Grid("t", (Column("a"),), ()), 80) == [1]

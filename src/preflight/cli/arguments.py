@@ -27,7 +27,7 @@ keys, as key=value (default):
   threads (1)       of PyTorch on the CPU, in each process
   workers (auto)    processes that train; auto is one per core on the CPU, one on a GPU. With 2 or more, what kills
                     a trial's process is that trial's outcome; with 1, trials run in the command's own process
-  run_dir           where everything is kept (runs/MODEL-DATE)
+  run_dir           where everything is kept, a new or empty folder (runs/MODEL-DATE)
   output            the corrected config (config_fixed.yaml beside your file and in run_dir)
   overwrite (false) whether an existing output may be replaced
   space.*  budget.*  model.*  any key inside these"""
