@@ -18,7 +18,7 @@ from benchmarks.plain_loop import run_loop
 from benchmarks.program import Program, Training
 from preflight.advise.diagnosis import Diagnosis, Judged, diagnose, explained_by, remedy_to_try
 from preflight.core.compose import compose_sweeps
-from preflight.core.errors import PreflightError
+from preflight.core.errors import PreflightError, RefusedError
 from preflight.core.finding import ERROR, NOTE, Finding, Remedy
 from preflight.core.params import Params
 from preflight.core.settings import Settings, Trust, parse
@@ -26,7 +26,6 @@ from preflight.pipeline.audience import Nobody
 from preflight.pipeline.diagnosis import after_search, gather_facts
 from preflight.pipeline.inspection import Inspection, inspect_task, open_task
 from preflight.pipeline.ladder import Ladders
-from preflight.probes.refusal import RefusedError
 from preflight.search.engines.inline import Inline
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.schedules import own_curve

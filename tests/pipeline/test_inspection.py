@@ -13,10 +13,9 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from preflight.core.compose import compose_sweeps
-from preflight.core.errors import TaskError
+from preflight.core.errors import RefusedError, TaskError
 from preflight.core.settings import Trust, parse
 from preflight.pipeline.inspection import Inspection, inspect_task, normalization_that_fits, open_task
-from preflight.probes.refusal import RefusedError
 from preflight.tasks.data import MAX_SAMPLES
 
 SIZE = 6000

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from preflight.core.errors import TaskError
+from preflight.core.errors import RefusedError, TaskError
 from preflight.core.model_settings import FieldSettings
 from preflight.core.params import Params
 from preflight.probes.fields import inspect_field, target_ranges
 from preflight.probes.flaws import INPUT, TARGET, TRAINING, VALIDATION, Expected, Flaw, find_flaws
 from preflight.probes.harm import check_flaws
 from preflight.probes.layout import layout_of
-from preflight.probes.refusal import RefusedError
 from preflight.tasks.data import take_samples
 from preflight.tasks.pytorch import PyTorchTask
 

@@ -4,6 +4,7 @@ PreflightError                   1  something preflight did not foresee
 ├── InputError                   2  what was given cannot be used: a key, a value, a file, a module
 │   ├── ConfigError              2  the configuration of this run
 │   ├── TaskError                2  the user's model, data, losses or metric
+│   │   └── RefusedError         2  a fault that a rule names, and no training can start with
 │   ├── ConfigFileError          2  the file to correct: unreadable, or a mapping that does not fit it
 │   └── MissingError             2  a recording lacks a file, a column or a fact; rules answer "not applicable"
 ├── NothingTrainedError          3  no trial at all ended with a score
@@ -39,6 +40,14 @@ class ConfigError(InputError):
 
 class TaskError(InputError):
     """The user's model, data, losses or metric cannot be trained as given."""
+
+
+class RefusedError(TaskError):
+    """The task cannot be trained as given; ``code`` is the rule that says why, how it is seen and how it is mended."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(f"{message} ({code}, see `preflight rules {code}`)")
+        self.code = code
 
 
 class ConfigFileError(InputError):

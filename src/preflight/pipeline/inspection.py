@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from preflight.core.errors import TaskError, alternatives
+from preflight.core.errors import RefusedError, TaskError, alternatives
 from preflight.core.model_settings import FieldSettings
 from preflight.core.settings import Settings, find_config
 from preflight.pipeline.today import Today, read_today
@@ -22,7 +22,6 @@ from preflight.probes.flaws import INPUT, TARGET, TRAINING, VALIDATION, Expected
 from preflight.probes.harm import check_flaws
 from preflight.probes.layout import layout_of
 from preflight.probes.penalty import is_penalty
-from preflight.probes.refusal import RefusedError
 from preflight.probes.sense import ENDLESS, check_sense, falls_without_end
 from preflight.probes.splits import check_splits, differences
 from preflight.tasks.data import Batch, spread, take_samples

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preflight.core.errors import TaskError
+from preflight.core.errors import RefusedError, TaskError
 from preflight.core.params import Params
 from preflight.probes.flaws import TRAINING, Flaw, advice, rule_of, told
 from preflight.probes.outliers import MAX_SQUARED
-from preflight.probes.refusal import RefusedError
 from preflight.tasks.base import Job, NamedLoss, Task
 from preflight.tasks.data import Batch
 from preflight.tasks.seeding import seeded

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from preflight.core.errors import RefusedError
 from preflight.core.params import Params
 from preflight.probes.fit import one_line
 from preflight.probes.flaws import TRAINING, Flaw, advice, by_field, rule_of, told
-from preflight.probes.refusal import RefusedError
 from preflight.tasks.base import Task
 from preflight.tasks.data import Source
 from preflight.tasks.seeding import seeded

@@ -11,6 +11,7 @@ from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Re
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.layers import module_of, norm_of
 from preflight.rules.levels import loss_facts
+from preflight.rules.progress import times_longer
 from preflight.telemetry.recording import Recording
 
 RATIO = Threshold(
@@ -54,7 +55,7 @@ def _frozen_by_rate(
     recording: Recording, moved: Mapping[str, float], fast: str, slow: str, explained: float
 ) -> Finding | Clean:
     """A declared ratio explains a slow component that was trained before, not one of random weights."""
-    way = moved[slow] * _times_longer(recording)
+    way = moved[slow] * times_longer(recording, len(recording.column("gradient_norms", "overall")))
     if way >= STILL.value or not _is_random(recording, slow):
         return Clean()
     return Finding(
@@ -84,14 +85,6 @@ def _is_random(recording: Recording, component: str) -> bool:
     values = recording.column("parameters", "values")
     share = values[(table["component"].astype(str) == component).to_numpy()].sum() / values.sum()
     return bool(1 - fresh < MOSTLY * share)
-
-
-def _times_longer(recording: Recording) -> float:
-    """Length of the long run over the recorded one, where it is known."""
-    try:
-        return max(1.0, float(recording.fact("schedule", "steps")) / len(recording.column("gradient_norms", "overall")))
-    except MissingError:
-        return 1.0
 
 
 def _finding(moved: Mapping[str, float], fast: str, slow: str, explained: float) -> Finding:

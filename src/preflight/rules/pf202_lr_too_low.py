@@ -9,7 +9,7 @@ from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Find
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.ladder_facts import advised_rate, best_rung, rungs_of
 from preflight.rules.predicates import Array, are_decreasing
-from preflight.rules.progress import MIN_STEPS, late_loss, movement
+from preflight.rules.progress import MIN_STEPS, late_loss, movement, times_longer
 from preflight.telemetry.recording import Recording
 
 BELOW = Threshold(
@@ -54,7 +54,7 @@ def start_of(losses: Array) -> float:
 def _behind_the_ladder(recording: Recording, losses: Array) -> Finding | None:
     best, lr = best_rung(rungs_of(recording)), recording.params.lr
     # In a long run that is this many times longer, a rate that is as many times lower gets as far.
-    far = max(BELOW.value, _times_longer(recording, len(losses)))
+    far = max(BELOW.value, times_longer(recording, len(losses)))
     if best is None or best["lr"] < far * lr:
         return None
     start = start_of(losses)
@@ -77,7 +77,7 @@ def _behind_the_ladder(recording: Recording, losses: Array) -> Finding | None:
 
 
 def _nothing_moves(recording: Recording, losses: Array) -> Finding | None:
-    way = movement(recording) * _times_longer(recording, len(losses))
+    way = movement(recording) * times_longer(recording, len(losses))
     first, late = start_of(losses), late_loss(losses)
     learns = are_decreasing([losses]) and first - late > DROP.value * abs(first)
     has_gradient = float(np.nanmedian(recording.column("gradient_norms", "overall"))) > 0
@@ -106,14 +106,6 @@ def _raised(recording: Recording) -> Remedy:
     if advised is None or advised <= recording.params.lr:
         return Remedy("raise the learning rate by decades, until the loss falls")
     return Remedy("raise the learning rate to what the ladder of rates bears", {"lr": advised})
-
-
-def _times_longer(recording: Recording, steps: int) -> float:
-    """Length of the long run over the recorded one, where it is known."""
-    try:
-        return max(1.0, float(recording.fact("schedule", "steps")) / steps)
-    except MissingError:
-        return 1.0
 
 
 RULE = Rule(

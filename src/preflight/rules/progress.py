@@ -44,3 +44,11 @@ def movement(recording: Recording) -> float:
     """Way of all weights over the recorded run, relative to their norm before it: they end no farther away."""
     way = float(np.linalg.norm(np.nan_to_num(recording.column("parameters", "update_total"))))
     return way / weight_norm(recording)
+
+
+def times_longer(recording: Recording, steps: int) -> float:
+    """Length of the long run over the ``steps`` that were recorded, 1 where it is not known."""
+    try:
+        return max(1.0, float(recording.fact("schedule", "steps")) / steps)
+    except MissingError:
+        return 1.0
