@@ -11,6 +11,7 @@ from preflight.advise.ladder import (
     BEST,
     EXPLODES,
     NO_PROGRESS,
+    NOTHING_GAINED,
     STABLE,
     TOO_HIGH,
     TOO_SLOW,
@@ -181,8 +182,8 @@ def test_where_nothing_learns_the_whole_ladder_is_searched(rungs: list[Rung]) ->
     assert lr_bounds(judged(rungs, *[NO_PROGRESS] * 4, EXPLODES)) == (rungs[0].lr, rungs[-1].lr)
 
 
-def test_a_loss_that_only_came_back_from_a_spike_is_no_progress(record: Record) -> None:
+def test_a_loss_that_only_came_back_from_a_spike_has_gained_nothing(record: Record) -> None:
     spiked = np.linspace(1.9, 1.61, 40)  # it falls, and ends above where others stand still
     rungs = read_ladder([record(lr, values) for lr, values in {1e-3: FLAT, 1e-1: spiked}.items() for _ in range(3)])
-    assert verdicts(rungs) == {1e-3: NO_PROGRESS, 1e-1: NO_PROGRESS}
+    assert verdicts(rungs) == {1e-3: NO_PROGRESS, 1e-1: NOTHING_GAINED}
     assert lr_bounds(rungs) == (1e-3, 1e-1)

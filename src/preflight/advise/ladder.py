@@ -23,6 +23,9 @@ EXPLODES, UNSTEADY, STABLE, BEST = "explodes", "unsteady", "stable", "best"
 # A network that died hovers around the best constant prediction.
 LOST_SHARE = 0.95
 NO_PROGRESS, TOO_SLOW, TOO_HIGH = "no progress", "too slow", "too high"
+# The loss falls, and ends no lower than where another rate stands still: it came back from a spike, or fell to what a
+# constant output gives.
+NOTHING_GAINED = "nothing gained"
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,11 @@ def _rung(lr: float, recordings: Sequence[Recording]) -> Rung:
 
 
 def _without_luck(rungs: Sequence[Rung]) -> list[Rung]:
-    """A loss that falls, and ends no lower than where another rate made no progress, only came back from a spike."""
     idle = min((rung.final_loss for rung in rungs if rung.verdict == NO_PROGRESS), default=math.inf)
     return [
-        replace(rung, verdict=NO_PROGRESS) if rung.verdict in (STABLE, UNSTEADY) and rung.final_loss >= idle else rung
+        replace(rung, verdict=NOTHING_GAINED)
+        if rung.verdict in (STABLE, UNSTEADY) and rung.final_loss >= idle
+        else rung
         for rung in rungs
     ]
 
@@ -116,7 +120,7 @@ def _beside(rung: Rung, best: Rung, constant: float | None) -> str:
         return BEST
     if rung.verdict in (STABLE, UNSTEADY) and rung.lr > best.lr and _is_lost(rung, best, constant):
         return TOO_HIGH
-    if rung.verdict != NO_PROGRESS:
+    if rung.verdict not in (NO_PROGRESS, NOTHING_GAINED):
         return rung.verdict
     return TOO_SLOW if rung.lr < best.lr else TOO_HIGH
 

@@ -50,7 +50,7 @@ DOWNWARD: Final = 0.2  # muons rarely come through the Earth: density of directi
 
 
 def load_data(
-    events: int = 10_000, validation_events: int = 1000, pulses: int = 24, seed: int = 0
+    events: int = 5000, validation_events: int = 1000, pulses: int = 24, seed: int = 0
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Simulate the training and the validation split; the global random state is neither read nor changed.
 
