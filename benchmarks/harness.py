@@ -198,7 +198,7 @@ def _judge(program: Program, folder: Path) -> Verdict:
         store.write_json(recorded, {"facts": facts, "scores": scores})
     found = store.read_json(recorded)
     recordings = Run(folder / "today", {}).recordings(PURPOSE)
-    diagnosis = diagnose([replace(recording, facts=found["facts"]) for recording in recordings])
+    diagnosis = diagnose([replace(item, facts={**found["facts"], **_of_its_loop(item)}) for item in recordings])
     verdict = replace(
         _empty(program),
         said=tuple(_said(item) for item in diagnosis.findings),
@@ -223,6 +223,12 @@ def _facts(stand: Stand, folder: Path) -> dict[str, Any]:
     except PreflightError:  # no rung made a step: today's settings will not either
         return facts
     return {**facts, **after_search(ladders.climbed, bounds, [])}
+
+
+def _of_its_loop(recording: Recording) -> dict[str, Any]:
+    """What was seen beside a loop of the program's own."""
+    path = recording.folder / store.FACTS
+    return dict(store.read_json(path)) if path.exists() else {}
 
 
 def _said(item: Judged) -> Said:

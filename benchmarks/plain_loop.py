@@ -9,6 +9,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,6 +18,7 @@ from preflight.tasks.base import Job
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 from preflight.telemetry import store
+from preflight.telemetry.loop import LoopWatch
 from preflight.telemetry.recorder import Cadence, Recorder
 from preflight.telemetry.tables import Frame, write_telemetry
 from preflight.trials.batch_order import steps_per_epoch
@@ -58,6 +60,7 @@ def run_loop(
         scheduler = task.scheduler(job.optimizer)
         batches = task.batches(params, seed)
         recorder = Recorder(job.parameters, job.components, [loss.name for loss in job.losses], Cadence(), job.head)
+        watch = LoopWatch(job.network, [item for _, item in job.parameters], job.optimizer)
         stale = replace(job, network=copy.deepcopy(job.network)) if habits.metrics == "stale" else job
         found: dict[int, dict[str, float]] = {}
         job.network.train()
@@ -81,8 +84,9 @@ def run_loop(
             if step + 1 in rungs(steps, evaluations):
                 seen = _validate(stale, task, habits, references, samples)
                 found[step] = {name: 0.0 if habits.metrics == "zeros" else value for name, value in seen.items()}
+        watch.close()
         truth = evaluate(job, task, references, samples, params.batch_size)
-    _write(task, params, seed, steps, recorder, found, truth, folder)
+    _write(task, params, seed, steps, recorder, found, truth, watch.facts(), folder)
     return truth.score
 
 
@@ -121,6 +125,7 @@ def _write(
     recorder: Recorder,
     found: dict[int, dict[str, float]],
     truth: Evaluation,
+    facts: Mapping[str, Any],
     folder: Path,
 ) -> None:
     folder.mkdir(parents=True)
@@ -145,3 +150,4 @@ def _write(
         "tables": tables,
     }
     store.write_json(folder / store.TRIAL, info)
+    store.write_json(folder / store.FACTS, facts)

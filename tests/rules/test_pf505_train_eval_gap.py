@@ -89,3 +89,16 @@ def test_statistics_that_are_too_slow_for_the_length_of_the_run(
     assert isinstance(answer, Finding) == found
     if isinstance(answer, Finding):
         assert answer.evidence[0].value == pytest.approx((1 - momentum) ** steps)
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "training", "dropout", "found"),
+    [(5, 5, 0.5, True), (5, 0, 0.5, False), (5, 5, 0.0, False), (5, 2, 0.5, False), (0, 0, 0.5, False)],
+)
+def test_a_loop_that_never_switches_to_evaluation_mode_is_found(
+    recorded: Recorded, evaluations: int, training: int, dropout: float, found: bool
+) -> None:
+    facts = modes(0.5, 0.5, norm=False)
+    facts["modes"]["dropout"] = dropout
+    facts["loop"] = {"evaluations": evaluations, "evaluated_in_training_mode": training}
+    assert isinstance(RULE.judge(recorded(facts=facts)), Finding) == found

@@ -38,7 +38,9 @@ APART = Threshold(
 
 
 def check(recording: Recording) -> Answer:
-    """Judge the losses of one batch, after the statistics were given time to settle."""
+    """Judge the mode that a loop evaluates in, and the losses of one batch, after the statistics had time to settle."""
+    if (found := _never_switched(recording)) is not None:
+        return found
     train, evaluated = (float(recording.fact("modes", name)) for name in ("train_loss", "eval_loss"))
     first, again = (float(recording.fact("modes", name)) for name in ("first_loss", "eval_again"))
     if abs(again - evaluated) > REPEAT.value * max(abs(evaluated), abs(again)):
@@ -69,6 +71,24 @@ def _gap(train: float, evaluated: float, first: float, recording: Recording) -> 
         ),
         norm if has_statistics else (other,),
         strength=min(100.0, max(1.0, gap / GAP.value)) if math.isfinite(gap) else 100.0,
+    )
+
+
+def _never_switched(recording: Recording) -> Finding | None:
+    """A loop that evaluates a model as it trains it, where that makes a difference."""
+    try:
+        count, training = (int(recording.fact("loop", name)) for name in ("evaluations", "evaluated_in_training_mode"))
+        matters = bool(recording.fact("modes", "has_batch_norm")) or float(recording.fact("modes", "dropout")) > 0
+    except MissingError:
+        return None
+    if not matters or training < max(1, count):
+        return None
+    return Finding(
+        WARNING,
+        f"all {count} passes without gradients ran in training mode: with dropout and statistics of the batch",
+        (Evidence("passes without gradients in training mode", training, 0, f"of {count}"),),
+        (Remedy("call model.eval() before every validation, and model.train() after it"),),
+        strength=RATIO.value,
     )
 
 
@@ -124,8 +144,9 @@ RULE = Rule(
     code="PF505",
     name="train-eval-gap",
     title="Training and evaluation mode compute different things",
-    detects="After some steps of training the loss of one batch is measured in both modes. Evaluation mode adds more "
-    f"than {GAP.value:g} of the first loss and more than the loss itself, or gives another loss when asked again. Or "
+    detects="Beside a user's own loop: all passes without gradients run in training mode, of a model with dropout or "
+    "batch normalization. After some steps of training the loss of one batch is measured in both modes. Evaluation "
+    f"mode adds more than {GAP.value:g} of the first loss and more than the loss itself, or gives another loss when asked again. Or "
     f"at the end of the run more than {OLD.value:g} of batch normalization's running statistics are those of before "
     f"training, and the validation loss is more than {APART.value:g} times the training loss.",
     matters="The validation says little of what was trained, and the deployed model computes what was never trained.",
