@@ -146,9 +146,9 @@ RULE = Rule(
     title="Training and evaluation mode compute different things",
     detects="Beside a user's own loop: all passes without gradients run in training mode, of a model with dropout or "
     "batch normalization. After some steps of training the loss of one batch is measured in both modes. Evaluation "
-    f"mode adds more than {GAP.value:g} of the first loss and more than the loss itself, or gives another loss when asked "
-    f"again. Or at the end of the run more than {OLD.value:g} of batch normalization's running statistics are those of before "
-    f"training, and the validation loss is more than {APART.value:g} times the training loss.",
+    f"mode adds more than {GAP.value:g} of the first loss and more than the loss itself, or gives another loss when "
+    f"asked again. Or at the end of the run more than {OLD.value:g} of batch normalization's running statistics are "
+    f"those of before training, and the validation loss is more than {APART.value:g} times the training loss.",
     matters="The validation says little of what was trained, and the deployed model computes what was never trained.",
     fix="Of batch normalization look at the batch size (PF506), the momentum and whether batches differ in kind; of "
     "dropout whether it is told that training is over.",
