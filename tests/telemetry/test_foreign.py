@@ -87,9 +87,9 @@ def test_what_is_no_folder_is_bad_input(tmp_path: Path, name: str) -> None:
         open_foreign(tmp_path / name)
 
 
-def trial(folder: Path, purpose: str) -> None:
+def trial(folder: Path, purpose: str, lr: float = 0.1) -> None:
     folder.mkdir(parents=True)
-    params = {"lr": 0.1, "batch_size": 8}
+    params = {"lr": lr, "batch_size": 8}
     info = {"purpose": purpose, "index": 0, "params": params, "seed": 0, "steps": 2, "outcome": {"status": "completed"}}
     (folder / store.TRIAL).write_text(json.dumps(info), encoding="utf-8")
     (folder / "gradient_norms.csv").write_text("epoch,overall\n0,1\n0,2\n", encoding="utf-8")
@@ -103,12 +103,25 @@ def test_a_trial_of_preflight_brings_its_settings_and_the_facts_of_its_run(tmp_p
     assert recording.fact("memory", "peak_gib") == 2
 
 
-@pytest.mark.parametrize(("purposes", "read"), [(("range", "today", "today"), 2), (("range", "explore"), 2)])
-def test_of_a_run_todays_settings_are_judged_or_else_all(tmp_path: Path, purposes: tuple[str, ...], read: int) -> None:
+CONFIRMED = (("range", 0.1), ("explore", 0.1), ("confirm", 0.1), ("confirm", 0.1), ("confirm", 0.5), ("proof", 0.1))
+
+
+@pytest.mark.parametrize(
+    ("trials", "read"),
+    [
+        (CONFIRMED, ["confirm-002", "confirm-003"]),
+        (CONFIRMED[:2], ["explore-001"]),  # it ended before anything was confirmed
+        (CONFIRMED[4:5], ["confirm-000"]),
+    ],
+)
+def test_of_a_run_todays_settings_are_judged_or_else_all(
+    tmp_path: Path, trials: tuple[tuple[str, float], ...], read: list[str]
+) -> None:
     (tmp_path / store.RUN).write_text("{}", encoding="utf-8")
-    for index, purpose in enumerate(purposes):
-        trial(tmp_path / "trials" / f"{purpose}-{index:03d}", purpose)
-    assert len(open_foreign(tmp_path).recordings) == read
+    (tmp_path / store.INSPECTION).write_text('{"today": {"lr": 0.1, "batch_size": 8}}', encoding="utf-8")
+    for index, (purpose, lr) in enumerate(trials):
+        trial(tmp_path / "trials" / f"{purpose}-{index:03d}", purpose, lr)
+    assert [recording.folder.name for recording in open_foreign(tmp_path).recordings] == read
 
 
 def test_a_run_without_a_trial_is_bad_input(tmp_path: Path) -> None:

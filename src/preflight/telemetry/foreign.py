@@ -55,8 +55,18 @@ def _open_run(folder: Path) -> Foreign:
     recordings = [recording for item in opened for recording in item.recordings]
     if not recordings:
         raise InputError(f"{folder} has no recorded trial")
-    today = [recording for recording in recordings if recording.info.get("purpose") == "today"]
-    return Foreign(tuple(today or recordings), tuple(problems))
+    return Foreign(tuple(_todays(folder, recordings) or recordings), tuple(problems))
+
+
+def _todays(folder: Path, recordings: list[Recording]) -> list[Recording]:
+    """The longest trials of today's settings: those that the candidates were compared with, or the explored one."""
+    path = folder / store.INSPECTION
+    if not path.exists():
+        return []
+    today = store.read_json(path).get("today")
+    own = [recording for recording in recordings if recording.info.get("params") == today]
+    stages = ([item for item in own if item.info.get("purpose") == stage] for stage in ("confirm", "explore"))
+    return next((found for found in stages if found), [])
 
 
 def _open_tables(folder: Path) -> Foreign:
