@@ -10,12 +10,14 @@ import pytest
 import torch
 import yaml
 
+from preflight.advise.diagnosis import diagnose
 from preflight.advise.recommendation import CHANGE
 from preflight.core.errors import ConfigError, Interrupted, NothingTrainedError
 from preflight.core.settings import load
 from preflight.pipeline import flight as module
 from preflight.pipeline.flight import fly, prepare
 from preflight.telemetry import store
+from preflight.telemetry.foreign import open_foreign
 from preflight.telemetry.recording import Run
 
 FlyProject = Callable[..., Any]
@@ -57,6 +59,13 @@ def test_the_run_directory_is_complete(flown: Any, run: Run) -> None:
     }
     assert run.info["status"] == "done"
     assert run.info["config_fixed"] == [str(run.folder / store.FIXED), str(flown.project / store.FIXED)]
+
+
+def test_analyzing_the_run_again_says_what_the_run_said(run: Run) -> None:
+    said = {name: [item["code"] for item in items] for name, items in run.document(store.FINDINGS).items()}
+    found = diagnose(open_foreign(run.folder).recordings).as_dict()
+    assert {name: [item["code"] for item in items] for name, items in found.items()} == said
+    assert said["findings"]
 
 
 def test_the_first_trial_has_todays_settings(flown: Any, run: Run, study: optuna.Study) -> None:
