@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from benchmarks.program import Base, Training
 from benchmarks.programs.digits_mlp import ACTIVATIONS
 
+Head = Callable[[Tensor], Tensor]
 FEATURES, CLASSES, SAMPLES, TRAIN_SIZE = 12, 5, 2400, 1800
 
 
@@ -107,6 +109,42 @@ def _detached() -> nn.Module:
     return model
 
 
+def _kind_frozen() -> nn.Module:
+    model = Shared()
+    model.kind.requires_grad_(False)
+    return model
+
+
+def _kinds_shuffled() -> Any:
+    train, validation = clusters()
+    order = torch.randperm(TRAIN_SIZE, generator=torch.Generator().manual_seed(3))
+    return {**train, "kind": train["kind"][order]}, validation
+
+
+def _points_raw() -> Any:
+    return tuple({**part, "point": 5000 + 1000 * part["point"]} for part in clusters())
+
+
+def _summed(output: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(output, target, reduction="sum")
+
+
+def _as_it_is(output: Tensor) -> Tensor:
+    return output
+
+
+class Headed(Shared):
+    """What its author put behind either head."""
+
+    def __init__(self, kind: Head = _as_it_is, strength: Head = _as_it_is) -> None:
+        super().__init__()
+        self.behind = {"kind": kind, "strength": strength}
+
+    def forward(self, point: Tensor) -> dict[str, Tensor]:
+        """Both heads."""
+        return {name: self.behind[name](output) for name, output in super().forward(point).items()}
+
+
 def _without_strength(groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
     return torch.optim.Adam([{**group, "params": group["params"][:-2]} for group in groups], lr=lr)
 
@@ -143,6 +181,33 @@ FAULTY = (
         lambda: task().but(optimizer=_without_strength),
     ),
     _case("strength_frozen", "the second head is frozen", ("PF104",), lambda: task().but(factory=_detached)),
+    _case("kind_frozen", "the first head is frozen", ("PF104",), lambda: task().but(factory=_kind_frozen)),
+    _case(
+        "regression_by_1e4",
+        "the regression counts 1e-4",
+        ("PF403",),
+        lambda: task().but(**{"loss_weights.regression": 1e-4}),
+    ),
+    _case("kinds_shuffled", "kinds belong to other points", ("PF310",), lambda: task().but(data=_kinds_shuffled)),
+    _case("points_raw", "points around 5,000 with deviation 1,000", ("PF301",), lambda: task().but(data=_points_raw)),
+    _case(
+        "sigmoid_for_strength",
+        "a sigmoid for a strength of both signs",
+        ("PF407",),
+        lambda: task().but(factory=partial(Headed, strength=torch.sigmoid)),
+    ),
+    _case(
+        "softmax_for_kind",
+        "a softmax before the cross-entropy",
+        ("PF408",),
+        lambda: task().but(factory=partial(Headed, kind=partial(torch.softmax, dim=1))),
+    ),
+    _case(
+        "class_summed",
+        "the cross-entropy is summed over the batch",
+        ("PF406", "PF403"),
+        lambda: task().but(losses={**LOSSES, "class": {**LOSSES["class"], "function": _summed}}),
+    ),
     _case("lr_times_100", "Adam at 0.3", ("PF201",), lambda: task().but(lr=0.3)),
     _case("lr_by_1000", "Adam at 3e-6", ("PF202",), lambda: task().but(lr=3e-6)),
 )

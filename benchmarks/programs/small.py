@@ -169,6 +169,27 @@ def _digits_answer() -> Training:
     )
 
 
+def _micrometres() -> Data:
+    (features, labels), (others, theirs) = flowers("iris", False)
+    return (features * 1000, labels), (others * 1000, theirs)
+
+
+def _other_flowers() -> Data:
+    (features, labels), validation = flowers()
+    return (features, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(4))]), validation
+
+
+def _softmax_twice() -> nn.Module:
+    return nn.Sequential(network(), nn.Softmax(dim=1))
+
+
+def _zeros() -> nn.Module:
+    model = network("wine")
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    return model
+
+
 _case: Callable[..., Any] = IRIS.faulty
 
 FAULTY = (
@@ -226,6 +247,38 @@ FAULTY = (
         lambda: task("cancer").but(data=partial(flowers, "cancer", False), lr=0.01, optimizer=torch.optim.SGD),
         partial(task, "cancer"),
     ),
+    _case(
+        "times_1000",
+        "iris in micrometres: thousands",
+        ("PF301",),
+        lambda: task().but(data=_micrometres),
+    ),
+    _case("labels_shuffled", "iris with labels of other flowers", ("PF310",), lambda: task().but(data=_other_flowers)),
+    _case(
+        "softmax_twice", "a softmax before the cross-entropy", ("PF408",), lambda: task().but(factory=_softmax_twice)
+    ),
+    _case(
+        "wine_zeros",
+        "all weights begin at zero",
+        ("PF107",),
+        lambda: task("wine").but(factory=_zeros),
+        partial(task, "wine"),
+    ),
+    _case(
+        "cancer_decay",
+        "SGD with a weight decay of 5",
+        ("PF409",),
+        lambda: task("cancer").but(lr=0.02, weight_decay=5.0, optimizer=torch.optim.SGD),
+        partial(task, "cancer"),
+    ),
+    _case(
+        "wine_sgd_1e-5",
+        "SGD at 1e-5",
+        ("PF202",),
+        lambda: task("wine").but(lr=1e-5, optimizer=torch.optim.SGD),
+        partial(task, "wine"),
+    ),
+    _case("wine_lr_times_1000", "Adam at 3", ("PF201",), lambda: task("wine").but(lr=3.0), partial(task, "wine")),
     _case("lr_by_1000", "Adam at 1e-5", ("PF202",), lambda: task().but(lr=1e-5)),
     _case("sgd_lr_30", "SGD at 30", ("PF201",), lambda: task().but(lr=30.0, optimizer=torch.optim.SGD)),
 )

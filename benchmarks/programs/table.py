@@ -113,6 +113,10 @@ def _mismatched() -> Data:
     return (features, target.roll(1, dims=0)), validation
 
 
+def _around_five() -> Data:
+    return rows(target=lambda y: 5 + y)
+
+
 def _flat() -> Data:
     """Targets ``[N]`` for outputs ``[N, 1]``: the loss broadcasts to all pairs."""
     (features, target), (others, theirs) = rows()
@@ -183,6 +187,25 @@ FAULTY = (
         ("PF407", "PF702"),
         lambda: task(last=nn.ReLU).but(data=partial(rows, target=lambda y: -5 + y)),
     ),
+    _case(
+        "targets_of_1e-6",
+        "targets with a deviation of a millionth",
+        ("PF308",),
+        lambda: task().but(data=partial(rows, target=lambda y: 1e-6 * y)),
+    ),
+    _case(
+        "column_times_1e5",
+        "a column in other units: 100,000 times as large",
+        ("PF301",),
+        lambda: task().but(data=partial(rows, lambda values: 1e5 * values, at=1)),
+    ),
+    _case(
+        "decay_of_10",
+        "SGD with a weight decay of 10",
+        ("PF409",),
+        lambda: task().but(lr=0.02, weight_decay=10.0, optimizer=torch.optim.SGD),
+    ),
+    _case("tanh_for_5", "a tanh for targets around 5", ("PF407",), lambda: task(last=nn.Tanh).but(data=_around_five)),
     _case("lr_times_100", "Adam at 0.3", ("PF201",), lambda: task().but(lr=0.3)),
     _case("sgd_1e-6", "SGD at 1e-6", ("PF202",), lambda: task().but(lr=1e-6, optimizer=torch.optim.SGD)),
 )

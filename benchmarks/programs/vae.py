@@ -92,6 +92,13 @@ FAULTY = (
         lambda: task().but(**{"loss_weights.reconstruction": 1e-6}),
     ),
     _case("lr_times_100", "Adam at 0.3", ("PF201",), lambda: task().but(lr=0.3)),
+    _case("lr_by_1000", "Adam at 3e-6", ("PF202",), lambda: task().but(lr=3e-6)),
+    _case(
+        "divergence_times_1e4",
+        "the divergence counts a hundred",
+        ("PF403",),
+        lambda: task().but(**{"loss_weights.divergence": 100.0}),
+    ),
     _case(
         "log_variance_of_40",
         "the log-variance begins at 40",

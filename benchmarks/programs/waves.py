@@ -95,6 +95,11 @@ def _labels_of_another_file() -> Data:
     return (values, labels.roll(len(labels) // 2)), validation
 
 
+def _shuffled() -> Data:
+    (batch, labels), validation = waves()
+    return (batch, labels[torch.randperm(TRAIN_SIZE, generator=torch.Generator().manual_seed(5))]), validation
+
+
 _case = BASE.faulty
 
 FAULTY = (
@@ -126,6 +131,10 @@ FAULTY = (
         "gradients are clipped to a norm of 1e-6, with SGD",
         ("PF105",),
         lambda: task().but(clip_norm=1e-6, lr=0.1, optimizer=torch.optim.SGD),
+    ),
+    _case("labels_shuffled", "labels belong to other waves", ("PF310",), lambda: task().but(data=_shuffled)),
+    _case(
+        "amplitude_of_1e4", "waves with amplitudes of 10,000", ("PF301",), lambda: task().but(data=partial(waves, 1e4))
     ),
     _case(
         "gradients_not_zeroed",

@@ -36,6 +36,12 @@ def test_any_other_loss_makes_sense(function: Callable[..., Tensor]) -> None:
     check_sense((NamedLoss("own", function, None, None),), OUTPUT, TARGETS)
 
 
+def test_targets_far_beyond_the_outputs_hide_no_loss() -> None:
+    far = {"y": torch.linspace(-1e8, 1e8, 16).unsqueeze(1).expand(16, 4).contiguous()}
+    check_sense((NamedLoss("mse", F.mse_loss, None, "y"),), OUTPUT, far)
+    check_sense((NamedLoss("l1", F.l1_loss, None, "y"),), OUTPUT, {"y": 1e8 * torch.ones(16, 4)})
+
+
 def test_a_part_of_a_structure_is_looked_at_alone() -> None:
     loss = NamedLoss("own", lambda output, _: (0 * output).sum(), "b", None)
     with pytest.raises(TaskError, match="'own' is 0 "):

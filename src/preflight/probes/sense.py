@@ -16,6 +16,7 @@ from preflight.tasks.seeding import seeded
 ENDLESS = 1e6
 """Times its size at a zero output a loss lies below zero at a far one: no loss that is meant so does."""
 FAR = 1e12
+SCALES = (1.0, 1e4, 1e8, 1e12)
 
 
 def check_sense(losses: tuple[NamedLoss, ...], output: Any, targets: Batch) -> None:
@@ -60,16 +61,15 @@ def falls_without_end(loss: NamedLoss, output: Any, targets: Batch) -> bool:
 
 
 def _values(loss: NamedLoss, chosen: Any, tensors: Constant, targets: Batch) -> set[float]:
-    """Values with the model's own output, with noise of its size, and with none."""
+    """Values with the model's own output, with none, and with noise: of targets of 1e8 a loss sees no less."""
     picked = NamedLoss(loss.name, loss.function, None, loss.target)
     found = set()
     with seeded(SEED, next(iter(tensors.values())).device):
-        changes = (
-            tensors,
-            {key: item + (1 + item.abs().mean()) * torch.randn_like(item) for key, item in tensors.items()},
-            {key: torch.zeros_like(item) for key, item in tensors.items()},
+        noisy = (
+            {key: item + scale * (1 + item.abs().mean()) * torch.randn_like(item) for key, item in tensors.items()}
+            for scale in SCALES
         )
-        for change in changes:
+        for change in (tensors, {key: torch.zeros_like(item) for key, item in tensors.items()}, *noisy):
             found.add(value_of(lambda given: picked(replaced(given, chosen), targets), change))
     return found
 
