@@ -94,3 +94,22 @@ def test_a_score_that_training_did_not_bring_is_not_learned(late: float, is_foun
 def test_what_is_missing_is_said(recorded: Callable[..., Recording], data_seen: DataSeen) -> None:
     assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'labels'")
     assert isinstance(RULE.judge(data_seen(split(0, 200))), NotApplicable)
+
+
+@pytest.mark.parametrize(("last", "found"), [(1.02, True), (0.4, False)])
+def test_of_several_targets_each_is_judged_by_its_own_loss(
+    recorded: Callable[..., Recording], last: float, found: bool
+) -> None:
+    mixed = {"samples": 1000, "z": 1.0, "validation_samples": 600, "validation_z": 90.0}
+    sound = {"samples": 1000, "z": 90.0, "validation_samples": 600, "validation_z": 90.0}
+    losses = {
+        "class": {"target": "kind", "constant": 1.6, "initial": 1.6},
+        "fit": {"target": "strength", "constant": 1.0, "initial": 1.0},
+    }
+    columns = {"total": [1.0] * 200, "val_class": [1.6 * last] * 200, "val_fit": [0.05] * 200}
+    facts = {"labels": {"kind": mixed, "strength": sound}, "losses": losses}
+    info = {"score": 0.5, "outcome": {"status": "completed"}}
+    answer = RULE.judge(recorded(facts=facts, info=info, losses=columns))
+    assert isinstance(answer, Finding) == found
+    if isinstance(answer, Finding):
+        assert answer.where == "kind"

@@ -48,8 +48,9 @@ def look_at_losses(
 
     ``losses.NAME`` holds ``initial`` (mean over batches of several initialisations), ``constant`` (the best constant
     predictor; at today's batch size where the loss depends on it), ``chance`` and ``chance_kind``, ``classes``,
-    ``kind`` (see loss_kind.py), ``weight``, ``gradient_norm`` and ``weighted_gradient_norm`` on the parameters that
-    more than one loss reaches (all where there is one loss), ``share`` of the weighted ones, ``share_later`` after a
+    ``kind`` (see loss_kind.py), ``weight``, ``target`` (the field it takes, where it is one), ``gradient_norm`` and
+    ``weighted_gradient_norm`` on the parameters that more than one loss reaches (all where there is one loss),
+    ``share`` of the weighted ones, ``share_later`` after a
     few steps, ``batch_scaling``, ``data_free`` (share of the value that no data enters), ``target_rank``, ``fresh``
     (share of the weights that are drawn anew), ``activation`` with ``low``, ``high`` and ``softmax_units``, ``floor``
     (loss that the bounds leave), ``target_outside`` (share of the targets out of bounds) and the statistics of
@@ -67,7 +68,8 @@ def look_at_losses(
             known = constants.get(loss.name)
             if any(abs(ratio - 1) > 0.02 for ratio in found.get("batch_scaling", {}).values()):
                 known = _constant_at(task, params, loss, outputs, batch)
-            facts[loss.name] = {"weight": weights[loss.name], "constant": known, **found}
+            named = loss.target or (task.data.roles.targets[0] if len(task.data.roles.targets) == 1 else None)
+            facts[loss.name] = {"weight": weights[loss.name], "target": named, "constant": known, **found}
         regularization = decay_facts(job, outputs, targets_of(task, batch))
         for name, share in penalty_facts(job, weights, batch, task).items():
             if name in facts:

@@ -8,7 +8,7 @@ from typing import Any
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, NOTE, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.levels import all_stuck
+from preflight.rules.levels import all_stuck, is_trivial, known, loss_facts
 from preflight.telemetry.recording import Recording
 
 CHANCE = Threshold("CHANCE", 2.5, "deviations: agreement below is no better than by chance", "one in 160 by chance")
@@ -24,8 +24,10 @@ def check(recording: Recording) -> Answer:
     enough = {name: item for name, item in labels.items() if item.get("samples", 0) >= SAMPLES.value}
     if not enough:
         raise MissingError(f"fewer than {SAMPLES.value:g} samples do not tell whether labels belong to inputs")
-    random = {name: item for name, item in enough.items() if item["z"] < CHANCE.value}
-    if not random or _has_learned(recording):
+    random = {
+        name: item for name, item in enough.items() if item["z"] < CHANCE.value and not _has_learned(recording, name)
+    }
+    if not random:
         return Clean()
     for name, item in random.items():
         if item.get("offset_z", 0.0) > CERTAIN.value:
@@ -37,14 +39,30 @@ def check(recording: Recording) -> Answer:
     raise MissingError("simple predictors find no relation of inputs and targets: it is hard, or there is none")
 
 
-def _has_learned(recording: Recording) -> bool:
+def _has_learned(recording: Recording, target: str) -> bool:
     """Whether new data is predicted, and by what training taught: similar inputs have similar embeddings before it."""
+    own = _of_target(recording, target)
+    if own:
+        return any(value < UNLEARNED.value for value in own)
     if recording.info.get("score") is None or recording.score >= UNLEARNED.value:
         return False
     try:
         return not all_stuck(recording)
     except MissingError:
         return True
+
+
+def _of_target(recording: Recording, target: str) -> list[float]:
+    """Last validation value over the best constant's, of the losses of one target among several."""
+    try:
+        losses = loss_facts(recording)
+        if len({fact.get("target") for fact in losses.values()}) < 2:
+            return []
+        own = {name: fact for name, fact in losses.items() if fact.get("target") == target and not is_trivial(fact)}
+        columns = {name: known(recording.column("losses", f"val_{name}")) for name in own}
+    except MissingError:
+        return []
+    return [float(values[-1]) / float(own[name]["constant"]) for name, values in columns.items() if len(values)]
 
 
 def _has_only_failed(recording: Recording) -> bool:

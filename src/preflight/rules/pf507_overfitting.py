@@ -36,6 +36,12 @@ UNSOLVED = Threshold(
     "of the best constant predictor's loss is left in validation",
     "below it the gap hardly matters; well trained networks of the healthy runs lie below 0.1",
 )
+FITTED = Threshold(
+    "FITTED",
+    0.9,
+    "of the best constant predictor's loss is what training has come down to, where validation is no better than it",
+    "a tenth of the way is more than the noise of the batches, of whose late quarter it is the median",
+)
 CAP = 100.0
 
 
@@ -49,7 +55,7 @@ def check(recording: Recording) -> Answer:
     if found:
         return _finding(*found[0], recording)
     memorized = [(pair, left) for pair in pairs if (left := _unsolved(recording, *pair)) is not None]
-    return _memorized(*memorized[0][0], memorized[0][1], recording) if memorized else Clean()
+    return _by_heart(*memorized[0][0], memorized[0][1], recording) if memorized else Clean()
 
 
 def _pairs(series: Sequence[Series]) -> Iterator[tuple[Series, Series]]:
@@ -104,29 +110,33 @@ def _unsolved(recording: Recording, training: Series, validation: Series) -> flo
         constant = float(recording.fact("losses", training.meaning.key, "constant"))
     except MissingError:
         return None
-    late = float(np.median(training.values[-max(3, len(training) // 10) :]))
-    last = float(validation.values[-1])
-    is_learned = 0 <= late <= LEARNED.value * last
-    return last / constant if is_learned and last > UNSOLVED.value * constant > 0 else None
+    late, last = _late(training), float(validation.values[-1])
+    is_learned = 0 <= late <= LEARNED.value * last and last > UNSOLVED.value * constant
+    holds_nowhere = 0 <= late < FITTED.value * constant and last >= constant and is_rising(-training.values)
+    return last / constant if constant > 0 and (is_learned or holds_nowhere) else None
 
 
-def _memorized(training: Series, validation: Series, left: float, recording: Recording) -> Finding:
-    late = float(np.median(training.values[-max(3, len(training) // 10) :]))
-    last = float(validation.values[-1])
+def _late(training: Series) -> float:
+    return float(np.median(training.values[-max(3, len(training) // 4) :]))
+
+
+def _by_heart(training: Series, validation: Series, left: float, recording: Recording) -> Finding:
+    late, last = _late(training), float(validation.values[-1])
+    learned, unsolved = (LEARNED.value, UNSOLVED.value) if left < 1 else (FITTED.value, 1.0)
     return Finding(
         WARNING,
         f"{training.name} ends at {spoken(late)} and {validation.name} at {spoken(last)}, {left:.0%} of what a "
-        "constant output gives: the training samples are learned by heart",
+        "constant output gives: what is learned of the training samples does not hold for others",
         (
-            Evidence(f"{training.name} over {validation.name}", late / last, LEARNED.value),
-            Evidence(f"{validation.name} over that of the best constant", left, UNSOLVED.value),
+            Evidence(f"{training.name} over {validation.name}", late / last, learned),
+            Evidence(f"{validation.name} over that of the best constant", left, unsolved),
         ),
         (
             Remedy("train on more samples, or augment them: there is nothing left to learn from these"),
             Remedy("regularize: weight decay, dropout, or a smaller model", _regularized(recording)),
         ),
         where=validation.name,
-        strength=min(CAP, LEARNED.value * last / max(late, 1e-300)),
+        strength=max(1.0, min(CAP, LEARNED.value * last / max(late, 1e-300))),
     )
 
 
@@ -175,10 +185,11 @@ RULE = Rule(
     detects="After its best value the validation loss rises in more steps than chance would have it, over "
     f"{AFTER.value:g} evaluations or more, loses {RISE.value:g} of its size and {NOISE.value:g} times its noise, and "
     "the training loss goes on falling. Where a validation metric still improves, nothing is said. Or the training "
-    f"loss ends below {LEARNED.value:g} of a validation loss that is above {UNSOLVED.value:g} of the best constant's.",
+    f"loss ends below {LEARNED.value:g} of a validation loss that is above {UNSOLVED.value:g} of the best constant's; "
+    f"or training has come below {FITTED.value:g} of the constant's loss, and validation not below it at all.",
     matters="What is learned from there on holds for the training samples only.",
     fix="Keep the weights of the best epoch; to get beyond it, use more or augmented data, weight decay, dropout, or a "
     "smaller model.",
     check=check,
-    thresholds=(RISE, NOISE, AFTER, LEARNED, UNSOLVED),
+    thresholds=(RISE, NOISE, AFTER, LEARNED, UNSOLVED, FITTED),
 )
