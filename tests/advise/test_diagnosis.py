@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def test_a_cause_comes_before_what_it_brings_about() -> None:
     symptom = judged("PF101", finding(ERROR, 100))
     cause = judged("PF301", finding(WARNING, 2), causes=("PF101",))
     assert codes(ranked([symptom, cause])) == ["PF301", "PF101"]
+
+
+@pytest.mark.parametrize(("place", "order"), [("charge", ["PF302", "PF301"]), ("time", ["PF301", "PF302"])])
+def test_some_causes_count_in_their_own_place_only(place: str, order: list[str]) -> None:
+    tail = judged("PF302", replace(finding(WARNING), where="charge"))
+    tail = replace(tail, rule=replace(tail.rule, causes_there=("PF301",)))
+    raw = judged("PF301", replace(finding(ERROR), where=place))
+    assert codes(ranked([raw, tail])) == order
+    written = [item.as_dict() for item in (raw, tail)]
+    assert explained_by(written, [raw.rule, tail.rule])["PF301"] == (["PF302"] if place == "charge" else [])
 
 
 def test_a_note_explains_nothing_away() -> None:

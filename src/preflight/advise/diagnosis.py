@@ -129,7 +129,9 @@ def _weight(item: Judged) -> tuple[int, float]:
 
 def _explains(cause: Judged, symptom: Judged) -> bool:
     assert isinstance(cause.answer, Finding)
-    return symptom.rule.code in cause.rule.causes and cause.answer.severity != NOTE
+    assert isinstance(symptom.answer, Finding)
+    is_same_place = cause.answer.where == symptom.answer.where
+    return cause.answer.severity != NOTE and cause.rule.explains(symptom.rule.code, is_same_place)
 
 
 def remedy_to_try(item: Judged) -> Remedy | None:
@@ -147,8 +149,13 @@ def proof_of(remedy: Remedy, effect: Effect) -> Proof:
 
 def explained_by(findings: Sequence[Mapping[str, Any]], rules: Sequence[Rule] = RULES) -> dict[str, list[str]]:
     """Code of every finding of findings.json -> codes of the findings among them that may have caused it."""
-    causes = {rule.code: rule.causes for rule in rules}
-    codes = [str(item["code"]) for item in findings if item["severity"] != NOTE]
+    known = {rule.code: rule for rule in rules}
+    causes = [item for item in findings if item["severity"] != NOTE and item["code"] in known]
     return {
-        str(item["code"]): [code for code in codes if str(item["code"]) in causes.get(code, ())] for item in findings
+        str(item["code"]): [
+            str(cause["code"])
+            for cause in causes
+            if known[cause["code"]].explains(item["code"], cause["where"] == item["where"])
+        ]
+        for item in findings
     }

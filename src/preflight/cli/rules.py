@@ -40,6 +40,7 @@ def explanation(item: Rule) -> str:
         for limit in item.thresholds:
             text = f"{limit.name} = {limit.value:g}: {limit.meaning} (source: {limit.source})"
             parts.append(fill(text, WIDTH, initial_indent="  ", subsequent_indent="    "))
-    if item.causes:
-        parts.append(f"Brings about: {', '.join(item.causes)}")
+    brought = [*item.causes, *(f"{code} in the same place" for code in item.causes_there)]
+    if brought:
+        parts.append(f"Brings about: {', '.join(brought)}")
     return "\n".join(parts)

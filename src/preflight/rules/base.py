@@ -35,7 +35,7 @@ class Rule:
     """One fault. ``check`` is a pure function; it may raise MissingError, which :meth:`judge` turns into an answer.
 
     ``causes`` are the codes of rules whose findings this fault brings about: where both are found, this one is the
-    cause and comes first.
+    cause and comes first. ``causes_there`` are those that it brings about in its own place only, such as a feature.
     """
 
     code: str
@@ -47,6 +47,11 @@ class Rule:
     check: Callable[[Recording], Answer]
     thresholds: tuple[Threshold, ...] = ()
     causes: tuple[str, ...] = ()
+    causes_there: tuple[str, ...] = ()
+
+    def explains(self, symptom: str, is_same_place: bool) -> bool:
+        """Whether this fault brings about what the rule of code ``symptom`` finds."""
+        return symptom in self.causes or (is_same_place and symptom in self.causes_there)
 
     @property
     def family(self) -> str:

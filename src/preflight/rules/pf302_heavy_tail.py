@@ -86,5 +86,6 @@ RULE = Rule(
     check=check,
     thresholds=(TAIL, CROWDED, KEPT),
     # What mends a tail also mends the size that it gives the input; z-scoring alone would mend the size only.
-    causes=("PF101", "PF105", "PF301"),
+    causes=("PF101", "PF105"),
+    causes_there=("PF301",),
 )

@@ -93,5 +93,6 @@ RULE = Rule(
     "Standardizing it only hides the size.",
     check=check,
     thresholds=(RANGE, CLASSES),
-    causes=("PF101", "PF107", "PF301", "PF702"),
+    causes=("PF101", "PF107", "PF702"),
+    causes_there=("PF301",),
 )
