@@ -12,6 +12,7 @@ import yaml
 
 from preflight.advise.diagnosis import diagnose
 from preflight.advise.recommendation import CHANGE
+from preflight.cli.analyze import with_proofs
 from preflight.core.errors import ConfigError, Interrupted, NothingTrainedError
 from preflight.core.settings import load
 from preflight.pipeline import flight as module
@@ -63,7 +64,10 @@ def test_the_run_directory_is_complete(flown: Any, run: Run) -> None:
 
 def test_analyzing_the_run_again_says_what_the_run_said(run: Run) -> None:
     said = {name: [item["code"] for item in items] for name, items in run.document(store.FINDINGS).items()}
-    found = diagnose(open_foreign(run.folder).recordings).as_dict()
+    found = with_proofs(diagnose(open_foreign(run.folder).recordings).as_dict(), run.folder)
+    assert [item["proof"] for item in found["findings"]] == [
+        item["proof"] for item in run.document(store.FINDINGS)["findings"]
+    ]
     assert {name: [item["code"] for item in items] for name, items in found.items()} == said
     assert said["findings"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from preflight.cli.arguments import Parser
 from preflight.cli.options import add_judging_options
@@ -27,7 +27,7 @@ def analyze(arguments: list[str]) -> int:
 
     found = open_foreign(options.directory)
     first, *others = found.recordings
-    document, epochs = diagnose(found.recordings).as_dict(), aggregates(first)
+    document, epochs = with_proofs(diagnose(found.recordings).as_dict(), options.directory), aggregates(first)
     console = make_console()
     show_problems(console, found.problems)
     show_findings(console, document)
@@ -41,6 +41,16 @@ def analyze(arguments: list[str]) -> int:
         for path in write_figures(first, options.figures):
             console.print(f"figure: {path}", markup=False, soft_wrap=True)
     return int(exceeds(document, options.fail_on))
+
+
+def with_proofs(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The findings with what trying their remedies showed, where the folder is that of a run which tried them."""
+    from preflight.telemetry.store import FINDINGS, read_json
+
+    path = folder / FINDINGS
+    known = {item["code"]: item["proof"] for item in read_json(path)["findings"]} if path.exists() else {}
+    findings = [{**item, "proof": known.get(item["code"], item["proof"])} for item in document["findings"]]
+    return {**document, "findings": findings}
 
 
 def analyze_parser() -> Parser:

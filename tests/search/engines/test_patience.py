@@ -20,17 +20,17 @@ def test_without_a_trial_that_completed_there_is_no_limit(make_spec: Any) -> Non
     assert patience.limit_s(make_spec(0)) == math.inf
 
 
-def test_the_slowest_pace_counts_and_longer_trials_may_take_longer(make_spec: Any) -> None:
+def test_the_typical_pace_counts_whatever_a_worker_took_to_start(make_spec: Any) -> None:
     patience, spec = Patience(), make_spec(0)
-    for seconds in (10.0, 40.0, 20.0):
+    for seconds in (300.0, 10.0, 20.0):
         patience.learn(spec, result(seconds))
-    assert patience.limit_s(spec) == pytest.approx(TIMES * 40.0)
+    assert patience.limit_s(spec) == pytest.approx(LEAST_S + TIMES * 20.0)
 
 
 def test_quick_trials_get_some_time_at_least(make_spec: Any) -> None:
     patience, spec = Patience(), make_spec(0)
     patience.learn(spec, result(1e-3))
-    assert patience.limit_s(spec) == LEAST_S
+    assert patience.limit_s(spec) == pytest.approx(LEAST_S, abs=1.0)
 
 
 def test_a_pause_of_the_whole_program_counts_as_one_look() -> None:

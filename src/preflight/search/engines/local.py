@@ -176,7 +176,9 @@ class Local:
                 continue
             del self._busy[worker]
             worker.end()
-            reason = f"hangs: it did not end within {limit:.0f} s, {TIMES} times as long as others took or more"
+            reason = (
+                f"hangs: it did not end within {limit:.0f} s, {TIMES} times as long as others take, and a minute more"
+            )
             left.finish(number, self._lab.record_loss(spec, Outcome(CRASHED, reason)))
 
     def _bury(self, worker: Worker, left: _Round, how: str) -> None:

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 
 from preflight.trials.lab import TrialSpec
 from preflight.trials.outcome import COMPLETED, Result
 
 LEAST_S = 60.0
 TIMES = 20
-"""A trial that takes so many times as long as the slowest before it, step by step, is no longer slow: it hangs."""
+"""A trial that takes so many times as long as those before it, step by step, is no longer slow: it hangs."""
 
 
 class Patience:
-    """Learns the pace from trials that completed; before the first has, there is no limit."""
+    """Learns the pace from trials that completed; before the first has, there is no limit.
+
+    The pace is the typical one: the first trial of a worker starts up, which has nothing to do with its steps.
+    """
 
     def __init__(self) -> None:
-        self._slowest = math.inf  # seconds per step, of batches of today's size
+        self._paces: list[float] = []  # seconds per step, of batches of today's size
 
     def learn(self, spec: TrialSpec, result: Result) -> None:
         """Take the pace of a trial that ended."""
         if result.outcome.status == COMPLETED and spec.steps:
-            pace = result.seconds / spec.steps
-            self._slowest = pace if math.isinf(self._slowest) else max(self._slowest, pace)
+            self._paces.append(result.seconds / spec.steps)
 
     def limit_s(self, spec: TrialSpec) -> float:
         """Seconds after which ``spec`` counts as hanging; infinite where no pace is known."""
-        return max(LEAST_S, TIMES * self._slowest * spec.steps)
+        return LEAST_S + TIMES * median(self._paces) * spec.steps if self._paces else math.inf
 
 
 class Waiting:
