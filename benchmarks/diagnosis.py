@@ -37,7 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     verdicts = list(_judged(chosen, options))
     report = summary(verdicts, options.split, options.reveal)
-    report |= {"quick": options.quick, "split": options.split, "minutes": (time.perf_counter() - started) / 60}
+    report |= {
+        "quick": options.quick,
+        "recordings_kept": options.runs is not None,
+        "split": options.split,
+        "minutes": (time.perf_counter() - started) / 60,
+    }
     print("\n".join(text(report)))
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
