@@ -69,28 +69,3 @@ def test_without_shared_parameters_or_a_second_loss_it_does_not_apply(recorded: 
     answer = RULE.judge(recorded(facts=facts({"a": 0.0, "b": 1.0})))
     assert answer == NotApplicable("no parameter is reached by more than one loss")
     assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'losses'")
-
-
-@pytest.mark.parametrize(
-    ("weight", "last", "found"),
-    [
-        (1e-4, 0.5, True),  # no wish makes a loss that has a target so small, and it is not learned
-        (1e-4, 0.05, False),  # it is learned all the same
-        (0.02, 0.5, False),  # an auxiliary loss
-    ],
-)
-def test_a_small_weight_is_a_wish_as_far_as_the_loss_is_learned(
-    recorded: Recorded, weight: float, last: float, found: bool
-) -> None:
-    share = weight / (1 + weight)
-    facts = {
-        "losses": {
-            "main": {"weight": 1.0, "share": 1 - share, "constant": 1.0, "initial": 1.0, **PULL},
-            "other": {"weight": weight, "share": share, "constant": 1.0, "initial": 1.0, **PULL},
-        }
-    }
-    losses = {"total": [1.0] * 5, "val_main": [0.1] * 5, "val_other": [last] * 5}
-    assert isinstance(RULE.judge(recorded(facts=facts, losses=losses)), Finding) == found
-
-
-PULL = {"gradient_norm": 1.0, "weighted_gradient_norm": 1.0}

@@ -8,7 +8,7 @@ from typing import Any
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.levels import is_trivial, known, loss_facts, strength_of
+from preflight.rules.levels import is_trivial, loss_facts, strength_of
 from preflight.telemetry.recording import Recording
 
 RATIO = Threshold(
@@ -16,15 +16,6 @@ RATIO = Threshold(
     100.0,
     "times the gradient of another loss on the parameters they share, beyond what their weights intend",
     "losses that train well together differ by up to 30 times; a loss below a hundredth moves nothing that is shared",
-)
-WISH = Threshold(
-    "WISH",
-    10.0,
-    "times smaller is what a weight below one is believed to want, where the loss is left unlearned",
-    "auxiliary losses are weighed by 0.1 to 0.4 (Szegedy et al. 2015 by 0.3); less is often a unit that was forgotten",
-)
-UNLEARNED = Threshold(
-    "UNLEARNED", 0.2, "of its best constant is left of a loss that is not learned", "trained ones lie below 0.1"
 )
 SEVERE = 1e4
 
@@ -37,22 +28,12 @@ def intended(weight: float, other: float) -> float:
     return max(1.0, min(1.0, abs(weight)) / low) if low > 0 else float("inf")
 
 
-def excess(facts: Facts, key: str, first: str, other: str, most: float = float("inf")) -> float | None:
-    """Share ``key`` of loss ``first`` over that of ``other``, beyond what the weights intend, up to ``most``."""
+def excess(facts: Facts, key: str, first: str, other: str) -> float | None:
+    """Share ``key`` of loss ``first`` over that of ``other``, beyond what the weights intend."""
     shares = facts[first].get(key), facts[other].get(key)
     if shares[0] is None or not shares[1]:
         return None
-    wish = intended(float(facts[first]["weight"]), float(facts[other]["weight"]))
-    return float(shares[0] / shares[1]) / min(most, wish)
-
-
-def is_left_behind(recording: Recording, name: str, constant: float) -> bool:
-    """Whether a loss that takes a target still has a good part of what a constant output gives, on new data."""
-    try:
-        values = known(recording.column("losses", f"val_{name}"))
-    except MissingError:
-        return False
-    return len(values) > 0 and float(values[-1]) > UNLEARNED.value * constant > 0
+    return float(shares[0] / shares[1]) / intended(float(facts[first]["weight"]), float(facts[other]["weight"]))
 
 
 def check(recording: Recording) -> Answer:
@@ -66,10 +47,8 @@ def check(recording: Recording) -> Answer:
     first = max(pulling, key=pulling.__getitem__)
     starved = {}
     for name in pulling:
-        is_behind = is_left_behind(recording, name, float(facts[name].get("constant") or 0.0))
-        wish = WISH.value if is_behind else float("inf")
-        ratio = excess(facts, "share", first, name, wish)
-        later = excess(facts, "share_later", first, name, wish)
+        ratio = excess(facts, "share", first, name)
+        later = excess(facts, "share_later", first, name)
         if name != first and not is_trivial(facts[name]) and ratio is not None:
             starved[name] = ratio if later is None else min(ratio, later)
     starved = {name: ratio for name, ratio in starved.items() if ratio > RATIO.value}
@@ -103,11 +82,10 @@ RULE = Rule(
     name="dominant-loss",
     title="One loss takes the gradient",
     detects="On the parameters that several losses reach, the weighted gradient of one is more than RATIO times that "
-    "of another, before training and a few steps later, and no weight below one says that this is intended: one "
-    "below 1 / WISH only where more than UNLEARNED of the best constant's loss is left in the end.",
+    "of another, before training and a few steps later, and no weight below one says that this is intended.",
     matters="What is shared learns the one loss only; with clipping, the others do not even move by their own size.",
     fix="Set the weights so that the gradients are of one size, or bring the target of the large loss to unit scale.",
     check=check,
-    thresholds=(RATIO, WISH, UNLEARNED),
+    thresholds=(RATIO,),
     causes=("PF106", "PF105"),
 )
