@@ -114,7 +114,7 @@ def _validate(
     try:
         return evaluate(job, task, references, samples, job.params.batch_size).columns()
     finally:
-        job.network.eval = switch  # type: ignore[method-assign]
+        job.network.eval = switch  # type: ignore[method-assign]  # as it was
 
 
 def _write(

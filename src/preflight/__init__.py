@@ -26,6 +26,6 @@ def __getattr__(name: str) -> object:
     """Import on first use: `preflight --help` must not wait for torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'preflight' has no attribute '{name}'")
-    import importlib  # noqa: PLC0415
+    import importlib  # noqa: PLC0415  # only where a name is asked for
 
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -55,7 +55,7 @@ class Params:
                 changed[name] = value
             else:
                 nested["extras"][name] = value
-        return replace(self, **changed, **nested)  # type: ignore[arg-type]
+        return replace(self, **changed, **nested)  # type: ignore[arg-type]  # names are checked above
 
     def undone(self, names: Collection[str], today: Params) -> Params:
         """Copy with the given flat names as ``today`` has them; an extra that it does not have is left out again."""

@@ -33,7 +33,7 @@ def look_at_activations(task: PyTorchTask, params: Params, seed: int) -> dict[st
     with seeded(seed, task.device):
         job = task.job(params)
         batches = task.batches(params, seed)
-        watch = Watch(job.network.model)  # type: ignore[arg-type]
+        watch = Watch(job.network.model)  # type: ignore[arg-type]  # torch types every child as Tensor | Module
         seen = 0
         with untouched(job.network):
             while seen < SAMPLES and seen < MAX_BATCHES * params.batch_size:

@@ -81,7 +81,7 @@ def _compare(found: list[dict[str, Any]], frozen: Samples, trained: Samples, oth
 
 def _facts(job: Job, task: PyTorchTask, leaves: Sequence[Tensor]) -> list[dict[str, Any]]:
     optimized = {id(item) for group in job.optimizer.param_groups for item in group["params"]}
-    named = dict(job.network.trained_parameters())  # type: ignore[operator]
+    named = dict(job.network.trained_parameters())  # type: ignore[operator]  # a method of ours
     entries = []
     for name, item in named.items():
         component = component_of(name, task.settings.components)
@@ -178,7 +178,7 @@ def _norm_of(tensors: Iterable[Tensor]) -> float:
 
 def _samples(job: Job, *, trained: bool) -> Samples:
     """Shape and first values of every parameter of one sort; a constant is no sample of anything."""
-    named = dict(job.network.trained_parameters())  # type: ignore[operator]
+    named = dict(job.network.trained_parameters())  # type: ignore[operator]  # a method of ours
     chosen = {name: item for name, item in named.items() if item.requires_grad == trained}
     return {name: (item.shape, item.detach().flatten()[:SAMPLE].clone().cpu()) for name, item in chosen.items()}
 

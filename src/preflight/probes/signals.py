@@ -127,11 +127,11 @@ class Watch(TorchFunctionMode):
                 module.register_forward_hook(self._leave),
             ):
                 self._hooks.callback(hook.remove)
-        super().__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()  # type: ignore[no-untyped-call]  # torch has no types here
         return self
 
     def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        super().__exit__(*error)  # type: ignore[no-untyped-call]  # torch has no types here
         self._hooks.close()
         self._open.clear()
 

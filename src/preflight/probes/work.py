@@ -42,7 +42,7 @@ class _Counter(TorchDispatchMode):
     """Adds up the work of the operations that run under it."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types here
         self.work = 0.0
 
     def __torch_dispatch__(

@@ -10,9 +10,9 @@ from preflight.core.errors import ConfigError, alternatives
 from preflight.core.params import Params, ParamValue
 from preflight.core.search_settings import PLAIN, Axis, SpaceSettings
 
-# `loss_weights: auto` of every loss after the first, relative to today's weight.
 # Width of the learning rate's range where a bound of the user's lies beyond what the range stage would search.
 LR_ROOM = 1000.0
+# `loss_weights: auto` of every scored loss after the first, relative to today's weight.
 AUTO_WEIGHT_LOW, AUTO_WEIGHT_HIGH = 1e-3, 1e2
 
 
