@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from preflight.core.errors import InputError
@@ -68,6 +68,12 @@ def test_what_is_not_finite_has_many_spellings(read: Read, cell: str, value: flo
     found = read(f"a;b\n{cell};1\n2;1\n3;1\n")
     expected = math.nan if value is None else value
     np.testing.assert_equal(frame(found)["a"].to_numpy(), [expected, 2, 3])
+
+
+def test_a_line_of_tabs_is_a_row_of_empty_cells_and_a_blank_line_is_none(read: Read) -> None:
+    found = read("a\tb\tc\n1\t2\t3\n\t\t\n\n  \n \t\n4\t5\t6\n")
+    assert found.problems == []
+    np.testing.assert_array_equal(frame(found).to_numpy(), [[1, 2, 3], [math.nan] * 3, [4, 5, 6]])
 
 
 def test_a_row_that_is_cut_off_is_named_with_its_line_and_the_rest_is_read(read: Read) -> None:
@@ -157,6 +163,7 @@ cells = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the file is written anew
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=20), st.sampled_from([",", ";", "\t", "|"]))
+@example([(math.nan, math.nan)], "\t")
 def test_what_pandas_writes_is_read_again(read: Read, rows: list[tuple[float, float]], separator: str) -> None:
     written = pd.DataFrame(rows, columns=["epoch", "overall"], dtype=np.float64)
     found = read(written.to_csv(index=False, sep=separator))

@@ -40,8 +40,8 @@ def read_delimited(path: Path, texts: Collection[str] = ()) -> Delimited:
     be opened.
     """
     problems = Problems(path.name)
-    lines = ((number, line) for number, line in numbered_lines(path, problems) if _is_content(line))
-    number, header = next(lines, (0, ""))
+    lines = ((number, line) for number, line in numbered_lines(path, problems) if not line.startswith("#"))
+    number, header = next((item for item in lines if item[1].strip()), (0, ""))
     if not number:
         problems.add("empty")
         return Delimited(None, problems.listed())
@@ -52,7 +52,8 @@ def read_delimited(path: Path, texts: Collection[str] = ()) -> Delimited:
         return Delimited(None, problems.listed())
     table = _Table(_unique(names, number, problems), separator, texts, problems)
     for number, line in lines:
-        if line != header:  # which a run that was resumed may have written again
+        is_again = line == header  # which a run that was resumed may have written again
+        if not is_again and (line.strip() or _is_row_of_nothing(line, header, separator)):
             table.add(number, line)
     frame = table.frame()
     if frame.empty:
@@ -137,8 +138,9 @@ def _cells(line: str, separator: str) -> list[str]:
         return line.split(separator)
 
 
-def _is_content(line: str) -> bool:
-    return bool(line.strip()) and not line.startswith("#")
+def _is_row_of_nothing(line: str, header: str, separator: str) -> bool:
+    """Whether a line that looks blank is a row of empty cells: between tabs there is nothing to see."""
+    return line.count(separator) == header.count(separator) > 0
 
 
 def _unique(names: list[str], number: int, problems: Problems) -> list[str]:
