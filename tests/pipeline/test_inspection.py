@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,13 @@ from torch.utils.data import Dataset
 from preflight.core.compose import compose_sweeps
 from preflight.core.errors import RefusedError, TaskError
 from preflight.core.settings import Trust, parse
-from preflight.pipeline.inspection import Inspection, inspect_task, normalization_that_fits, open_task
+from preflight.pipeline.inspection import (
+    Inspection,
+    _validation_targets,
+    inspect_task,
+    normalization_that_fits,
+    open_task,
+)
 from preflight.tasks.data import MAX_SAMPLES
 
 SIZE = 6000
@@ -228,3 +235,43 @@ def test_a_loss_that_falls_without_end_relates_to_its_value_before_training(insp
 def test_a_metric_that_is_not_finite_is_said(inspect: Inspect) -> None:
     metric = {"name": "quality", "function": lambda output, target: math.nan, "goal": "maximize"}
     assert any(note.startswith("the metric 'quality' is nan") for note in inspect(metric=metric).notes)
+
+
+class Silent(nn.Module):
+    """One answer for every input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer = nn.Parameter(torch.ones(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.answer.expand(len(x), 4)
+
+
+def contrasted(output: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(output @ output.T, torch.arange(len(output)))
+
+
+def pulled_to_its_neighbour(output: Tensor, target: Tensor) -> Tensor:
+    """Pairs of samples that follow each other, of a batch whose order counts."""
+    alike = (target[1:] * target[:-1] > 0).float().squeeze(1)
+    return F.binary_cross_entropy_with_logits((output[1:] * output[:-1]).sum(dim=1) - 4, alike, reduction="sum")
+
+
+@pytest.mark.parametrize("loss", [contrasted, pulled_to_its_neighbour])
+def test_a_model_that_ignores_its_input_has_the_score_of_a_constant_whatever_the_batch_holds(
+    loss: Callable[[Tensor, Tensor], Tensor], inspect: Inspect
+) -> None:
+    found = inspect(factory=Silent, losses={"loss": loss}, baseline={"lr": 0.1, "batch_size": 64})
+    assert found.references["loss"] == pytest.approx(found.initial["loss"], rel=0.05)
+
+
+def test_the_references_of_large_samples_are_those_of_full_batches(parts: tuple[Split, Split]) -> None:
+    def task(size: int) -> Any:
+        return SimpleNamespace(data=SimpleNamespace(validation=range(size), roles=SimpleNamespace(targets=("target",))))
+
+    settings: Any = SimpleNamespace(budget=SimpleNamespace(validation_samples=4000))
+    numbers = torch.arange(300)
+    for size, expected in ((300, 300), (9000, 256)):
+        found = _validation_targets(settings, task(size), (numbers, parts[1]), 64)
+        assert found["target"].shape == (expected, 1)

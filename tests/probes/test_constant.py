@@ -16,10 +16,16 @@ from preflight.scenarios.icecube import angle
 from preflight.tasks.base import NamedLoss
 
 
-def best(function: Callable[[Any, Any], Tensor], output: Any, target: Tensor, validation: Tensor | None = None) -> Any:
+def best(
+    function: Callable[[Any, Any], Tensor],
+    output: Any,
+    target: Tensor,
+    validation: Tensor | None = None,
+    batch_size: int | None = None,
+) -> Any:
     targets = {"target": target}
     held_out = targets if validation is None else {"target": validation}
-    return best_constants((NamedLoss("loss", function),), output, targets, held_out)["loss"]
+    return best_constants((NamedLoss("loss", function),), output, targets, held_out, batch_size)["loss"]
 
 
 @pytest.fixture
@@ -136,6 +142,40 @@ def test_every_loss_picks_its_own_output_and_target(normal: Tensor) -> None:
     found = best_constants(losses, {"left": torch.zeros(4, 3), "right": torch.zeros(4, 3)}, targets, targets)
     variance = float(normal.double().var(dim=0, correction=0).mean())
     assert found == {"first": pytest.approx(variance, rel=1e-3), "second": pytest.approx(100 * variance, rel=1e-3)}
+
+
+def contrasted(output: Tensor, target: Tensor) -> Tensor:
+    """Every sample against all others of its batch."""
+    return F.cross_entropy(output @ output.T, torch.arange(len(output)))
+
+
+def summed(output: Tensor, target: Tensor) -> Tensor:
+    return F.mse_loss(output, target, reduction="sum")
+
+
+def summed_and_bounded(output: Tensor, target: Tensor) -> Tensor:
+    return summed(output, target) + 30 * output[0].square().sum()
+
+
+def test_a_contrast_within_a_batch_is_measured_on_batches_of_that_size_the_last_one_too(normal: Tensor) -> None:
+    assert best(contrasted, torch.zeros(4, 3), normal) == pytest.approx(math.log(1000))
+    expected = (15 * 64 * math.log(64) + 40 * math.log(40)) / 1000
+    assert best(contrasted, torch.zeros(4, 3), normal, batch_size=64) == pytest.approx(expected)
+
+
+def test_a_sum_is_measured_on_batches_and_a_mean_is_the_same_on_any(normal: Tensor) -> None:
+    whole = best(summed, torch.zeros(4, 3), normal)
+    assert best(summed, torch.zeros(4, 3), normal, batch_size=10) == pytest.approx(whole / 100, rel=1e-3)
+    mean = best(F.mse_loss, torch.zeros(4, 3), normal)
+    assert best(F.mse_loss, torch.zeros(4, 3), normal, batch_size=64) == pytest.approx(mean, rel=1e-4)
+
+
+def test_the_constant_is_fitted_to_batches_where_the_whole_asks_for_another(normal: Tensor) -> None:
+    target = 5 + 0.1 * normal[:80]
+    centre = 10 / 40 * 5  # ten samples a batch against a weight of 30
+    expected = 3 * (10 * (5 - centre) ** 2 + 30 * centre**2)
+    found = best(summed_and_bounded, torch.zeros(4, 3), target, batch_size=10)
+    assert found == pytest.approx(expected, rel=0.03)
 
 
 def never(output: Tensor, target: Tensor) -> Tensor:

@@ -117,7 +117,8 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     check_sense(task.losses, output, {name: item[: today.params.batch_size] for name, item in targets.items()})
     notes = check_flaws(task, today.params, settings.seed, flaws)
     options = _fit_normalizers(settings, task, today, fields)
-    constants = best_constants(task.losses, output, targets, _targets(task, validation))
+    held_out = _validation_targets(settings, task, validation, today.params.batch_size)
+    constants = best_constants(task.losses, output, targets, held_out, today.params.batch_size)
     begin = _before_training(settings, task, today)
     initial = begin.losses
     without_end = [loss.name for loss in task.losses if falls_without_end(loss, output, targets)]
@@ -182,7 +183,7 @@ def _fit_normalizers(
         report, name = field.report, field.report.name
         asked = tuple(str(choice) for choice in own[name].choices) if name in own else report.options
         for option, config in normalizer_configs(report, field.values, asked).items():
-            task.normalizers[(name, option)] = config
+            task.normalizers[(f"normalization.{name}", option)] = config
         if name in today.params.normalization:
             options[name] = tuple(dict.fromkeys((today.params.normalization[name], *report.options)))
     return options
@@ -213,6 +214,17 @@ def _check_batch_sizes(settings: Settings, task: PyTorchTask) -> None:
 def _targets(task: PyTorchTask, samples: Samples) -> Batch:
     numbers, batch = samples
     some = spread(len(numbers), TARGET_SAMPLES)
+    return {name: batch[name][some] for name in task.data.roles.targets}
+
+
+def _validation_targets(settings: Settings, task: PyTorchTask, samples: Samples, batch_size: int) -> Batch:
+    """Targets in the order of a trial's validation; of large samples fewer, and full batches alone where that goes."""
+    numbers, batch = samples
+    wanted = min(settings.budget.validation_samples, len(task.data.validation))
+    count = min(wanted, len(numbers))
+    if count < wanted:
+        count -= count % batch_size if count > batch_size else 0
+    some = spread(len(numbers), count)
     return {name: batch[name][some] for name in task.data.roles.targets}
 
 

@@ -15,26 +15,58 @@ from preflight.tasks.seeding import seeded
 
 STEPS = 60
 SEED = 0  # of losses that draw random numbers
+FITTED_BATCHES = 8
+SAME = 0.1
+"""Relative difference of a loss between all samples and batches: a mean differs by the noise of those batches."""
 
 
 def best_constants(
-    losses: tuple[NamedLoss, ...], output: Any, train: Batch, validation: Batch
+    losses: tuple[NamedLoss, ...], output: Any, train: Batch, validation: Batch, batch_size: int | None = None
 ) -> dict[str, float | None]:
     """Validation loss of the constant output that fits the training targets best, per loss.
 
     ``output`` is the model's on a batch; its structure gives the constant's, and its mean one of the starting points.
-    None where no constant has a finite loss.
+    ``batch_size`` is that of the losses it is compared with (None: all samples are one batch): a sum, or a contrast of
+    the samples of a batch with each other, is another loss for another size. None where no constant has a finite loss.
     """
     device = next(iter(train.values())).device
     with seeded(SEED, device):
-        return {loss.name: _best_constant(loss, output, train, validation) for loss in losses}
+        return {loss.name: _best_constant(loss, output, train, validation, batch_size) for loss in losses}
 
 
-def _best_constant(loss: NamedLoss, output: Any, train: Batch, validation: Batch) -> float | None:
+def _best_constant(
+    loss: NamedLoss, output: Any, train: Batch, validation: Batch, batch_size: int | None
+) -> float | None:
     chosen = output if loss.output is None else output[loss.output]
-    fitted = [fit(on_constant(loss, chosen, train), start) for start in starting_points(chosen, loss, train)]
-    values = [value_of(on_constant(loss, chosen, validation), constant) for constant in fitted]
+    whole = on_constant(loss, chosen, train)
+    fitted = [fit(whole, start) for start in starting_points(chosen, loss, train)]
+    if batch_size is not None:
+        some = _in_batches(loss, chosen, train, batch_size, FITTED_BATCHES)
+        fitted += [fit(some, constant) for constant in fitted if _differ(whole, some, constant)]
+    measured = _in_batches(loss, chosen, validation, batch_size)
+    values = [value_of(measured, constant) for constant in fitted]
     return min((value for value in values if math.isfinite(value)), default=None)
+
+
+def _in_batches(
+    loss: NamedLoss, output: Any, targets: Batch, batch_size: int | None, most: int | None = None
+) -> Objective:
+    """A loss of one output for all samples as a validation gives it: by batches, weighted by their samples."""
+    size = len(next(iter(targets.values())))
+    firsts = range(0, size, batch_size or size)[:most]
+    cuts = [slice(first, min(first + (batch_size or size), size)) for first in firsts]
+    seen = cuts[-1].stop
+    parts = [
+        ((cut.stop - cut.start) / seen, on_constant(loss, output, {name: item[cut] for name, item in targets.items()}))
+        for cut in cuts
+    ]
+    return lambda constant: sum((share * part(constant) for share, part in parts), start=torch.zeros(()))
+
+
+def _differ(whole: Objective, some: Objective, constant: Constant) -> bool:
+    """Whether a loss of all samples is another one than that of batches, so that another constant may fit it."""
+    left, right = value_of(whole, constant), value_of(some, constant)
+    return math.isfinite(right) and not abs(left - right) <= SAME * abs(right)
 
 
 # Tensors of an output without their batch axis, by key or position; None where the output is a tensor itself.

@@ -150,10 +150,11 @@ def _detached(output: Any) -> Any:
 
 
 def _constant_at(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any, batch: Batch) -> float | None:
-    """Best constant predictor for a batch of today's size, of a loss that is another one for another size."""
+    """Best constant predictor for batches of today's size, of a loss that is another one for another size."""
     targets = targets_of(task, batch)
-    some = {name: target[: params.batch_size] for name, target in targets.items()}
-    return best_constants((loss,), _detached(outputs), targets, some)[loss.name]
+    size = len(next(iter(targets.values())))
+    full = {name: target[: size - size % params.batch_size or size] for name, target in targets.items()}
+    return best_constants((loss,), _detached(outputs), full, full, params.batch_size)[loss.name]
 
 
 def _look_at_gradients(
