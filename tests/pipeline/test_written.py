@@ -34,7 +34,7 @@ MAPPING = {
 }
 FITTED: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("height", "standardize"): {"kind": "standardize", "center": [2978.21], "scale": [465.067]},
-    ("height", "log_standardize"): {"kind": "log_standardize", "log": True, "center": [7.99], "scale": [0.16]},
+    ("height", "log_standardize"): {"kind": "log_standardize", "log_unit": [2.5], "center": [7.99], "scale": [0.16]},
     ("height", "batch_norm"): {"kind": "batch_norm", "features": 1},
 }
 

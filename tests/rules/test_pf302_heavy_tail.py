@@ -39,7 +39,7 @@ def test_a_field_that_is_heavy_throughout_gets_a_logarithm(data_seen: DataSeen) 
 
 def test_standardizing_does_not_shorten_a_tail_and_a_logarithm_does(data_seen: DataSeen) -> None:
     plain = {"x": {"kind": "standardize", "center": [5.0, 0.0], "scale": [50.0, 1.0]}}
-    log = {"x": {"kind": "per_kind", "center": [1.0, 0.0], "scale": [1.0, 1.0], "log": [True, False]}}
+    log = {"x": {"kind": "per_kind", "center": [1.0, 0.0], "scale": [1.0, 1.0], "log_unit": [1.0, 0.0]}}
     assert isinstance(RULE.judge(data_seen(split(2.5), normalization=plain)), Finding)
     assert RULE.judge(data_seen(split(2.5), normalization=log)) == Clean()
 

@@ -127,7 +127,8 @@ def test_per_kind_gives_every_feature_what_its_kind_asks_for() -> None:
     values = torch.stack([plain, tail, flag, identifier, torch.full((1000,), 4.0)], dim=1)
     kinds = ("continuous", "heavy_tailed", "binary", "identifier", "constant")
 
-    assert fitted("per_kind", values, kinds)["log"] == [False, True, False, False, False]
+    units = fitted("per_kind", values, kinds)["log_unit"]
+    assert units == [0, pytest.approx(float(tail.quantile(0.05)), rel=0.01), 0, 0, 0]
     rows = normalized("per_kind", values, kinds)
     assert_all(rows.mean(dim=0)[:2], 0.0)
     assert_all(rows.std(dim=0, correction=0)[:2], 1.0)
@@ -180,24 +181,26 @@ def test_features_of_images_are_their_channels() -> None:
 
 
 def test_a_logarithm_takes_zero_and_negative_values() -> None:
-    module = InputNormalizer([0.0], [1.0], log=True)
+    module = InputNormalizer([0.0], [1.0], log_unit=[1.0])
     values = torch.tensor([[-9.0], [0.0], [9.0]])
     assert module(values).flatten().tolist() == pytest.approx([-2.302585, 0.0, 2.302585])
 
 
 numbers = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
 scales = st.floats(2**-10, 1e6, width=32)
+units = st.just(0.0) | scales
 
 
-@given(features=st.lists(st.tuples(numbers, scales, st.booleans(), numbers), min_size=1, max_size=4))
+@given(features=st.lists(st.tuples(numbers, scales, units, numbers), min_size=1, max_size=4))
 def test_a_config_read_back_from_yaml_is_the_same_function(
-    features: list[tuple[float, float, bool, float]],
+    features: list[tuple[float, float, float, float]],
 ) -> None:
-    center, scale, log, value = (list(column) for column in zip(*features, strict=True))
-    module = InputNormalizer(center, scale, log)
-    config = yaml.safe_load(yaml.safe_dump({"kind": "per_kind", "center": center, "scale": scale, "log": log}))
+    center, scale, unit, value = (list(column) for column in zip(*features, strict=True))
+    module = InputNormalizer(center, scale, unit)
+    config = yaml.safe_load(yaml.safe_dump({"kind": "per_kind", "center": center, "scale": scale, "log_unit": unit}))
     batch = torch.tensor([value, value])
-    transformed = torch.where(torch.tensor(log), batch.sign() * batch.abs().log1p(), batch)
+    given = torch.tensor(unit)
+    transformed = torch.where(given > 0, batch.sign() * (batch.abs() / given.clamp(min=1e-9)).log1p(), batch)
     expected = (transformed - torch.tensor(center)) / torch.tensor(scale)
     assert torch.allclose(module(batch), expected, rtol=1e-5)
     assert torch.equal(InputNormalizer.from_config(config)(batch), module(batch))
@@ -220,7 +223,7 @@ def test_a_state_dict_restores_a_normalizer(option: str) -> None:
 
 
 def test_statistics_move_with_the_model_and_are_never_trained() -> None:
-    model = nn.Sequential(InputNormalizer([1.0, 2.0], [3.0, 4.0], log=[True, False]), nn.Linear(2, 1))
+    model = nn.Sequential(InputNormalizer([1.0, 2.0], [3.0, 4.0], log_unit=[0.5, 0.0]), nn.Linear(2, 1))
     assert [name for name, _ in model.named_parameters()] == ["1.weight", "1.bias"]
     model.to(torch.device("meta"))
     assert {buffer.device.type for buffer in model.buffers()} == {"meta"}
@@ -249,7 +252,7 @@ def test_integers_are_taken() -> None:
         ({"scale": [1.0]}, r"kind=standardize needs 'center'"),
         ({"kind": "batch_norm"}, r"kind=batch_norm needs 'features'"),
         ({"center": [1.0], "scale": [1.0, 2.0]}, r"center has 1 values and scale has 2"),
-        ({"center": [1.0], "scale": [1.0], "log": [True, False]}, r"log has 2 values for 1 features"),
+        ({"center": [1.0], "scale": [1.0], "log_unit": [1.0, 0.0]}, r"log_unit has 2 values for 1 features"),
         ({"center": ["a"], "scale": [1.0]}, r"center of a normalization must be a list of numbers, got \['a'\]"),
         ({"center": "12", "scale": [1.0]}, r"center of a normalization must be a list of numbers, got '12'"),
         ({"center": [1.0], "scale": [True]}, r"scale of a normalization must be a list of numbers, got \[True\]"),
@@ -260,7 +263,8 @@ def test_integers_are_taken() -> None:
         ({"center": [math.inf], "scale": [1.0]}, r"center of a normalization must hold finite numbers, got inf"),
         ({"center": [10**400], "scale": [1.0]}, r"center of a normalization must hold finite numbers, got 1000"),
         ({"center": [], "scale": []}, r"center of a normalization must be a list of numbers, got an empty one"),
-        ({"center": [1.0], "scale": [1.0], "log": "yes"}, r"log of a normalization must be true, false, or a list"),
+        ({"center": [1.0], "scale": [1.0], "log_unit": True}, r"log_unit of a normalization must be a list of numbers"),
+        ({"center": [1.0], "scale": [1.0], "log_unit": [-1.0]}, r"log_unit of a normalization must be positive, or 0"),
         ({"center": [1.0], "scale": [1.0], "axis": "x"}, r"axis of a normalization must be a whole number, got 'x'"),
         (
             {"kind": "layer_norm", "features": "x"},

@@ -81,8 +81,8 @@ RULE = Rule(
     "model itself is seen.",
     matters="Rare values a hundred times the usual ones dominate the deviation, so that standardizing presses all "
     "others together, and single samples dominate gradients.",
-    fix="Take log(1 + |x|) with the sign of x before standardizing; preflight's log_standardize, or per_kind where a "
-    "field mixes kinds, does.",
+    fix="Take log(1 + |x| / s) with the sign of x before standardizing, s being a small value of the feature; "
+    "preflight's log_standardize, or per_kind where a field mixes kinds, does.",
     check=check,
     thresholds=(TAIL, CROWDED, KEPT),
     # What mends a tail also mends the size that it gives the input; z-scoring alone would mend the size only.

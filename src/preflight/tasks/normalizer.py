@@ -11,39 +11,39 @@ from torch import Tensor, nn
 from preflight.core.errors import ConfigError, alternatives
 from preflight.core.search_settings import NORMALIZATIONS
 from preflight.core.section import check_integer
-from preflight.tasks.statistics import FLOAT32, safe_scale, signed_log1p
+from preflight.tasks.statistics import FLOAT32, safe_scale, signed_log
 
-KEYS = ("kind", "axis", "center", "scale", "log", "features")
+KEYS = ("kind", "axis", "center", "scale", "log_unit", "features")
 
 
 class InputNormalizer(nn.Module):
-    """``(t(x) - center) / scale`` per feature, where ``t`` is a signed ``log(1 + |x|)`` or nothing.
+    """``(t(x) - center) / scale`` per feature; ``t`` is a signed ``log(1 + |x| / log_unit)``, or nothing if that is 0.
 
     The statistics are buffers: they move with the model, are saved with it, and are never trained.
     """
 
     center: Tensor
     scale: Tensor
-    log: Tensor
+    log_unit: Tensor
 
     def __init__(
         self,
         center: Sequence[float],
         scale: Sequence[float],
-        log: Sequence[bool] | bool = False,
+        log_unit: Sequence[float] = (),
         axis: int = -1,
     ) -> None:
         super().__init__()
         if len(center) != len(scale):
             raise ConfigError(f"center has {len(center)} values and scale has {len(scale)}; both need one per feature")
-        flags = [log] * len(center) if isinstance(log, bool) else list(log)
-        if len(flags) != len(center):
-            raise ConfigError(f"log has {len(flags)} values for {len(center)} features")
+        units = list(log_unit) or [0.0] * len(center)
+        if len(units) != len(center):
+            raise ConfigError(f"log_unit has {len(units)} values for {len(center)} features")
         self.axis = axis
-        self._any_log, self._all_log = any(flags), all(flags)
+        self._any_log, self._all_log = any(units), all(units)
         self.register_buffer("center", torch.tensor(center, dtype=torch.float32))
         self.register_buffer("scale", torch.tensor(safe_scale(list(scale)), dtype=torch.float32))
-        self.register_buffer("log", torch.tensor(flags, dtype=torch.bool))
+        self.register_buffer("log_unit", torch.tensor(units, dtype=torch.float32))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | str | None) -> nn.Module:
@@ -71,7 +71,9 @@ class InputNormalizer(nn.Module):
             )
         center, scale = (_numbers(config, key, kind) for key in ("center", "scale"))
         _check_scale(scale)
-        return cls(center, scale, _flags(config.get("log", False)), axis)
+        units = _numbers(config, "log_unit", kind) if config.get("log_unit") is not None else []
+        _check_units(units)
+        return cls(center, scale, units, axis)
 
     def forward(self, values: Tensor) -> Tensor:
         """``values[B, ..., F, ...]`` -> the same in float32, F being on ``axis``; ``values[B]`` has one feature.
@@ -86,8 +88,9 @@ class InputNormalizer(nn.Module):
         if values.ndim > 1:
             shape[self.axis] = -1
         if self._any_log:
-            logs = signed_log1p(values)
-            values = logs if self._all_log else torch.where(self.log.view(shape), logs, values)
+            unit = self.log_unit.view(shape)
+            logs = signed_log(values, unit if self._all_log else torch.where(unit > 0, unit, torch.ones_like(unit)))
+            values = logs if self._all_log else torch.where(unit > 0, logs, values)
         return (values - self.center.view(shape)) / self.scale.view(shape)
 
 
@@ -153,10 +156,10 @@ def _whole(value: object, key: str) -> int:
     return value
 
 
-def _flags(value: object) -> list[bool] | bool:
-    if isinstance(value, bool):
-        return value
-    flags = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    if not all(isinstance(flag, bool) for flag in flags):
-        raise ConfigError(f"log of a normalization must be true, false, or a list of them, got {value!r}")
-    return [bool(flag) for flag in flags]
+def _check_units(units: list[float]) -> None:
+    for item in units:
+        if item != 0 and item < FLOAT32.tiny:
+            raise ConfigError(
+                f"log_unit of a normalization must be positive, or 0 for a feature without a logarithm, got {item:g} "
+                f"in {units!r}"
+            )

@@ -14,6 +14,12 @@ DIGITS = 6
 LOG_KINDS = ("heavy_tailed",)
 SCALED_KINDS = ("identifier", "tokens")
 FLOAT32 = torch.finfo(torch.float32)
+# Quantile of the sizes at which a logarithm begins: what lies below it is as good as zero, all above has its decades.
+LOW = 0.05
+# Of values of both signs half stay linear: the logarithm would tear the small ones apart by their sign.
+MIDDLE = 0.5
+# The largest size over the unit of a logarithm: beyond it float32 would overflow.
+MAX_UNITS = 1e30
 
 
 @dataclass(frozen=True)
@@ -36,18 +42,32 @@ def normalizer_config(option: str, field: FieldValues, kinds: tuple[str, ...]) -
         config["axis"] = field.axis
     if option in ("batch_norm", "layer_norm"):
         return {**config, "features": features}
+    columns = [_known(values) for values in field.values.unbind(dim=1)]
     logs = _log_features(option, kinds, features)
-    columns = zip(field.values.unbind(dim=1), kinds, logs, strict=True)
-    fitted = [_fit(option, kind, _known(values, log)) for values, kind, log in columns]
+    units = [_log_unit(values) if log else 0.0 for values, log in zip(columns, logs, strict=True)]
+    columns = [signed_log(values, unit) if unit else values for values, unit in zip(columns, units, strict=True)]
+    fitted = [_fit(option, kind, values) for values, kind in zip(columns, kinds, strict=True)]
     if any(logs):
-        config["log"] = logs if option == "per_kind" else True
+        config["log_unit"] = units
     return {**config, "center": [center for center, _ in fitted], "scale": [scale for _, scale in fitted]}
 
 
-def _known(values: Tensor, log: bool) -> Tensor:
-    """The values of a feature that count, as a float32 network meets them, on the axis that they are fitted on."""
-    known = values[~values.isnan()].clamp(-FLOAT32.max, FLOAT32.max)
-    return signed_log1p(known) if log else known
+def _known(values: Tensor) -> Tensor:
+    """The values of a feature that count, as a float32 network meets them."""
+    return values[~values.isnan()].clamp(-FLOAT32.max, FLOAT32.max)
+
+
+def _log_unit(values: Tensor) -> float:
+    """Size at which the logarithm of a feature begins: a low quantile of its sizes, so that its units do not matter.
+
+    Where more than a few values have the other sign it is the median size.
+    """
+    known = values[values != 0]
+    if not len(known):
+        return 1.0
+    sizes, negative = known.abs(), float((known < 0).double().mean())
+    unit = _quantile(sizes, LOW if min(negative, 1 - negative) <= LOW else MIDDLE)
+    return _rounded(max(unit, float(sizes.max()) / MAX_UNITS, FLOAT32.tiny))
 
 
 def _fit(option: str, kind: str, values: Tensor) -> tuple[float, float]:
@@ -59,9 +79,9 @@ def _fit(option: str, kind: str, values: Tensor) -> tuple[float, float]:
     return _rounded(center, safe), safe
 
 
-def signed_log1p(values: Tensor) -> Tensor:
-    """``sign(x) * log(1 + |x|)``: a logarithm that takes zero and negative values."""
-    return values.sign() * values.abs().log1p()
+def signed_log(values: Tensor, unit: Tensor | float) -> Tensor:
+    """``sign(x) * log(1 + |x| / unit)``: a logarithm that takes zero and negative values."""
+    return values.sign() * (values.abs() / unit).log1p()
 
 
 def _log_features(option: str, kinds: tuple[str, ...], features: int) -> list[bool]:
