@@ -65,7 +65,7 @@ def test_tokens_images_and_several_targets_are_looked_at(make_task: MakeTask) ->
 
 
 def test_few_samples_say_nothing(make_task: MakeTask) -> None:
-    x = inputs(size=50)
+    x = inputs(size=25)
     assert seen(make_task, {"x": x, "target": (x[:, 0] > 0).long()}) == {}
 
 

@@ -93,7 +93,26 @@ def test_a_score_that_training_did_not_bring_is_not_learned(late: float, is_foun
 
 def test_what_is_missing_is_said(recorded: Callable[..., Recording], data_seen: DataSeen) -> None:
     assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'labels'")
-    assert isinstance(RULE.judge(data_seen(split(0, 200))), NotApplicable)
+    assert RULE.judge(recorded(facts={"labels": {}})) == NotApplicable(
+        "too few samples to tell whether labels belong to inputs"
+    )
+
+
+def test_few_samples_prove_a_strong_relation_and_hide_a_weak_one(data_seen: DataSeen) -> None:
+    answer = RULE.judge(data_seen(mixed(split(0, 112)), split(1, 60)))
+    assert isinstance(answer, Finding)
+    assert "validation data they do" in answer.message
+    without_proof = RULE.judge(data_seen(mixed(split(0, 112)), mixed(split(1, 60)), info=FAILED, tables=RUN))
+    assert isinstance(without_proof, NotApplicable)
+    assert "fewer than 300" in without_proof.missing
+
+
+@pytest.mark.parametrize(("samples", "is_found"), [(600, True), (200, True), (100, False)])
+def test_so_few_samples_might_not_show_what_many_do(
+    samples: int, is_found: bool, recorded: Callable[..., Recording]
+) -> None:
+    labels = {"target": {"samples": samples, "z": 1.0, "validation_samples": 600, "validation_z": 20.0}}
+    assert isinstance(RULE.judge(recorded(facts={"labels": labels})), Finding) is is_found
 
 
 @pytest.mark.parametrize(("last", "found"), [(1.02, True), (0.4, False)])

@@ -17,7 +17,8 @@ from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 
 Array = npt.NDArray[np.float64]
-MAX_SAMPLES, MIN_SAMPLES, MAX_VALUES = 1024, 100, 2**22
+MAX_SAMPLES, MIN_SAMPLES, MAX_VALUES = 1024, 30, 2**22
+FEWEST_OF_WIDE = 200
 MAX_INPUTS, MAX_TARGETS, TOKEN_BINS = 128, 8, 128
 NEIGHBOURS = 5
 # Of the ridge, relative to the mean eigenvalue.
@@ -33,7 +34,7 @@ def look_at_labels(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
     ``z`` says how much better the nearest neighbours (leaving one out) or a ridge regression (fitted on half of the
     samples, judged on the other) predict the target than with the targets exchanged, in deviations over permutations:
     the better one of both. ``offset`` is the number of rows by which targets are moved against the inputs where they
-    fit best, for data in memory. Below 100 samples nothing is said.
+    fit best, for data in memory. Below 30 samples nothing is said.
     """
     with seeded(seed, task.device):
         splits = {"": task.data.train, "validation_": task.data.validation}
@@ -56,7 +57,7 @@ def look_at_labels(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
 
 def _samples(source: Source) -> tuple[Tensor, Batch]:
     widest = max(tensor.numel() for tensor in source.batch(torch.zeros(1, dtype=torch.long)).values())
-    numbers = spread(len(source), min(MAX_SAMPLES, max(2 * MIN_SAMPLES, MAX_VALUES // max(1, widest))))
+    numbers = spread(len(source), min(MAX_SAMPLES, max(FEWEST_OF_WIDE, MAX_VALUES // max(1, widest))))
     return numbers, {name: tensor.detach().cpu() for name, tensor in source.batch(numbers).items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,30 +14,43 @@ from preflight.telemetry.recording import Recording
 
 CHANCE = Threshold("CHANCE", 2.5, "deviations: agreement below is no better than by chance", "one in 160 by chance")
 CERTAIN = Threshold("CERTAIN", 10.0, "deviations: agreement beyond is certain", "so far from chance that it is none")
-SAMPLES = Threshold("SAMPLES", 300.0, "samples at least", "fewer hide a weak relation")
+SAMPLES = Threshold(
+    "SAMPLES", 300.0, "samples at least for a hint without proof", "fewer hide a weak relation; a strong one they show"
+)
 UNLEARNED = Threshold("UNLEARNED", 0.98, "validation score, 1 being the best constant", "below, a run has learned")
 MIN_STEPS = 100
 
 
 def check(recording: Recording) -> Answer:
     """Accuse on proof: other rows fit, or validation data does. Without it, a run that learned nothing is a hint."""
-    labels = recording.fact("labels")
-    enough = {name: item for name, item in labels.items() if item.get("samples", 0) >= SAMPLES.value}
-    if not enough:
-        raise MissingError(f"fewer than {SAMPLES.value:g} samples do not tell whether labels belong to inputs")
+    labels = {name: item for name, item in recording.fact("labels").items() if "z" in item}
+    if not labels:
+        raise MissingError("too few samples to tell whether labels belong to inputs")
     random = {
-        name: item for name, item in enough.items() if item["z"] < CHANCE.value and not _has_learned(recording, name)
+        name: item for name, item in labels.items() if item["z"] < CHANCE.value and not _has_learned(recording, name)
     }
     if not random:
         return Clean()
     for name, item in random.items():
         if item.get("offset_z", 0.0) > CERTAIN.value:
             return _moved(name, item)
-        if item.get("validation_samples", 0) >= SAMPLES.value and item["validation_z"] > CERTAIN.value:
+        if _would_agree(item) > CERTAIN.value:
             return _mixed(name, item)
+    if any(item["samples"] < SAMPLES.value for item in random.values()):
+        raise MissingError(f"fewer than {SAMPLES.value:g} samples do not tell whether labels belong to inputs")
     if len(random) == len(labels) and _has_only_failed(recording):
         return _hint(next(iter(random)), next(iter(random.values())))
     raise MissingError("simple predictors find no relation of inputs and targets: it is hard, or there is none")
+
+
+def _would_agree(item: Mapping[str, Any]) -> float:
+    """Deviations from chance that so many training samples would show, had they the relation of the validation data.
+
+    Agreement grows with the root of the number of samples; that of more samples than there are is not counted on.
+    """
+    if "validation_z" not in item:
+        return 0.0
+    return float(item["validation_z"]) * min(1.0, math.sqrt(item["samples"] / item["validation_samples"]))
 
 
 def _has_learned(recording: Recording, target: str) -> bool:
@@ -119,8 +133,8 @@ RULE = Rule(
     name="labels-mismatch",
     title="Targets do not belong to their inputs",
     detects="Nearest neighbours and a ridge regression predict the training targets no better than exchanged ones. It "
-    "is an error only with proof: targets some rows away fit, or those of the validation data do. Without proof it "
-    "is a hint, given only where a whole run learned nothing either.",
+    "is an error only with proof: targets some rows away fit, or those of the validation data do, however few. "
+    "Without proof it is a hint, given only where a whole run learned nothing either.",
     matters="A network then learns samples by heart: the training loss falls and no new sample is ever right.",
     fix="Join inputs and targets by a key, permute both by one permutation, and look at samples beside their targets.",
     check=check,
