@@ -285,13 +285,11 @@ def _first_remedy(stand: Stand, findings: Sequence[Judged]) -> tuple[str, Remedy
 
 def _can_train(stand: Stand, remedy: Remedy) -> bool:
     known = stand.today.flat()
-    for name, value in remedy.settings.items():
-        group, _, field = name.partition(".")
-        if name not in known or (
-            group == "normalization" and value != "none" and (field, value) not in stand.task.normalizers
-        ):
-            return False
-    return True
+    fitted = stand.task.normalizers
+    return all(
+        name in known and ("normalization." not in name or value == "none" or (name, value) in fitted)
+        for name, value in remedy.settings.items()
+    )
 
 
 def as_dict(verdict: Verdict) -> dict[str, Any]:

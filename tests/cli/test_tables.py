@@ -160,7 +160,9 @@ def test_files_are_named_and_what_the_user_has_to_do(write_run: Callable[..., Ru
 
 def test_a_normalization_to_set_oneself_comes_with_its_statistics(write_run: Callable[..., Run]) -> None:
     fitted = {"kind": "standardize", "axis": 1, "center": [77.9], "scale": [95.9]}
-    text = result(write_run(ANSWER, unmapped=["normalization.input"], normalizers={"input: standardize": fitted}))
+    text = result(
+        write_run(ANSWER, unmapped=["normalization.input"], normalizers={"normalization.input: standardize": fitted})
+    )
     assert (
         line(text, "  normalization.input:").strip()
         == "normalization.input: {kind: standardize, axis: 1, center: [77.9], scale: [95.9]}"

@@ -113,7 +113,7 @@ def test_only_the_changed_lines_of_the_file_differ(flown: Any) -> None:
     fixed = yaml.safe_load("\n".join(new))
     answer = flown.flight.recommendation.recommended
     assert float(fixed["training"]["optim"]["lr"]) == answer.lr
-    assert fixed["inputs"]["height"] == dict(flown.flight.task.normalizers["height", "standardize"])
+    assert fixed["inputs"]["height"] == dict(flown.flight.task.normalizers["normalization.height", "standardize"])
 
 
 def test_every_stage_is_announced_with_the_runs_that_it_takes(flown: Any) -> None:

@@ -168,7 +168,7 @@ def test_the_files_own_normalizer_is_todays(read_text: ReadText, model_settings:
     task = make_task(model)
     today = read_today(model, task, UserFile(Path("train.yaml"), text, model.mapping))
     assert today.params.normalization == {"height": AS_CONFIGURED, "angle": "none"}
-    normalizer = InputNormalizer.from_config(task.normalizers["height", AS_CONFIGURED])
+    normalizer = InputNormalizer.from_config(task.normalizers["normalization.height", AS_CONFIGURED])
     assert torch.equal(normalizer(torch.tensor([[3000.0], [3500.0]])), torch.tensor([[0.0], [1.0]]))
 
 

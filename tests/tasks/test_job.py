@@ -130,7 +130,7 @@ def test_extras_win_over_what_the_factory_is_given(
 
 def test_a_normalizer_stands_in_front_of_the_model(make_task: Any) -> None:
     task = make_task()
-    task.normalizers[("input", "standardize")] = {"center": [1.0, 2.0, 3.0], "scale": [2.0, 2.0, 2.0]}
+    task.normalizers[("normalization.input", "standardize")] = {"center": [1.0, 2.0, 3.0], "scale": [2.0, 2.0, 2.0]}
     job = task.job(with_values(**{"normalization.input": "standardize"}))
     batch = next(task.batches(TODAY, 0))
     expected = job.network.model((batch["input"] - torch.tensor([1.0, 2.0, 3.0])) / 2)
@@ -141,7 +141,7 @@ def test_a_normalizer_stands_in_front_of_the_model(make_task: Any) -> None:
 
 def test_the_parameters_of_a_norm_are_trained_with_the_model(make_task: Any) -> None:
     task = make_task()
-    task.normalizers[("input", "batch_norm")] = {"kind": "batch_norm", "features": 3}
+    task.normalizers[("normalization.input", "batch_norm")] = {"kind": "batch_norm", "features": 3}
     job = task.job(with_values(**{"normalization.input": "batch_norm"}))
     assert isinstance(job.network.normalizers[0], FeatureNorm)
     assert [name for name, _ in job.parameters][-2:] == ["normalizer.input.norm.weight", "normalizer.input.norm.bias"]
@@ -151,8 +151,8 @@ def test_the_parameters_of_a_norm_are_trained_with_the_model(make_task: Any) -> 
 
 def test_equal_random_states_give_equal_models_whatever_the_normalization(make_task: Any) -> None:
     task = make_task()
-    task.normalizers[("input", "standardize")] = {"center": [0.0] * 3, "scale": [1.0] * 3}
-    task.normalizers[("input", "batch_norm")] = {"kind": "batch_norm", "features": 3}
+    task.normalizers[("normalization.input", "standardize")] = {"center": [0.0] * 3, "scale": [1.0] * 3}
+    task.normalizers[("normalization.input", "batch_norm")] = {"kind": "batch_norm", "features": 3}
     states = []
     for option in ("none", "standardize", "batch_norm"):
         torch.manual_seed(0)

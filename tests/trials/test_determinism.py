@@ -59,8 +59,8 @@ def test_equal_seeds_start_from_equal_weights_and_the_same_batches(
         return F.mse_loss(output, target)
 
     lab = make_lab(factory=remembered, losses={"mse": loss})
-    lab.task.normalizers[("input", "standardize")] = {"center": [1.0] * 3, "scale": [3.0] * 3}
-    lab.task.normalizers[("input", "batch_norm")] = {"kind": "batch_norm", "features": 3}
+    lab.task.normalizers[("normalization.input", "standardize")] = {"center": [1.0] * 3, "scale": [3.0] * 3}
+    lab.task.normalizers[("normalization.input", "batch_norm")] = {"kind": "batch_norm", "features": 3}
     for option in ("none", "standardize", "batch_norm"):
         run(lab, make_spec(dropout=0.5, **{"normalization.input": option}))
     first, *others = [model.state_dict() for model in built]

@@ -177,5 +177,5 @@ def _show_files(console: Console, answer: Recommendation | None, run: Run) -> No
 def _to_set(name: str, answer: Recommendation, run: Run) -> str:
     """Recommended value of a setting, of a normalization with its statistics."""
     value = answer.recommended.flat()[name]
-    fitted = run.info["normalizers"].get(f"{name.removeprefix('normalization.')}: {value}")
+    fitted = run.info["normalizers"].get(f"{name}: {value}")
     return str(value) if fitted is None else format_value(fitted, flow=True)

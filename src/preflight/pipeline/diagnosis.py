@@ -36,7 +36,7 @@ from preflight.telemetry.recording import Recording
 MAX_TRIED = 3
 
 Fitted = tuple[str, str]
-"""A field and an option of its normalization that can be trained with."""
+"""A setting, such as normalization.input, and an option of it that can be trained with."""
 Look = Callable[[], Mapping[str, Any]]
 
 
@@ -117,10 +117,9 @@ def _can_train(settings: Mapping[str, ParamValue], today: Params, fitted: Collec
     if all(known.get(name) == value for name, value in settings.items()):
         return False
     for name, value in settings.items():
-        group, _, field = name.partition(".")
         if name not in known:
             return False
-        if group == "normalization" and value != "none" and (field, value) not in fitted:
+        if name.startswith("normalization.") and value != "none" and (name, value) not in fitted:
             return False
     return True
 

@@ -214,7 +214,7 @@ def _normalization(given: _Given, field: str, task: PyTorchTask) -> str:
             normalizer.eval()(task.data.train.batch(torch.zeros(1, dtype=torch.long))[field])
     except ConfigError as error:
         raise ConfigFileError(f"{name} in {given.where(name)}: {error}") from error
-    task.normalizers[(field, AS_CONFIGURED)] = value
+    task.normalizers[(name, AS_CONFIGURED)] = value
     return AS_CONFIGURED
 
 

@@ -101,8 +101,8 @@ def _trainer(
     model = _model(settings.model, file, RunLength(**inspection["length"]))
     params = read_today(model, task, file).params.with_values(added)
     for name, normalizer in run.info["normalizers"].items():
-        field, _, option = name.rpartition(": ")
-        task.normalizers.setdefault((field, option), normalizer)
+        setting, _, option = name.rpartition(": ")
+        task.normalizers.setdefault((setting, option), normalizer)
     budget = settings.budget
     lab = Lab(
         task,

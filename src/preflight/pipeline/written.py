@@ -107,8 +107,7 @@ def _file_values(
             if unit == "steps" and "batch_size" in changes:
                 values[name] = length.horizon_steps
         elif name.startswith("normalization.") and name in changes:
-            option = str(changes[name])
-            config = normalizers.get((name.split(".", 1)[1], option))
+            config = normalizers.get((name, str(changes[name])))
             values[name] = "none" if config is None else dict(config)
         elif name in changes:
             values[name] = changes[name]

@@ -157,7 +157,7 @@ class _Look:
         ).report, (ANYTHING,)
 
     def _normalized(self) -> Batch:
-        config = self.task.normalizers.get((self.name, self.option or "none"))
+        config = self.task.normalizers.get((f"normalization.{self.name}", self.option or "none"))
         try:
             with torch.no_grad():
                 return {**self.train, self.name: InputNormalizer.from_config(config)(self.train[self.name])}

@@ -39,7 +39,7 @@ class PyTorchTask:
         self.settings = settings
         self._trust = trust
         self.normalizers: dict[tuple[str, str], Mapping[str, Any]] = {}
-        """Configuration of the normalizer for every (field, option) that may be trained with."""
+        """Configuration of the normalizer for every (setting, option), (normalization.input, standardize), to train with."""
         self._before: list[weakref.ref[nn.Parameter]] = []
         quantities = tuple(name for name, field in settings.fields.items() if set(field.kind) & set(QUANTITIES))
         roles = Roles(settings.inputs, settings.targets, quantities)
@@ -84,7 +84,7 @@ class PyTorchTask:
         if not isinstance(model, nn.Module):
             raise TaskError(f"model.factory must give a torch.nn.Module, got {type(model).__name__}")
         normalizers = {
-            name: InputNormalizer.from_config(self.normalizers.get((name, option)))
+            name: InputNormalizer.from_config(self.normalizers.get((f"normalization.{name}", option)))
             for name, option in params.normalization.items()
         }
         network = Network(model, normalizers, self.data.roles.inputs).to(self.device)

@@ -111,7 +111,7 @@ def make_recipe(settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
 
     def make(used: Settings = settings) -> Recipe:
         run_dir = store.create_folder(tmp_path_factory.mktemp("run"))
-        normalizers = {("input", "standardize"): {"center": [0.5] * 3, "scale": [2.0] * 3}}
+        normalizers = {("normalization.input", "standardize"): {"center": [0.5] * 3, "scale": [2.0] * 3}}
         return Recipe(used, "cpu", normalizers, {"mse": 3.0}, run_dir, 8)
 
     return make
