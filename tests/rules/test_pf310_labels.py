@@ -107,6 +107,14 @@ def test_few_samples_prove_a_strong_relation_and_hide_a_weak_one(data_seen: Data
     assert "fewer than 300" in without_proof.missing
 
 
+@pytest.mark.parametrize(("score", "is_found"), [(0.9, True), (0.5, False)])
+def test_a_lucky_score_does_not_outweigh_proof(score: float, is_found: bool, data_seen: DataSeen) -> None:
+    info = {"score": score, "outcome": {"status": "completed"}}
+    answer = RULE.judge(data_seen(mixed(split(0)), split(1), info=info, tables=RUN))
+    assert isinstance(answer, Finding) is is_found
+    assert RULE.judge(data_seen(mixed(split(0)), mixed(split(1)), info=info, tables=RUN)) == Clean()
+
+
 @pytest.mark.parametrize(("samples", "is_found"), [(600, True), (200, True), (100, False)])
 def test_so_few_samples_might_not_show_what_many_do(
     samples: int, is_found: bool, recorded: Callable[..., Recording]

@@ -18,6 +18,12 @@ SAMPLES = Threshold(
     "SAMPLES", 300.0, "samples at least for a hint without proof", "fewer hide a weak relation; a strong one they show"
 )
 UNLEARNED = Threshold("UNLEARNED", 0.98, "validation score, 1 being the best constant", "below, a run has learned")
+LUCK = Threshold(
+    "LUCK",
+    0.7,
+    "validation score: above, it may be luck where the labels are proven to be mixed up",
+    "of 24 runs on mixed labels of a smooth curve the luckiest came to 0.81",
+)
 MIN_STEPS = 100
 
 
@@ -27,7 +33,9 @@ def check(recording: Recording) -> Answer:
     if not labels:
         raise MissingError("too few samples to tell whether labels belong to inputs")
     random = {
-        name: item for name, item in labels.items() if item["z"] < CHANCE.value and not _has_learned(recording, name)
+        name: item
+        for name, item in labels.items()
+        if item["z"] < CHANCE.value and not _has_learned(recording, name, LUCK.value)
     }
     if not random:
         return Clean()
@@ -36,6 +44,9 @@ def check(recording: Recording) -> Answer:
             return _moved(name, item)
         if _would_agree(item) > CERTAIN.value:
             return _mixed(name, item)
+    random = {name: item for name, item in random.items() if not _has_learned(recording, name, UNLEARNED.value)}
+    if not random:
+        return Clean()
     if any(item["samples"] < SAMPLES.value for item in random.values()):
         raise MissingError(f"fewer than {SAMPLES.value:g} samples do not tell whether labels belong to inputs")
     if len(random) == len(labels) and _has_only_failed(recording):
@@ -53,12 +64,12 @@ def _would_agree(item: Mapping[str, Any]) -> float:
     return float(item["validation_z"]) * min(1.0, math.sqrt(item["samples"] / item["validation_samples"]))
 
 
-def _has_learned(recording: Recording, target: str) -> bool:
+def _has_learned(recording: Recording, target: str, limit: float) -> bool:
     """Whether new data is predicted, and by what training taught: similar inputs have similar embeddings before it."""
     own = _of_target(recording, target)
     if own:
-        return any(value < UNLEARNED.value for value in own)
-    if recording.info.get("score") is None or recording.score >= UNLEARNED.value:
+        return any(value < limit for value in own)
+    if recording.info.get("score") is None or recording.score >= limit:
         return False
     try:
         return not all_stuck(recording)
@@ -138,6 +149,6 @@ RULE = Rule(
     matters="A network then learns samples by heart: the training loss falls and no new sample is ever right.",
     fix="Join inputs and targets by a key, permute both by one permutation, and look at samples beside their targets.",
     check=check,
-    thresholds=(CHANCE, CERTAIN, SAMPLES, UNLEARNED),
+    thresholds=(CHANCE, CERTAIN, SAMPLES, UNLEARNED, LUCK),
     causes=("PF401", "PF402", "PF507"),
 )
