@@ -67,6 +67,14 @@ def test_some_causes_count_in_their_own_place_only(place: str, order: list[str])
     assert explained_by(written, [raw.rule, tail.rule])["PF301"] == (["PF302"] if place == "charge" else [])
 
 
+def test_a_finding_may_bring_about_more_than_its_rule_does() -> None:
+    symptom = judged("PF301", finding(ERROR, 100))
+    cause = judged("PF407", replace(finding(ERROR, 2), explains=("PF301",)))
+    assert codes(ranked([symptom, cause])) == ["PF407", "PF301"]
+    written = [item.as_dict() for item in (symptom, cause)]
+    assert explained_by(written, [symptom.rule, cause.rule]) == {"PF301": ["PF407"], "PF407": []}
+
+
 def test_a_note_explains_nothing_away() -> None:
     symptom = judged("PF101", finding(ERROR))
     note = judged("PF205", finding(NOTE), causes=("PF101",))

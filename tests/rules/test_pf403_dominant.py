@@ -45,6 +45,24 @@ def test_a_weight_that_is_raised_is_no_intention(recorded: Recorded) -> None:
     assert answer.remedies[0].settings == {"loss_weights.a": pytest.approx(1.0)}
 
 
+@pytest.mark.parametrize(("weight", "expected"), [(1e6, 0.02), (1e9, 0.02)])
+def test_a_penalty_that_a_constant_satisfies_is_not_balanced_but_kept_small(
+    weight: float, expected: float, recorded: Recorded
+) -> None:
+    known = facts({"kl": 0.5, "recon": 1.0}, {"kl": weight, "recon": 1.0}, kl={"constant": -0.0})
+    answer = RULE.judge(recorded(facts=known))
+    assert isinstance(answer, Finding)
+    assert answer.remedies[0].settings == {"loss_weights.kl": pytest.approx(expected)}
+    assert "a constant output satisfies 'kl'" in answer.remedies[0].text
+
+
+def test_a_penalty_weighs_no_more_than_one(recorded: Recorded) -> None:
+    known = facts({"kl": 1e-6, "recon": 1.0}, {"kl": 1e9, "recon": 1.0}, kl={"constant": 0.0})
+    answer = RULE.judge(recorded(facts=known))
+    assert isinstance(answer, Finding)
+    assert answer.remedies[0].settings == {"loss_weights.kl": 1.0}
+
+
 @pytest.mark.parametrize(
     "known",
     [

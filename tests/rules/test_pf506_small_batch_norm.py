@@ -17,7 +17,7 @@ def test_statistics_of_a_few_samples_are_noise(recorded: Recorded, size: int, se
     answer = RULE.judge(recorded(Params(lr=0.1, batch_size=size), {"modes": {"has_batch_norm": True}}))
     assert isinstance(answer, Finding)
     assert answer.severity == severity
-    assert answer.remedies[0].settings == {"batch_size": ENOUGH}
+    assert answer.remedies[0].settings == {"batch_size": ENOUGH, "lr": pytest.approx(0.1 * ENOUGH / size, rel=0.01)}
     assert answer.strength == SAMPLES.value / size
 
 

@@ -131,7 +131,8 @@ def _explains(cause: Judged, symptom: Judged) -> bool:
     assert isinstance(cause.answer, Finding)
     assert isinstance(symptom.answer, Finding)
     is_same_place = cause.answer.where == symptom.answer.where
-    return cause.answer.severity != NOTE and cause.rule.explains(symptom.rule.code, is_same_place)
+    is_cause = symptom.rule.code in cause.answer.explains or cause.rule.explains(symptom.rule.code, is_same_place)
+    return cause.answer.severity != NOTE and is_cause
 
 
 def remedy_to_try(item: Judged) -> Remedy | None:
@@ -155,7 +156,8 @@ def explained_by(findings: Sequence[Mapping[str, Any]], rules: Sequence[Rule] = 
         str(item["code"]): [
             str(cause["code"])
             for cause in causes
-            if known[cause["code"]].explains(item["code"], cause["where"] == item["where"])
+            if item["code"] in cause.get("explains", ())
+            or known[cause["code"]].explains(item["code"], cause["where"] == item["where"])
         ]
         for item in findings
     }

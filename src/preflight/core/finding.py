@@ -43,7 +43,8 @@ class Remedy:
 class Finding:
     """A fault. ``message`` names it in one sentence with its numbers; ``where`` is its place: a parameter, a field,
     a feature, a loss; ``step`` the optimizer step at which it began. ``strength`` (1 and up) says how far beyond the
-    limit it lies, to rank findings of one severity.
+    limit it lies, to rank findings of one severity. ``explains`` are codes of findings that this one brings
+    about, besides those that its rule always does.
     """
 
     severity: str
@@ -53,6 +54,7 @@ class Finding:
     where: str = ""
     step: int | None = None
     strength: float = 1.0
+    explains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

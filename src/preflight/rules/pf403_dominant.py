@@ -18,6 +18,12 @@ RATIO = Threshold(
     "losses that train well together differ by up to 30 times; a loss below a hundredth moves nothing that is shared",
 )
 SEVERE = 1e4
+PENALTY = Threshold(
+    "PENALTY",
+    0.01,
+    "of the pull of the losses beside it is what a penalty begins with, that a constant output satisfies",
+    "1 over RATIO: it moves what is shared by next to nothing; autoencoders that train well have 0.002",
+)
 
 Facts = Mapping[str, Mapping[str, Any]]
 
@@ -63,18 +69,33 @@ def check(recording: Recording) -> Answer:
             Evidence(f"gradient of '{first}' over that of '{name}'", ratio, RATIO.value, "x")
             for name, ratio in starved.items()
         ),
-        (_equal_shares(facts, first, tuple(starved)),),
+        (_lowered(facts, first, tuple(starved)),),
         where=first,
         strength=strength_of(starved[most], RATIO.value),
     )
 
 
-def _equal_shares(facts: Facts, first: str, starved: tuple[str, ...]) -> Remedy:
-    """The weight at which the loss that dominates pulls as much as the starved ones do on average."""
+def _lowered(facts: Facts, first: str, starved: tuple[str, ...]) -> Remedy:
+    """The weight at which the loss that dominates pulls as much as the starved ones do on average.
+
+    One that a constant output satisfies wins any even contest: its pull grows with what the others learn.
+    """
     pulls = [float(facts[name]["weighted_gradient_norm"]) for name in starved]
-    weight = float(f"{sum(pulls) / len(pulls) / float(facts[first]['gradient_norm']):.3g}")
-    text = f"weigh '{first}' by {weight:g}: then it pulls as much as {', '.join(map(repr, starved))}"
-    return Remedy(text, {f"loss_weights.{first}": weight})
+    equal = sum(pulls) / len(pulls) / float(facts[first]["gradient_norm"])
+    others = ", ".join(map(repr, starved))
+    if not is_trivial(facts[first]) or facts[first].get("constant") is None:
+        weight = float(f"{equal:.3g}")
+        return Remedy(f"weigh '{first}' by {weight:g}: then it pulls as much as {others}", {_setting(first): weight})
+    weight = float(f"{min(1.0, PENALTY.value * equal):.3g}")
+    text = (
+        f"a constant output satisfies '{first}': weigh it by {weight:g}, so that it begins with a hundredth of the "
+        f"pull of {others}, and raise it only as far as they still learn"
+    )
+    return Remedy(text, {_setting(first): weight})
+
+
+def _setting(loss: str) -> str:
+    return f"loss_weights.{loss}"
 
 
 RULE = Rule(
@@ -84,8 +105,9 @@ RULE = Rule(
     detects="On the parameters that several losses reach, the weighted gradient of one is more than RATIO times that "
     "of another, before training and a few steps later, and no weight below one says that this is intended.",
     matters="What is shared learns the one loss only; with clipping, the others do not even move by their own size.",
-    fix="Set the weights so that the gradients are of one size, or bring the target of the large loss to unit scale.",
+    fix="Set the weights so that the gradients are of one size, or bring the target of the large loss to unit scale. "
+    "A penalty or divergence, which a constant output satisfies, begins far lower: with PENALTY of their pull.",
     check=check,
-    thresholds=(RATIO,),
+    thresholds=(RATIO, PENALTY),
     causes=("PF106", "PF105"),
 )

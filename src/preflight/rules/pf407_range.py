@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ FLOOR = Threshold(
 )
 OUTSIDE = Threshold("OUTSIDE", 0.01, "of the target's values lie out of the head's range", "a few are outliers")
 CLASSIFYING = ("cross_entropy", "bce_logits")
+# What is compared of an input and a target that may be one.
+SAME = ("minimum", "maximum", "mean", "std")
 # Applied once outside and once inside the loss: PF408.
 PROBABILITIES = ("softmax", "sigmoid", "log_softmax", "log_sigmoid", "hardsigmoid")
 
@@ -28,18 +31,33 @@ def check(recording: Recording) -> Answer:
     facts = loss_facts(recording)
     if not any("output_shape" in fact for fact in facts.values()):
         raise MissingError("what the losses receive was not measured")
-    found = [item for name, fact in facts.items() if (item := _judge(name, fact)) is not None]
+    raw = ("PF301",) if is_input_the_target(recording) else ()
+    found = [item for name, fact in facts.items() if (item := _judge(name, fact, raw)) is not None]
     return max(found, key=lambda item: (item.severity == ERROR, item.strength)) if found else Clean()
 
 
-def _judge(name: str, fact: Mapping[str, Any]) -> Finding | None:
+def is_input_the_target(recording: Recording) -> bool:
+    """Whether a target is as an input is, value for value as far as can be told: one scale is at fault for both."""
+    known = recording.facts.get("fields") or {}
+    inputs, targets = ([item for item in known.values() if item.get("role") == role] for role in ("input", "target"))
+    return any(_has_values_of(one, other) for one in inputs for other in targets)
+
+
+def _has_values_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    pairs = list(zip(one["features"], other["features"], strict=False))
+    return one["shape"] == other["shape"] and all(
+        math.isclose(a.get(key, 0.0), b.get(key, 0.0), rel_tol=1e-6) for a, b in pairs for key in SAME
+    )
+
+
+def _judge(name: str, fact: Mapping[str, Any], raw: tuple[str, ...]) -> Finding | None:
     activation, kind = fact.get("activation"), fact.get("kind")
     if activation is None or (kind in CLASSIFYING and activation in PROBABILITIES):
         return None
     floor, reference = fact.get("floor"), fact.get("constant") or fact.get("chance")
     share = floor / reference if floor is not None and reference and reference > 0 else 0.0
     if kind == "fit" and share > FLOOR.value and fact.get("target_outside", 0.0) > OUTSIDE.value:
-        return _cannot_reach(name, fact, share)
+        return _cannot_reach(name, fact, share, raw)
     if kind in CLASSIFYING and share > FLOOR.value:
         return _bounded_logits(name, fact, share)
     if kind == "cross_entropy" and activation == "relu":
@@ -51,7 +69,7 @@ def _range(fact: Mapping[str, Any]) -> str:
     return f"{fact['activation']} gives {fact['low']:g} to {fact['high']:g}"
 
 
-def _cannot_reach(name: str, fact: Mapping[str, Any], share: float) -> Finding:
+def _cannot_reach(name: str, fact: Mapping[str, Any], share: float, raw: tuple[str, ...]) -> Finding:
     return Finding(
         ERROR,
         f"the head of '{name}' ends in {_range(fact)}, and {fact['target_outside']:.0%} of the targets, which go from "
@@ -63,6 +81,7 @@ def _cannot_reach(name: str, fact: Mapping[str, Any], share: float) -> Finding:
         (Remedy(f"end the head in a linear layer, without {fact['activation']}, or scale the targets into its range"),),
         where=name,
         strength=strength_of(share, FLOOR.value),
+        explains=raw,
     )
 
 
@@ -97,7 +116,8 @@ RULE = Rule(
     detects="The last operation of the head bounds its output (read off the graph), and the targets lie beyond: more "
     "than OUTSIDE of them, and the loss that the bounds leave exceeds FLOOR. For losses that take logits, the loss of "
     "the surest right answer within the bounds is held against the same limit, and a ReLU before cross-entropy counts.",
-    matters="No weights reach such targets. The loss stays high, and where the bound is flat there is no gradient "
+    matters="No weights reach such targets, and where the target is the input itself, normalizing what goes in alone "
+    "(PF301) leaves them there. The loss stays high, and where the bound is flat there is no gradient "
     "either.",
     fix="End the head in a linear layer; a bounded head needs targets that are scaled into its range.",
     check=check,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.core.params import ParamValue
 from preflight.rules.base import Rule, Threshold
 from preflight.telemetry.recording import Recording
 
@@ -28,11 +29,21 @@ def check(recording: Recording) -> Answer:
         f"batch normalization takes its mean and variance from batches of {size}",
         (Evidence("batch size", size, SAMPLES.value, "samples"),),
         (
-            Remedy(f"train with batches of {ENOUGH} or more", {"batch_size": ENOUGH}),
+            Remedy(
+                f"train with batches of {ENOUGH} or more, and a learning rate that is raised as much, since as many "
+                "samples then make fewer steps (Goyal et al., 2017)",
+                _enlarged(recording, size),
+            ),
             Remedy("replace batch normalization by group or layer normalization, which does not look at other samples"),
         ),
         strength=SAMPLES.value / max(size, 1),
     )
+
+
+def _enlarged(recording: Recording, size: int) -> dict[str, ParamValue]:
+    """Batches that are large enough, and the rate by the linear scaling rule."""
+    times = ENOUGH / max(size, 1)
+    return {"batch_size": ENOUGH, "lr": float(f"{recording.params.lr * times:.3g}")}
 
 
 RULE = Rule(

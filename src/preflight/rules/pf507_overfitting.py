@@ -9,7 +9,6 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.core.params import ParamValue
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.predicates import Array
 from preflight.rules.series import HISTORY, LOG, STEPS, Series, is_rising, losses_of, saved_series, spoken
@@ -43,6 +42,8 @@ FITTED = Threshold(
     "a tenth of the way is more than the noise of the batches, of whose late quarter it is the median",
 )
 CAP = 100.0
+# Measured: images of 40 digits and a table of 60 rows come 2% to 4% of the way to what all of their data gives by it.
+FEW = "weight decay makes up for few samples hardly at all"
 
 
 def check(recording: Recording) -> Answer:
@@ -53,9 +54,9 @@ def check(recording: Recording) -> Answer:
         raise MissingError("there is no loss that is known of both splits")
     found = [pair for pair in pairs if overfits(*pair) and not _metric_improves(series, pair[1])]
     if found:
-        return _finding(*found[0], recording)
+        return _finding(*found[0])
     memorized = [(pair, left) for pair in pairs if (left := _unsolved(recording, *pair)) is not None]
-    return _by_heart(*memorized[0][0], memorized[0][1], recording) if memorized else Clean()
+    return _by_heart(*memorized[0][0], memorized[0][1]) if memorized else Clean()
 
 
 def _pairs(series: Sequence[Series]) -> Iterator[tuple[Series, Series]]:
@@ -120,7 +121,7 @@ def _late(training: Series) -> float:
     return float(np.median(training.values[-max(3, len(training) // 4) :]))
 
 
-def _by_heart(training: Series, validation: Series, left: float, recording: Recording) -> Finding:
+def _by_heart(training: Series, validation: Series, left: float) -> Finding:
     late, last = _late(training), float(validation.values[-1])
     learned, unsolved = (LEARNED.value, UNSOLVED.value) if left < 1 else (FITTED.value, 1.0)
     return Finding(
@@ -133,14 +134,14 @@ def _by_heart(training: Series, validation: Series, left: float, recording: Reco
         ),
         (
             Remedy("train on more samples, or augment them: there is nothing left to learn from these"),
-            Remedy("regularize: weight decay, dropout, or a smaller model", _regularized(recording)),
+            Remedy(f"a smaller model or dropout lose less by it; {FEW}"),
         ),
         where=validation.name,
         strength=max(1.0, min(CAP, LEARNED.value * last / max(late, 1e-300))),
     )
 
 
-def _finding(training: Series, validation: Series, recording: Recording) -> Finding:
+def _finding(training: Series, validation: Series) -> Finding:
     best = int(validation.values.argmin())
     at = _place(validation, best)
     lost = rise(validation.values)
@@ -154,7 +155,7 @@ def _finding(training: Series, validation: Series, recording: Recording) -> Find
         ),
         (
             Remedy(f"stop {at}, or keep the weights from there"),
-            Remedy("regularize: weight decay, dropout, augmentation, or a smaller model", _regularized(recording)),
+            Remedy(f"to get beyond it use more or augmented samples, dropout, or a smaller model; {FEW}"),
         ),
         where=validation.name,
         strength=min(CAP, lost / _least_rise(validation.values)),
@@ -169,15 +170,6 @@ def _place(validation: Series, best: int) -> str:
     return f"at step {validation.rows[best]:g}"
 
 
-def _regularized(recording: Recording) -> dict[str, ParamValue]:
-    """Ten times today's weight decay, or 0.01 where there is none; nothing where the settings are not known."""
-    try:
-        today = recording.setting("weight_decay")
-    except MissingError:
-        return {}
-    return {"weight_decay": 10 * float(today) if today else 0.01}
-
-
 RULE = Rule(
     code="PF507",
     name="overfitting",
@@ -188,8 +180,8 @@ RULE = Rule(
     f"loss ends below {LEARNED.value:g} of a validation loss that is above {UNSOLVED.value:g} of the best constant's; "
     f"or training has come below {FITTED.value:g} of the constant's loss, and validation not below it at all.",
     matters="What is learned from there on holds for the training samples only.",
-    fix="Keep the weights of the best epoch; to get beyond it, use more or augmented data, weight decay, dropout, or a "
-    "smaller model.",
+    fix="Keep the weights of the best epoch; to get beyond it, use more or augmented data, dropout, or a smaller "
+    "model.",
     check=check,
     thresholds=(RISE, NOISE, AFTER, LEARNED, UNSOLVED, FITTED),
 )
