@@ -183,6 +183,10 @@ def _softmax_twice() -> nn.Module:
     return nn.Sequential(network(), nn.Softmax(dim=1))
 
 
+def _cancer_sgd() -> Training:
+    return task("cancer").but(lr=0.01, optimizer=torch.optim.SGD)
+
+
 def _zeros() -> nn.Module:
     model = network("wine")
     for parameter in model.parameters():
@@ -244,8 +248,8 @@ FAULTY = (
         "cancer_raw",
         "breast cancer unscaled: columns from 0.01 to 4,000, SGD 0.01",
         ("PF301",),
-        lambda: task("cancer").but(data=partial(flowers, "cancer", False), lr=0.01, optimizer=torch.optim.SGD),
-        partial(task, "cancer"),
+        lambda: _cancer_sgd().but(data=partial(flowers, "cancer", False)),
+        _cancer_sgd,
     ),
     _case(
         "times_1000",

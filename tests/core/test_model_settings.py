@@ -153,13 +153,17 @@ def test_what_is_known_of_a_field(parsed: Callable[..., ModelSettings]) -> None:
     ("field", "text"),
     [
         ("image", "model.fields.x must be a mapping of keys, got 'image'"),
-        ({"kinds": "image"}, "unknown key 'model.fields.x.kinds'; did you mean 'kind'? known: features, kind, mask"),
+        (
+            {"kinds": "image"},
+            "unknown key 'model.fields.x.kinds'; did you mean 'kind'? known: axis, features, kind, mask",
+        ),
         ({"kind": "picture"}, "model.fields.x.kind=picture is not a kind of field; known: "),
         (
             {"features": ["a"], "kind": ["count", "binary"]},
             "model.fields.x.kind lists 2 kinds for 1 features; give one kind, or one for each name in features",
         ),
         ({"mask": ["a"]}, "model.fields.x.mask must be text, got ['a']"),
+        ({"axis": 0}, "model.fields.x.axis must be a whole number of at least 1, got 0"),
         ({"features": [1]}, "model.fields.x.features must be a list of names, got [1]"),
     ],
 )

@@ -48,11 +48,15 @@ class MetricSettings:
 
 @dataclass(frozen=True)
 class FieldSettings:
-    """What a user knows of an input field: names of the features on its last axis, their kinds, its padding mask."""
+    """What a user knows of an input field: names of its features, their kinds, its padding mask.
+
+    ``axis`` is that of its features in a batch; without one it is the last, or found out where there is doubt.
+    """
 
     features: tuple[str, ...] = ()
     kind: tuple[str, ...] = ()
     mask: str | None = None
+    axis: int | None = None
 
 
 @dataclass(frozen=True)
@@ -200,8 +204,14 @@ def _metric(value: Any) -> MetricSettings | None:
 
 
 def _field(value: Any, where: str) -> FieldSettings:
-    section = Section(value, where, ("features", "kind", "mask"))
-    settings = FieldSettings(section.names("features"), section.names("kind"), section.text("mask"))
+    section = Section(value, where, ("features", "kind", "mask", "axis"))
+    axis = section.get("axis")
+    settings = FieldSettings(
+        section.names("features"),
+        section.names("kind"),
+        section.text("mask"),
+        None if axis is None else check_integer(axis, f"{where}.axis"),
+    )
     for kind in settings.kind:
         if kind not in FIELD_KINDS:
             raise ConfigError(f"{where}.kind={kind} is not a kind of field; {alternatives(kind, FIELD_KINDS)}")

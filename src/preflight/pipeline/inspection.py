@@ -15,6 +15,7 @@ from preflight.core.model_settings import FieldSettings
 from preflight.core.settings import Settings, find_config
 from preflight.pipeline.today import Today, read_today
 from preflight.pipeline.user_file import UserFile
+from preflight.probes.axes import settled
 from preflight.probes.constant import best_constants
 from preflight.probes.fields import Field, FieldReport, inspect_field, normalizer_configs, target_ranges
 from preflight.probes.fit import check_fit, one_line
@@ -109,8 +110,9 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     _check_names(settings, task)
     _check_batch_sizes(settings, task)
     train, validation = take_samples(task.data.train), take_samples(task.data.validation, "validation")
-    fields = _look_at_inputs(settings, task, train)
-    check_splits(task.data.roles, train[1], validation[1], settings.model.fields)
+    known = settled(settings.model.fields, train[1], task.data.roles.inputs)
+    fields = _look_at_inputs(known, task, train)
+    check_splits(task.data.roles, train[1], validation[1], known)
     flaws = _find_flaws(task, fields, train, validation)
     output = check_fit(task, today.params, settings.seed, flaws)
     targets = _targets(task, train)
@@ -150,8 +152,7 @@ def _scored(task: PyTorchTask, output: Any, targets: Batch) -> tuple[list[str], 
     return [loss.name for loss in task.losses if loss.name not in penalties], notes
 
 
-def _look_at_inputs(settings: Settings, task: PyTorchTask, train: Samples) -> list[Field]:
-    known = settings.model.fields
+def _look_at_inputs(known: Mapping[str, FieldSettings], task: PyTorchTask, train: Samples) -> list[Field]:
     return [
         inspect_field(name, train[1], known.get(name, FieldSettings()), len(task.data.train))
         for name in task.data.roles.inputs

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import Tensor
 from preflight.core.errors import TaskError
 from preflight.core.model_settings import FieldSettings
 from preflight.core.params import Params
+from preflight.probes.axes import settled
 from preflight.probes.fields import (
     MAX_NAMED_FEATURES,
     MAX_UNIT_MEAN,
@@ -61,23 +64,33 @@ def look_at_fields(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
     with seeded(seed, task.device):
         train, validation = take_samples(task.data.train), take_samples(task.data.validation)
         fields: dict[str, Any] = {}
+        known = settled(task.settings.fields, train[1], task.data.roles.inputs)
         for role, names in (("input", task.data.roles.inputs), ("target", task.data.roles.targets)):
             for name in names:
                 if train[1][name].numel() and validation[1][name].numel():
-                    fields[name] = _Look(task, params, role, name, (train[1], validation[1])).facts()
+                    settings = _settings(known, role, name)
+                    fields[name] = _Look(task, params, role, name, settings, (train[1], validation[1])).facts()
         overlap = look_at_overlap(
             task.data.train, task.data.validation, (train[1], validation[1]), task.data.roles.inputs
         )
-    _add_flaws(task, params, seed, fields, (train, validation))
+    _add_flaws(task, params, seed, fields, (train, validation), known)
     return {"fields": fields, "overlap": overlap}
 
 
 class _Look:
     """One look at a field."""
 
-    def __init__(self, task: PyTorchTask, params: Params, role: str, name: str, splits: tuple[Batch, Batch]) -> None:
+    def __init__(
+        self,
+        task: PyTorchTask,
+        params: Params,
+        role: str,
+        name: str,
+        settings: FieldSettings,
+        splits: tuple[Batch, Batch],
+    ) -> None:
         self.task, self.role, self.name = task, role, name
-        self.settings = _settings(task, role, name)
+        self.settings = settings
         self.option = params.normalization.get(name)
         self.train, self.validation = self._few(splits[0]), self._few(splits[1])
         self.layout = layout_of(name, self.train, self.settings)
@@ -153,7 +166,7 @@ class _Look:
             for name, tensor in batch.items()
         }
         return inspect_field(
-            self.name, batch, FieldSettings((), self.settings.kind[:1], self.settings.mask), total
+            self.name, batch, replace(self.settings, features=(), kind=self.settings.kind[:1]), total
         ).report, (ANYTHING,)
 
     def _normalized(self) -> Batch:
@@ -189,8 +202,8 @@ class _Look:
         return int((values == values[:1, :1]).all(dim=0).all(dim=0).sum())
 
 
-def _settings(task: PyTorchTask, role: str, name: str) -> FieldSettings:
-    return task.settings.fields.get(name, FieldSettings()) if role == "input" else FieldSettings()
+def _settings(known: Mapping[str, FieldSettings], role: str, name: str) -> FieldSettings:
+    return known.get(name, FieldSettings()) if role == "input" else FieldSettings()
 
 
 def _usual(values: Array, known: Range) -> npt.NDArray[np.int64]:
@@ -251,13 +264,18 @@ def _half(values: Array) -> float:
 
 
 def _add_flaws(
-    task: PyTorchTask, params: Params, seed: int, fields: dict[str, Any], samples: tuple[Samples, Samples]
+    task: PyTorchTask,
+    params: Params,
+    seed: int,
+    fields: dict[str, Any],
+    samples: tuple[Samples, Samples],
+    known: Mapping[str, FieldSettings],
 ) -> None:
     """Values that are not finite, in all of the data where it is in memory, and the harm they do."""
     expected = []
     for name, facts in fields.items():
         if samples[0][1][name].is_floating_point():
-            layout = layout_of(name, samples[0][1], _settings(task, facts["role"], name))
+            layout = layout_of(name, samples[0][1], _settings(known, facts["role"], name))
             expected.append(Expected(facts["role"], layout, (ANYTHING,) * len(layout.features)))
     data = task.data
     found = [

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from preflight.core.errors import TaskError
 from preflight.core.model_settings import FieldSettings
 from preflight.core.params import Params
+from preflight.probes.axes import settled_of
 from preflight.probes.layout import layout_of
 from preflight.tasks.base import Job
 from preflight.tasks.data import Batch, spread
@@ -52,10 +53,10 @@ def look_at_first_layers(task: PyTorchTask, params: Params, seed: int) -> dict[s
             look = _Look(job, batch, seed, task.device)
         except Exception:  # the user's model: the fit of a batch says what is wrong with it
             return {}
-        found = {}
+        found, known = {}, settled_of(task)
         for name in task.data.roles.inputs:
             if batch[name].dtype != torch.bool and batch[name].numel():
-                facts = _reach(look, name, task.settings.fields.get(name, FieldSettings()))
+                facts = _reach(look, name, known.get(name, FieldSettings()))
                 if facts:
                     found[name] = facts
         return {"first_layers": found}

@@ -13,7 +13,7 @@ from preflight.tasks.data import Batch
 
 @dataclass(frozen=True)
 class Layout:
-    """Features of a field: their ``axis`` in a batch (1 for images ``[B, C, H, W]``, else the last) and their names.
+    """Features of a field: their ``axis`` in a batch (1 for channels before the positions, else -1) and their names.
 
     ``mask`` names the field that is False where this one is padding: for a sample, a position or a single value.
     """
@@ -45,14 +45,18 @@ def layout_of(field: str, batch: Batch, settings: FieldSettings) -> Layout:
     if field not in batch:
         raise TaskError(f"model.fields names '{field}'; known: {', '.join(batch)}")
     tensor = batch[field]
-    axis = _feature_axis(tensor, settings)
+    axis = _feature_axis(field, tensor, settings)
     names = _feature_names(settings, tensor.shape[axis] if tensor.ndim > 1 else 1, field)
     if settings.mask is not None:
         _check_mask(field, settings.mask, batch)
     return Layout(field, axis, names, settings.mask)
 
 
-def _feature_axis(tensor: Tensor, settings: FieldSettings) -> int:
+def _feature_axis(field: str, tensor: Tensor, settings: FieldSettings) -> int:
+    if settings.axis is not None:
+        if settings.axis >= max(2, tensor.ndim):
+            raise TaskError(f"model.fields.{field}.axis={settings.axis}, and its batches are {list(tensor.shape)}")
+        return -1 if settings.axis >= tensor.ndim - 1 else settings.axis
     image = settings.kind == ("image",) or (not settings.kind and tensor.ndim == 4)
     return 1 if image and tensor.ndim == 4 and not settings.features else -1
 
@@ -62,7 +66,8 @@ def _feature_names(settings: FieldSettings, features: int, field: str) -> tuple[
         return (field,) if features == 1 else tuple(f"{field}[{index}]" for index in range(features))
     if len(settings.features) != features:
         raise TaskError(
-            f"model.fields.{field}.features names {len(settings.features)} features, its last axis has {features}"
+            f"model.fields.{field}.features names {len(settings.features)} features, its "
+            f"{'last axis' if settings.axis is None else f'axis {settings.axis}'} has {features}"
         )
     return settings.features
 
