@@ -160,11 +160,37 @@ def test_names_that_are_embedded_have_none(data_seen: DataSeen) -> None:
     assert RULE.judge(data_seen(numbers(0, 1), model=Embeds)) == Clean()
 
 
+@pytest.mark.parametrize("dtype", [torch.long, torch.int16, torch.float32])
+def test_an_identifier_that_no_setting_normalizes_is_to_be_embedded(dtype: torch.dtype, data_seen: DataSeen) -> None:
+    x = torch.randint(0, 5000, (N, 1), generator=torch.Generator().manual_seed(0)).to(dtype)
+    answer = RULE.judge(data_seen({"x": x, "target": torch.arange(N) % 2}, fields={"x": {"kind": "identifier"}}))
+    assert isinstance(answer, Finding)
+    (remedy,) = answer.remedies
+    assert (remedy.settings, "torch.nn.Embedding(" in remedy.text) == ({}, True)
+    assert ("model.fields.x.kind: count" in remedy.text) == (not dtype.is_floating_point)
+
+
+def test_an_identifier_that_is_declared_an_amount_has_a_normalization(data_seen: DataSeen) -> None:
+    x = torch.randint(0, 5000, (N, 1), generator=torch.Generator().manual_seed(0))
+    answer = RULE.judge(data_seen({"x": x, "target": torch.arange(N) % 2}, fields={"x": {"kind": "count"}}))
+    assert isinstance(answer, Finding)
+    assert answer.remedies[0].settings == {"normalization.x": "standardize"}
+
+
 def test_a_field_of_heavy_tails_gets_a_logarithm(data_seen: DataSeen) -> None:
     x = 1e3 * (2 * torch.randn(N, 3, generator=torch.Generator().manual_seed(0))).exp()
     answer = RULE.judge(data_seen({"x": x, "target": torch.arange(N) % 2}))
     assert isinstance(answer, Finding)
     assert answer.remedies[0].settings == {"normalization.x": "log_standardize"}
+
+
+def test_bursts_in_a_signal_are_no_tail_that_wants_a_logarithm(data_seen: DataSeen) -> None:
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(N, 1, 40, generator=g)
+    x[torch.rand(x.shape, generator=g) < 0.7] *= 0.1
+    answer = RULE.judge(data_seen({"x": 5e3 * x, "target": torch.arange(N) % 2}))
+    assert isinstance(answer, Finding)
+    assert answer.remedies[0].settings == {"normalization.x": "standardize"}
 
 
 def test_a_sparse_input_is_not_next_to_nothing(data_seen: DataSeen) -> None:

@@ -44,6 +44,17 @@ def test_a_name_makes_it_certain(name: str, high: int, data_seen: DataSeen) -> N
     assert (answer.severity, answer.where) == (WARNING, f"x.{name}")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "advice"),
+    [(0, 5000, "torch.nn.Embedding(5000, dim) on its whole numbers"), (100_000, 104_000, "number its values from 1")],
+)
+def test_a_table_has_no_rows_for_what_does_not_occur(low: int, high: int, advice: str, data_seen: DataSeen) -> None:
+    values = torch.cat([numbers(low, high)[:-1], torch.tensor([high - 1])])
+    answer = RULE.judge(data_seen(split(values), fields=named("user_id")))
+    assert isinstance(answer, Finding)
+    assert advice in answer.remedies[0].text
+
+
 def test_scaling_it_does_not_mend_it(data_seen: DataSeen) -> None:
     scaled = {"x": {"kind": "standardize", "center": [0.0, 2500.0], "scale": [1.0, 1500.0]}}
     assert isinstance(RULE.judge(data_seen(split(numbers(0, 5000)), normalization=scaled)), Finding)

@@ -18,6 +18,8 @@ AMOUNTS = ("continuous", "heavy_tailed", "count", "image")
 MIN_STEPS = 40
 # Score from which a run has learned something: 1 is the best constant predictor.
 LEARNED = 0.9
+# A table of vectors with so many rows for every value that there is would be mostly empty.
+MAX_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,17 @@ def is_in_trouble(recording: Recording) -> bool:
     if len(losses) and not np.isfinite(losses).all():
         return True
     return has_run_away(losses) or (len(losses) >= MIN_STEPS and not are_decreasing([losses]))
+
+
+def embedding(feature: Mapping[str, Any]) -> str:
+    """How whole numbers that name something become vectors: by themselves, or numbered anew where they have gaps."""
+    rows, values = feature["maximum"] + 1, feature["distinct"]
+    if feature["minimum"] >= 0 and rows <= MAX_ROWS * values:
+        return f"torch.nn.Embedding({rows:.0f}, dim) on its whole numbers"
+    return (
+        "number its values from 1, with 0 for any that the training data do not have, and torch.nn.Embedding(rows, "
+        f"dim) on that; {values} different ones were seen"
+    )
 
 
 def several(texts: list[str], limit: int = 3) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.fields import Field, fields, is_in_trouble, several
+from preflight.rules.fields import Field, embedding, fields, is_in_trouble, several
+from preflight.rules.pf302_heavy_tail import is_heavy
 from preflight.rules.twice import is_normalized_twice
 from preflight.telemetry.recording import Recording
 
@@ -124,12 +125,20 @@ def _too_small(field: Field) -> Finding:
 
 def _remedy(field: Field, worst: Mapping[str, Any]) -> Remedy:
     kind = field.kind(worst)
-    settings = field.remedy("log_standardize" if kind == "heavy_tailed" else "")
+    settings = field.remedy("log_standardize" if is_heavy(field, worst) else "")
+    is_whole = field.facts["dtype"].startswith(("int", "uint"))
+    if kind == "identifier" and not settings:
+        label, declare = field.label(worst), f"model.fields.{field.name}.kind: count"
+        return Remedy(
+            f"if {label} is a name for something, embed it: {embedding(worst)}; of a date, take the time since the "
+            "first one, or its season. Where its size is what counts, "
+            + (f"declare {declare}, and it can be normalized" if is_whole else "standardize it in the data")
+        )
     text = f"normalize '{field.name}' with statistics of the training data"
     if kind == "identifier":
         text += f"; if {field.label(worst)} is a name for something, embed it or leave it out; of a date, take the "
         text += "time since the first one, or its season"
-    if not settings and field.facts["dtype"].startswith("int"):
+    if not settings and is_whole:
         text += f"; declare what its integers are in model.fields.{field.name}.kind"
     return Remedy(text, settings)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from preflight.core.finding import NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.fields import Field, features, several
+from preflight.rules.fields import Field, embedding, features, several
 from preflight.telemetry.recording import Recording
 
 RANGE = Threshold(
@@ -72,8 +72,7 @@ def check(recording: Recording) -> Answer:
         (Evidence("different values", float(worst["distinct"]), CLASSES.value), Evidence("largest", highest)),
         (
             Remedy(
-                f"embed {names}: torch.nn.Embedding({highest + 1:.0f}, dim) on its whole numbers, beside the other "
-                "features; do not z-score it",
+                f"embed {names}: {embedding(worst)}. Put the vectors beside the other features, and do not z-score it",
             ),
         ),
         where=field.where(worst),
