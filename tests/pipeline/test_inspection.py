@@ -266,6 +266,38 @@ def test_a_model_that_ignores_its_input_has_the_score_of_a_constant_whatever_the
     assert found.references["loss"] == pytest.approx(found.initial["loss"], rel=0.05)
 
 
+class Triple(nn.Module):
+    """Three directions of every sample, by one network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        three = torch.stack([x, x.roll(1, dims=1), x.roll(1, dims=0)], dim=1)
+        return F.normalize(self.layer(three), dim=2)
+
+
+def hinge(output: Tensor, target: Tensor) -> Tensor:
+    anchor, positive, negative = output.unbind(dim=1)
+    return F.triplet_margin_loss(anchor, positive, negative)
+
+
+def test_a_constant_out_of_the_models_reach_is_no_reference(inspect: Inspect) -> None:
+    found = inspect(factory=Triple, losses={"hinge": hinge})
+    assert found.constants == {"hinge": None}
+    assert found.references == found.initial
+    assert any("'hinge' is next to nothing for some constant" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1000.0])
+def test_a_small_loss_of_targets_that_hardly_vary_is_a_reference(shift: float, inspect: Inspect) -> None:
+    close = [{"x": part["x"], "target": 1e-3 * part["target"] + shift} for part in (split(SIZE), split(300))]
+    found = inspect(data=tuple(close))
+    assert found.references["mse"] == found.constants["mse"] < 1e-5
+    assert found.notes == ()
+
+
 def test_the_references_of_large_samples_are_those_of_full_batches(parts: tuple[Split, Split]) -> None:
     def task(size: int) -> Any:
         return SimpleNamespace(data=SimpleNamespace(validation=range(size), roles=SimpleNamespace(targets=("target",))))

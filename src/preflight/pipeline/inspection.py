@@ -23,7 +23,7 @@ from preflight.probes.flaws import INPUT, TARGET, TRAINING, VALIDATION, Expected
 from preflight.probes.harm import check_flaws
 from preflight.probes.layout import layout_of
 from preflight.probes.penalty import is_penalty
-from preflight.probes.sense import ENDLESS, check_sense, falls_without_end
+from preflight.probes.sense import ENDLESS, check_sense, falls_without_end, is_satisfied
 from preflight.probes.splits import check_splits, differences
 from preflight.tasks.data import Batch, spread, take_samples
 from preflight.tasks.pytorch import PyTorchTask
@@ -38,8 +38,8 @@ Samples = tuple[torch.Tensor, Batch]
 class Inspection:
     """What is known before training.
 
-    ``references`` are what scores relate to: the best constant predictor of each loss, or its value at
-    initialisation where no constant could be fitted (``constants`` then has None); penalties, which ask nothing of
+    ``references`` are what scores relate to: the best constant predictor of each loss, or its value at initialisation
+    where none could be fitted, or one leaves nothing (``constants`` then has None); penalties, which ask nothing of
     the data, have none and stay out of the score. ``options`` are the
     normalizations that may be searched per input field, today's first. ``notes`` say what stands out in the data.
     """
@@ -124,14 +124,19 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     begin = _before_training(settings, task, today)
     initial = begin.losses
     without_end = [loss.name for loss in task.losses if falls_without_end(loss, output, targets)]
-    constants |= dict.fromkeys(without_end)
     scored, more = _scored(task, output, targets)
+    satisfied = [
+        loss.name
+        for loss in task.losses
+        if loss.name in scored and is_satisfied(loss, output, targets, constants[loss.name] or 0.0)
+    ]
+    constants |= dict.fromkeys((*without_end, *satisfied))
     references = {name: value for name, value in {**initial, **_known(constants)}.items() if name in scored}
     for name, value in references.items():
         if not math.isfinite(value):
             raise RefusedError(f"the loss '{name}' is {value} on the validation data, before any training", "PF108")
     reports = tuple(field.report for field in fields)
-    notes = (*notes, *more, *_doubts(task, begin, without_end))
+    notes = (*notes, *more, *_doubts(task, begin, without_end, satisfied))
     return Inspection(today, reports, constants, initial, references, options, notes)
 
 
@@ -229,12 +234,18 @@ def _validation_targets(settings: Settings, task: PyTorchTask, samples: Samples,
     return {name: batch[name][some] for name in task.data.roles.targets}
 
 
-def _doubts(task: PyTorchTask, begin: Evaluation, without_end: Sequence[str]) -> list[str]:
+def _doubts(task: PyTorchTask, begin: Evaluation, without_end: Sequence[str], satisfied: Sequence[str]) -> list[str]:
     """What will not tell how well the training goes."""
     notes = [
         f"the loss '{name}' falls without end: some constant output brings it below {-ENDLESS:.0e} times its value "
         "before training. Scores relate to its value before training, and a lower one need not be better"
         for name in without_end
+    ]
+    notes += [
+        f"the loss '{name}' is next to nothing for some constant output, which no model of this kind may give. Scores "
+        "relate to its value before training"
+        for name in satisfied
+        if name not in without_end
     ]
     metric = task.settings.metric
     if metric is not None and not math.isfinite(begin.metric):

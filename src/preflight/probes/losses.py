@@ -66,7 +66,7 @@ def look_at_losses(
         for loss in job.losses:
             found = _what_it_is(task, loss, outputs, batch)
             known = constants.get(loss.name)
-            if any(abs(ratio - 1) > 0.02 for ratio in found.get("batch_scaling", {}).values()):
+            if known is not None and any(abs(ratio - 1) > 0.02 for ratio in found.get("batch_scaling", {}).values()):
                 known = _constant_at(task, params, loss, outputs, batch)
             named = loss.target or (task.data.roles.targets[0] if len(task.data.roles.targets) == 1 else None)
             facts[loss.name] = {"weight": weights[loss.name], "target": named, "constant": known, **found}

@@ -1,4 +1,4 @@
-"""Losses that no training can be judged by: one that is the same whatever the output, one that falls without end."""
+"""Losses that no training can be judged by: the same whatever the output, without end, or solved by a constant."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from preflight.core.errors import TaskError
-from preflight.probes.constant import SEED, Constant, on_constant, replaced, tensors_of, value_of
+from preflight.probes.constant import SEED, Constant, on_constant, replaced, starting_points, tensors_of, value_of
 from preflight.tasks.base import NamedLoss
 from preflight.tasks.data import Batch
 from preflight.tasks.seeding import seeded
@@ -16,6 +16,8 @@ from preflight.tasks.seeding import seeded
 ENDLESS = 1e6
 """Times its size at a zero output a loss lies below zero at a far one: no loss that is meant so does."""
 FAR = 1e12
+SATISFIED = 1e-6
+"""Share of an ordinary constant's loss that is as good as none: beyond the resolution of float32."""
 SCALES = (1.0, 1e4, 1e8, 1e12)
 
 
@@ -58,6 +60,18 @@ def falls_without_end(loss: NamedLoss, output: Any, targets: Batch) -> bool:
         for (key, item), slope in zip(leaves.items(), slopes, strict=True)
     }
     return value_of(objective, far) < -ENDLESS * max(1.0, abs(float(begin.detach())))
+
+
+def is_satisfied(loss: NamedLoss, output: Any, targets: Batch, constant: float) -> bool:
+    """Whether the best ``constant`` output leaves nothing of a loss, and ordinary ones (zeros, means) leave a lot.
+
+    It lies out of what the model can give: three embeddings by one network are not far from each other where it ignores
+    its input, and cosines do not exceed one.
+    """
+    chosen = output if loss.output is None else output[loss.output]
+    objective = on_constant(loss, chosen, targets)
+    found = [value_of(objective, point) for point in starting_points(chosen, loss, targets)]
+    return constant < SATISFIED * min((value for value in found if math.isfinite(value)), default=0.0)
 
 
 def _values(loss: NamedLoss, chosen: Any, tensors: Constant, targets: Batch) -> set[float]:
