@@ -82,7 +82,7 @@ def test_a_run_that_ends_above_short_runs_at_a_lower_rate(verdict: str, recorded
     answer = RULE.judge(recorded(TODAY, facts=facts, losses={"total": LEARNS + 0.3}))
     assert isinstance(answer, Finding)
     assert answer.severity == WARNING
-    assert answer.remedies[0].settings == {"lr": pytest.approx(0.01 / np.sqrt(10))}
+    assert answer.remedies[0].settings == {"lr": pytest.approx(0.01 / np.sqrt(10))}  # the next rung breaks
     assert "lr=0.01" in answer.message
 
 

@@ -43,7 +43,7 @@ def test_a_run_far_behind_the_ladder(times: float, recorded: Recorded) -> None:
     best = times * BELOW.value * TODAY.lr
     answer = RULE.judge(recorded(TODAY, facts=ladder(best), losses={"total": FLAT}))
     assert isinstance(answer, Finding)
-    assert (answer.severity, answer.remedies[0].settings) == (WARNING, {"lr": pytest.approx(best / AWAY)})
+    assert (answer.severity, answer.remedies[0].settings) == (WARNING, {"lr": best})
     assert answer.strength == pytest.approx(times)
 
 
@@ -77,15 +77,35 @@ def test_weights_that_will_not_move_over_the_whole_run(way: float, recorded: Rec
     assert answer.remedies[0].settings == {}  # without a ladder nobody knows how far to go
 
 
-@pytest.mark.parametrize("above", ["stable", "explodes"])
-def test_the_rate_that_is_advised_lies_below_the_best_of_short_runs(above: str, recorded: Recorded) -> None:
+@pytest.mark.parametrize(("above", "advised"), [("stable", 1e-3), ("explodes", 1e-3 / AWAY)])
+def test_the_rate_that_is_advised_stays_away_from_where_the_ladder_breaks(
+    above: str, advised: float, recorded: Recorded
+) -> None:
     rungs = [
         {"lr": 1e-3, "verdict": "best", "final_loss": 0.3},
         {"lr": 3e-3, "verdict": above, "final_loss": 0.5},
     ]
     answer = RULE.judge(recorded(TODAY, facts={"ladders": {"inputs as they are": rungs}}, losses={"total": FLAT}))
     assert isinstance(answer, Finding)
-    assert answer.remedies[0].settings == {"lr": pytest.approx(1e-3 / AWAY)}
+    assert answer.remedies[0].settings == {"lr": pytest.approx(advised)}
+
+
+@pytest.mark.parametrize(("losses", "advised"), [((0.45, 0.34), 3e-4), ((0.34, 0.34), 1e-4), ((1.0, 0.6), 1e-3)])
+@pytest.mark.parametrize("above", ["stable", "explodes"])
+def test_a_lower_rate_that_gains_nearly_as_much_is_advised(
+    losses: tuple[float, float], advised: float, above: str, recorded: Recorded
+) -> None:
+    found = zip((1e-6, 1e-4, 3e-4, 1e-3, 3e-3), (1.0, *losses, 0.3, 0.5), strict=True)
+    verdicts = ("too slow", "stable", "stable", "best", above)
+    rungs = [
+        {"lr": lr, "final_loss": loss, "verdict": verdict} for (lr, loss), verdict in zip(found, verdicts, strict=True)
+    ]
+    answer = RULE.judge(recorded(TODAY, facts={"ladders": {"inputs as they are": rungs}}, losses={"total": FLAT}))
+    assert isinstance(answer, Finding)
+    is_best = advised == 1e-3
+    assert answer.remedies[0].settings == {
+        "lr": pytest.approx(advised / (AWAY if is_best and above == "explodes" else 1))
+    }
 
 
 def test_the_length_of_the_long_run_counts(recorded: Recorded) -> None:

@@ -11,10 +11,11 @@ from preflight.telemetry.recording import Recording
 
 BEST = "best"
 BROKEN = ("explodes", "unsteady", "too high")
-# Half a decade, one rung: a rate that ends lowest after few steps is too high for a longer run, in which lower ones
-# catch up (Smith, Cyclical Learning Rates, 2017: the range to train in ends where the loss becomes ragged). Rates of
-# healthy runs, which end as well as any, lie 3.3 times below the best one of their ladder in the median.
+# Half a decade, one rung: a rate that ends lowest after few steps may be too high for a longer run where the next one
+# breaks (Smith, Cyclical Learning Rates, 2017: the range to train in ends where the loss becomes ragged).
 AWAY = math.sqrt(10)
+# Of the best rung's gain: a lower rate that gets so far in a short run gets there in a longer one, and ends calmer.
+NEARLY = 0.9
 Rung = Mapping[str, Any]
 
 
@@ -36,9 +37,21 @@ def best_rung(rungs: Sequence[Rung]) -> Rung | None:
 
 
 def advised_rate(rungs: Sequence[Rung]) -> float | None:
-    """Half a decade below the best rung's rate; None where no rung learns."""
+    """The lowest rate that gains nearly as much as the best rung; None where no rung learns.
+
+    Where that is the best rung itself and the next one breaks, half a decade below it.
+    """
     best = best_rung(rungs)
-    return None if best is None else float(best["lr"]) / AWAY
+    if best is None:
+        return None
+    ordered = sorted((rung for rung in rungs if math.isfinite(rung["final_loss"])), key=lambda rung: rung["lr"])
+    needed = best["final_loss"] + (1 - NEARLY) * (ordered[0]["final_loss"] - best["final_loss"])
+    below = [rung for rung in ordered if rung["lr"] < best["lr"] and rung["verdict"] not in BROKEN]
+    enough = next((rung for rung in below if rung["final_loss"] <= needed), None)
+    if enough is not None:
+        return float(enough["lr"])
+    above = next((rung for rung in rungs if rung["lr"] > best["lr"]), None)
+    return float(best["lr"]) / (AWAY if above is not None and above["verdict"] in BROKEN else 1.0)
 
 
 def rung_at(rungs: Sequence[Rung], lr: float) -> Rung | None:

@@ -196,8 +196,8 @@ RULE = Rule(
     "rate that is ABOVE times lower, or at any lower one where it learned next to nothing, on a ladder on which its "
     "own rate broke; or, above the best rate of the ladder, the loss gives back LOST of its gain.",
     matters="Steps that overshoot undo what was learned; what the network loses early it may never find again.",
-    fix="Lower the rate to half a decade below the best one of the ladder, or warm up to it. Where the inputs are raw "
-    "(PF301), normalize them first: the rate that fits is often a higher one then.",
+    fix="Lower the rate to the lowest one of the ladder that gains nearly as much as its best, or warm up to it. "
+    "Where the inputs are raw (PF301), normalize them first: the rate that fits is often a higher one then.",
     check=check,
     thresholds=(RISE, MOVED, DROP, LOST, ABOVE),
     causes=("PF101", "PF103", "PF205", "PF401", "PF402"),

@@ -105,7 +105,7 @@ def _raised(recording: Recording) -> Remedy:
         advised = None
     if advised is None or advised <= recording.params.lr:
         return Remedy("raise the learning rate by decades, until the loss falls")
-    return Remedy("raise the learning rate to half a decade below the ladder's best", {"lr": advised})
+    return Remedy("raise the learning rate to one that gains nearly as much as the ladder's best", {"lr": advised})
 
 
 RULE = Rule(
@@ -118,8 +118,8 @@ RULE = Rule(
     "pace, "
     "move by less than WAY of their norm over the whole long run.",
     matters="The run ends where it began, after all of its time.",
-    fix="Raise the rate to half a decade below the best one of the ladder. Where the schedule keeps it low (PF206, "
-    "PF204), mend that first.",
+    fix="Raise the rate to the lowest one of the ladder that gains nearly as much as its best. Where the schedule "
+    "keeps it low (PF206, PF204), mend that first.",
     check=check,
     thresholds=(BELOW, GAINED, WAY, DROP),
     causes=("PF401", "PF402"),
