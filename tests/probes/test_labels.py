@@ -43,7 +43,7 @@ def test_chance_is_rarely_taken_for_a_relation(make_task: MakeTask) -> None:
     assert max(zs) < 5
 
 
-@pytest.mark.parametrize("offset", [-1, 2])
+@pytest.mark.parametrize("offset", [-1, 2, 5, -16])
 def test_rows_that_are_off_are_found(offset: int, make_task: MakeTask) -> None:
     x = inputs()
     target = (x[:, 0] > 0).long().roll(offset)

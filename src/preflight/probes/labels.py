@@ -17,6 +17,7 @@ from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 
 Array = npt.NDArray[np.float64]
+Chance = Sequence[tuple[float, float]]  # mean and deviation of each predictor's agreement
 MAX_SAMPLES, MIN_SAMPLES, MAX_VALUES = 1024, 30, 2**22
 FEWEST_OF_WIDE = 200
 MAX_INPUTS, MAX_TARGETS, TOKEN_BINS = 128, 8, 128
@@ -24,8 +25,8 @@ NEIGHBOURS = 5
 # Of the ridge, relative to the mean eigenvalue.
 SHRINK = 0.1
 PERMUTATIONS = 60
-# Labels that are one row off, by a header or by a shift of one table against another.
-OFFSETS = (1, -1, 2, -2)
+# Labels that are some rows off: by a header, a lag, a window, or a shift of one table against another.
+OFFSETS = tuple(sign * rows for rows in range(1, 17) for sign in (1, -1))
 
 
 def look_at_labels(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
@@ -48,10 +49,12 @@ def look_at_labels(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
                 continue
             predictors = _neighbours(inputs), _ridge(inputs)
             for name, facts in found.items():
+                targets = _coded(batch[name], name, task)
+                chance = _by_chance(predictors, targets)
                 facts[f"{prefix}samples"] = len(numbers)
-                facts[f"{prefix}z"] = _agreement(predictors, _coded(batch[name], name, task))
+                facts[f"{prefix}z"] = _agreement(predictors, targets, chance)
                 if not prefix and isinstance(source, InMemory):
-                    facts.update(_best_offset(predictors, source, name, numbers, task))
+                    facts.update(_best_offset(predictors, chance, source, name, numbers, task))
     return {"labels": {name: facts for name, facts in found.items() if facts}}
 
 
@@ -140,29 +143,36 @@ def _ridge(inputs: Array) -> Array:
     return weights
 
 
-def _agreement(predictors: Sequence[Array], targets: Array) -> float:
+def _by_chance(predictors: Sequence[Array], targets: Array) -> Chance:
+    """Agreement of each predictor's predictions with ``targets[N, C]`` in an order of their own."""
+    size, draw = len(targets), np.random.default_rng(0)
+    exchanged = targets[np.stack([draw.permutation(size) for _ in range(PERMUTATIONS)])]  # [P, N, C]
+    side_by_side = exchanged.transpose(1, 0, 2).reshape(size, -1)
+    fits = [
+        (predictor @ side_by_side * side_by_side).reshape(size, PERMUTATIONS, -1).sum(axis=(0, 2))
+        for predictor in predictors
+    ]
+    return [(float(each.mean()), max(float(each.std()), 1e-12)) for each in fits]
+
+
+def _agreement(predictors: Sequence[Array], targets: Array, chance: Chance) -> float:
     """How far the agreement of predictions with ``targets[N, C]`` lies beyond chance, of the better predictor."""
     if not targets.size:
         return 0.0
-    size, draw = len(targets), np.random.default_rng(0)
-    orders = np.stack([np.arange(size), *(draw.permutation(size) for _ in range(PERMUTATIONS))])
-    exchanged = targets[orders]  # [P, N, C]
-    side_by_side = exchanged.transpose(1, 0, 2).reshape(size, -1)
-    found = []
-    for predictor in predictors:
-        fits = (predictor @ side_by_side * side_by_side).reshape(size, len(orders), -1).sum(axis=(0, 2))
-        found.append((fits[0] - fits[1:].mean()) / max(float(fits[1:].std()), 1e-12))
-    return float(max(found))
+    return max(
+        (float((predictor @ targets * targets).sum()) - mean) / deviation
+        for predictor, (mean, deviation) in zip(predictors, chance, strict=True)
+    )
 
 
 def _best_offset(
-    predictors: Sequence[Array], source: InMemory, name: str, numbers: Tensor, task: PyTorchTask
+    predictors: Sequence[Array], chance: Chance, source: InMemory, name: str, numbers: Tensor, task: PyTorchTask
 ) -> dict[str, Any]:
-    """The shift of the targets against the inputs at which they fit best, and how well."""
+    """The shift of the targets against the inputs at which they fit best, and how well: by chance all fit alike."""
     targets = source.tensors[name]
     fits = {}
     for offset in OFFSETS:
         moved = targets[((numbers + offset) % len(targets)).to(targets.device)]
-        fits[offset] = _agreement(predictors, _coded(moved, name, task))
+        fits[offset] = _agreement(predictors, _coded(moved, name, task), chance)
     best = max(fits, key=fits.__getitem__)
     return {"offset": best, "offset_z": fits[best]}
