@@ -120,6 +120,20 @@ def test_a_penalty_is_told_from_the_data(factor: float, dominates: bool, make_ta
     assert (facts["losses"]["ce"]["data_free"] > 0.5) == dominates
 
 
+@pytest.mark.parametrize("target", [None, "y"])
+def test_a_dead_head_that_says_one_number_is_no_penalty(target: str | None, make_task: Any) -> None:
+    class Dead(nn.Linear):
+        def forward(self, values: Tensor) -> dict[str, Tensor]:
+            return {"a": super().forward(values), "b": self.bias[:1].expand(len(values), 1)}
+
+    data = tuple({"x": torch.randn(40, 3), "y": torch.randn(40, 1)} for _ in range(2))
+    losses = {"b": {"function": lambda output, y: (output - y).square().mean(), "output": "b", "target": target}}
+    losses["a"] = {**losses["b"], "output": "a"}
+    task = make_task(factory=lambda: Dead(3, 1), data=data, losses=losses, targets=["y"])
+    facts = look_at_losses(task, TODAY, 0, {"a": 1.0, "b": 1.0})["regularization"]
+    assert facts["penalty_ratio"] == 0.0
+
+
 def test_decay_is_measured_against_the_gradient(make_task: Any) -> None:
     task = make_task(optimizer=torch.optim.SGD)
     small, large = (

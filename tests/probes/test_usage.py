@@ -104,3 +104,18 @@ def test_nothing_of_the_users_changes(make_task: Any) -> None:
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
     assert torch.equal(task.data.train.tensors["input"], rows)
     assert look_at_usage(task, TODAY, 3)["inputs_used"]["real"] == first["real"]
+
+
+def test_a_head_that_does_not_use_its_input_is_told_from_the_others(make_task: Any) -> None:
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 4), nn.Linear(3, 4)
+
+        def forward(self, values: Tensor) -> dict[str, Tensor]:
+            return {"a": self.a(values), "b": self.b(torch.ones_like(values))}
+
+    losses = {name: {"function": F.cross_entropy, "output": name} for name in ("a", "b")}
+    found = look_at_usage(make_task(factory=Heads, losses=losses), TODAY, 0)["inputs_used"]
+    assert found["losses"]["b"] == 0.0 < found["losses"]["a"]
+    assert look_at_usage(make_task(factory=wide), TODAY, 0)["inputs_used"]["losses"] == {}

@@ -133,10 +133,35 @@ def test_of_several_targets_each_is_judged_by_its_own_loss(
         "class": {"target": "kind", "constant": 1.6, "initial": 1.6},
         "fit": {"target": "strength", "constant": 1.0, "initial": 1.0},
     }
-    columns = {"total": [1.0] * 200, "val_class": [1.6 * last] * 200, "val_fit": [0.05] * 200}
+    columns = {
+        "total": [1.0] * 200,
+        "class": [1.6 * last] * 200,
+        "val_class": [1.6 * last] * 200,
+        "val_fit": [0.05] * 200,
+    }
     facts = {"labels": {"kind": mixed, "strength": sound}, "losses": losses}
     info = {"score": 0.5, "outcome": {"status": "completed"}}
     answer = RULE.judge(recorded(facts=facts, info=info, losses=columns))
     assert isinstance(answer, Finding) == found
     if isinstance(answer, Finding):
         assert answer.where == "kind"
+
+
+@pytest.mark.parametrize(("training", "is_found"), [(1.7, True), (0.4, False)])
+def test_what_another_target_taught_is_no_proof_of_the_labels(
+    training: float, is_found: bool, recorded: Callable[..., Recording]
+) -> None:
+    mixed = {"samples": 1000, "z": 1.0, "validation_samples": 600, "validation_z": 50.0}
+    losses = {name: {"target": name, "constant": 1.4, "initial": 1.4} for name in ("label", "teacher")}
+    columns = {"total": [1.0] * 200, "label": [training] * 200, "val_label": [0.7] * 200, "val_teacher": [0.3] * 200}
+    facts = {"labels": {"label": mixed, "teacher": {**mixed, "z": 50.0}}, "losses": losses}
+    info = {"score": 0.3, "outcome": {"status": "completed"}}
+    assert isinstance(RULE.judge(recorded(facts=facts, info=info, losses=columns)), Finding) is is_found
+
+
+@pytest.mark.parametrize(("z", "is_found"), [(2.6, True), (8.0, False)])
+def test_luck_is_measured_by_what_the_validation_data_lead_to_expect(
+    z: float, is_found: bool, recorded: Callable[..., Recording]
+) -> None:
+    labels = {"target": {"samples": 1000, "z": z, "validation_samples": 400, "validation_z": 24.0}}
+    assert isinstance(RULE.judge(recorded(facts={"labels": labels})), Finding) is is_found

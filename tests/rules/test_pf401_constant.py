@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preflight.core.finding import ERROR, Clean, Finding, NotApplicable
+from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
 from preflight.core.params import Params
 from preflight.rules.pf401_constant import RULE
 from preflight.telemetry.recording import Recording
@@ -78,3 +79,35 @@ def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, 
     facts = {"losses": {"mse": {"constant": scale, "initial": 1.1 * scale}}}
     answer = RULE.judge(recorded(facts=facts, losses={"mse": scale * flat(level)}))
     assert isinstance(answer, Finding) == (level == 1.0)
+
+
+def two(weight: float = 1.0, target: str | None = "b") -> dict[str, Any]:
+    facts = {"constant": 1.0, "initial": 1.0}
+    return {
+        "losses": {"a": {**facts, "target": "a", "weight": 1.0}, "b": {**facts, "target": target, "weight": weight}}
+    }
+
+
+FALLS = np.linspace(1.0, 0.1, 300)
+
+
+def test_one_loss_that_is_stuck_beside_one_that_is_learned_is_a_warning(recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(facts=two(), losses={"a": FALLS, "b": flat(1.0)}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (WARNING, "b")
+    assert "while 'a' is" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("facts", "losses"),
+    [
+        (two(weight=0.01), flat(1.0)),  # an aside
+        (two(target=None), flat(1.0)),  # no target that it could learn
+        (two(), np.concatenate([np.linspace(1.0, 0.3, 100), flat(1.0, steps=200)])),  # an adversary took it back
+        (two(), np.linspace(1.0, 0.8, 300)),  # slow
+    ],
+)
+def test_one_loss_that_is_not_asked_for_or_comes_is_left_alone(
+    facts: dict[str, Any], losses: np.ndarray, recorded: Recorded
+) -> None:
+    assert RULE.judge(recorded(facts=facts, losses={"a": FALLS, "b": losses})) == Clean()

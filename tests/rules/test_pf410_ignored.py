@@ -47,3 +47,22 @@ def test_what_was_not_measured_is_said(recorded: Recorded) -> None:
     assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'inputs_used'")
     answer = RULE.judge(recorded(facts={"inputs_used": {"sensitivity": {"initial": None}}}))
     assert answer == NotApplicable("how the output depends on the input was not measured")
+
+
+@pytest.mark.parametrize(
+    ("loss", "is_found"),
+    [
+        ({"target": "box", "constant": 0.5, "initial": 0.5}, True),
+        ({"target": None, "constant": 0.5, "initial": 0.5}, False),
+        ({"target": "box", "constant": 0.0, "initial": 0.5}, False),  # a penalty, which a constant satisfies
+    ],
+)
+def test_a_head_that_ignores_its_input_is_named_where_it_has_something_to_fit(
+    loss: dict[str, Any], is_found: bool, recorded: Recorded
+) -> None:
+    known = facts(0.5, 0.5, 0.5, a=0.5)
+    known["inputs_used"]["losses"] = {"class": 0.5, "box": 0.0}
+    answer = RULE.judge(recorded(facts={**known, "losses": {"box": loss}}))
+    assert isinstance(answer, Finding) is is_found
+    if isinstance(answer, Finding):
+        assert (answer.severity, answer.where) == (WARNING, "box")

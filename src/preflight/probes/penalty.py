@@ -40,7 +40,7 @@ def is_penalty(loss: NamedLoss, output: Any, targets: Batch) -> bool:
     chosen = output if loss.output is None else output[loss.output]
     chosen, some = _first(chosen, size), {name: target[:size] for name, target in targets.items()}
     every = {key: item.detach().float() for key, item in tensors_of(chosen).items() if item.ndim}
-    if not every or _takes_targets(loss, chosen, some):
+    if not every or takes_targets(loss, chosen, some):
         return False
     with seeded(SEED, next(iter(every.values())).device):
         own = value_of(_each(loss, chosen, some), every)
@@ -64,7 +64,7 @@ def _first(output: Any, size: int) -> Any:
     return type(output)(*items) if hasattr(output, "_fields") else tuple(items)
 
 
-def _takes_targets(loss: NamedLoss, output: Any, targets: Batch) -> bool:
+def takes_targets(loss: NamedLoss, output: Any, targets: Batch) -> bool:
     """Whether another sample's targets, or none, give another value."""
     values = {value_of(_each(loss, output, given), tensors_of(output)) for given in _altered(targets)}
     return len(values) != 1 or not math.isfinite(next(iter(values)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from preflight.probes.gradients import norm_of
+from preflight.probes.penalty import takes_targets
 from preflight.probes.steps import targets_of, weighted
 from preflight.tasks.base import Job
 from preflight.tasks.data import Batch
@@ -53,9 +54,10 @@ def penalty_facts(job: Job, weights: Mapping[str, float], batch: Batch, task: Py
     halves = [{name: item[part] for name, item in batch.items()} for part in (slice(size // 2), slice(size // 2, size))]
     outputs = [job.outputs(half) for half in halves]
     job.network.train()
-    cut, penalties = _cut(outputs[0], outputs[1])
     targets = targets_of(task, halves[0])
-    without, _ = _cut(outputs[0], outputs[1], keep=False)
+    predictions = _predictions(job, outputs[0], targets)
+    cut, penalties = _cut(outputs[0], outputs[1], predictions)
+    without, _ = _cut(outputs[0], outputs[1], predictions, keep=False)
     tensors = [item for _, item in job.parameters]
     shares, free, whole = {}, [], []
     for loss in job.losses:
@@ -79,13 +81,20 @@ def penalty_facts(job: Job, weights: Mapping[str, float], batch: Batch, task: Py
     return {**shares, "penalty_ratio": pulled / norm if norm > 0 else (math.inf if pulled > 0 else 0.0)}
 
 
-def _cut(output: Any, other: Any, keep: bool = True) -> tuple[Any, bool]:
+def _predictions(job: Job, output: Any, targets: Batch) -> set[str]:
+    """Keys of the output that a loss holds against targets: a head that is dead says one number there, too."""
+    named = [loss for loss in job.losses if loss.output is not None]
+    return {str(loss.output) for loss in named if takes_targets(loss, output[loss.output], targets)}
+
+
+def _cut(output: Any, other: Any, predictions: Container[str], keep: bool = True) -> tuple[Any, bool]:
     """``output`` cut off the graph but for numbers that ``other`` samples share (zero, unless they are to be kept)."""
     if not isinstance(output, Mapping):
         return (output.detach() if isinstance(output, Tensor) else output), False
     found, any_penalty = {}, False
     for key, item in output.items():
-        if isinstance(item, Tensor) and item.requires_grad and _is_one_value(item, other[key]):
+        is_free = key not in predictions and isinstance(item, Tensor) and item.requires_grad
+        if is_free and _is_one_value(item, other[key]):
             found[key], any_penalty = (item if keep else torch.zeros_like(item)), True
         else:
             found[key] = item.detach() if isinstance(item, Tensor) else item

@@ -41,7 +41,8 @@ def look_at_usage(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any
     ``inputs_used`` holds the weighted loss after ``steps`` steps from the same seed with ``real`` inputs, with
     ``zeroed`` ones and with ``shuffled`` ones (another sample's), the change of the output when a sample gets
     another's input, relative to the output (``sensitivity``: ``initial``, ``later``, and ``perturbed``: with weights
-    drawn at random), and by input field ``fields.NAME`` the largest of them.
+    drawn at random), by input field ``fields.NAME`` the largest of them, and by loss ``losses.NAME`` the largest one
+    of the output that it takes by name.
     ``batch_fit`` holds ``first`` and ``last`` weighted loss of one batch trained on for ``steps`` steps at the best
     of several learning rates (``lr``), all of them under ``tried``, and the batch's best ``constant``.
     """
@@ -54,16 +55,23 @@ def _inputs_used(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]
         batches = _held(task, params, seed)
         wide = task.data.train.batch(torch.arange(min(len(task.data.train), 64)))
         job = task.job(params)
+        heads = [_of_heads(job, wide, names)]
         initial = _sensitivities(job, wide, names)
         real = _trained(job, task, batches, lambda given: given)
         later = _sensitivities(job, wide, names)
-        perturbed = _perturbed(task.job(params), wide, names)
+        heads.append(_of_heads(job, wide, names))
+        random = _perturbed(task.job(params))
+        perturbed = _sensitivities(random, wide, names)
+        heads.append(_of_heads(random, wide, names))
     facts: dict[str, Any] = {"steps": len(batches), "real": real, "batch": len(next(iter(batches[0].values())))}
     for name, change in (("zeroed", _zeroed(names)), ("shuffled", _shuffled(names))):
         with seeded(seed, task.device):
             facts[name] = _trained(task.job(params), task, batches, change)
     kinds = {"initial": initial, "later": later, "perturbed": perturbed}
     facts["sensitivity"] = {kind: max(found.values(), default=None) for kind, found in kinds.items()}
+    facts["losses"] = {
+        name: max(found[name] for found in heads) for name in heads[0] if all(name in found for found in heads)
+    }
     facts["fields"] = {
         name: max(found[name] for found in kinds.values() if name in found)
         for name in names
@@ -127,13 +135,33 @@ def _sensitivities(job: Job, batch: Batch, names: tuple[str, ...]) -> dict[str, 
 
 
 @torch.no_grad()
-def _perturbed(job: Job, batch: Batch, names: tuple[str, ...]) -> dict[str, float]:
-    """Sensitivities with random weights: a head that starts at zero uses its input all the same."""
+def _of_heads(job: Job, batch: Batch, names: tuple[str, ...]) -> dict[str, float]:
+    """By loss that takes one output by its name, how much that changes where all samples get another one's inputs."""
+    named = {loss.name: loss.output for loss in job.losses if loss.output is not None}
+    if not named:
+        return {}
+    job.network.eval()
+    try:
+        with_seed = torch.random.get_rng_state()
+        before = job.outputs(batch)
+        torch.random.set_rng_state(with_seed)
+        after = job.outputs({**batch, **{name: batch[name].roll(1, dims=0) for name in names}})
+        pairs = {name: (_flat(before[key]), _flat(after[key])) for name, key in named.items()}
+    except Exception:  # see _sensitivities
+        return {}
+    finally:
+        job.network.train()
+    return {name: float((new - old).norm()) / (float(old.norm()) or 1.0) for name, (old, new) in pairs.items()}
+
+
+@torch.no_grad()
+def _perturbed(job: Job) -> Job:
+    """Random weights: with them, a head that starts at zero uses its input all the same."""
     for _, parameter in job.parameters:
         if parameter.is_floating_point():
             fan_in = parameter[0].numel() if parameter.ndim > 1 else 4
             parameter.add_(torch.randn_like(parameter) / math.sqrt(max(1, fan_in)))
-    return _sensitivities(job, batch, names)
+    return job
 
 
 def _flat(output: Any) -> Tensor:

@@ -38,6 +38,13 @@ MIN_STEPS = Threshold(
     "steps at least",
     "healthy networks leave the constant within tens of steps, slow ones within a few hundred",
 )
+WISHED = Threshold(
+    "WISHED",
+    0.1,
+    "of the largest weight: a loss that weighs less is an aside, of which nobody asks that it is learned in time",
+    "weights of main tasks lie within a decade of each other; auxiliary ones and penalties below",
+)
+LEARNED = 0.9  # of the constant's loss: below, something of the input is used
 # A constant output that has next to no loss: a penalty or a divergence, which is at its best where nothing is learned.
 TRIVIAL = 1e-3
 CAP = 100.0
@@ -158,3 +165,37 @@ def all_stuck(recording: Recording) -> list[Stuck]:
         raise MissingError("no loss has a best constant predictor to compare with")
     found = [stuck_at_constant(recording, name, fact) for name, fact in facts.items()]
     return [item for item in found if item is not None] if all(item is not None for item in found) else []
+
+
+def stuck_beside(recording: Recording) -> list[tuple[Stuck, str]]:
+    """Losses of a target that are stuck at a constant's level, with the name of one that is learned beside them.
+
+    Left out are those with a weight below WISHED of the largest, which somebody wanted small, and those that once
+    were below the level: adversaries take back what was learned.
+    """
+    facts = {name: fact for name, fact in loss_facts(recording).items() if not is_trivial(fact)}
+    learned = next((name for name, fact in facts.items() if _is_learned(recording, name, fact)), None)
+    if learned is None:
+        return []
+    largest = max(abs(float(fact.get("weight", 1.0))) for fact in facts.values())
+    found = []
+    for name, fact in facts.items():
+        is_wanted = fact.get("target") is not None and abs(float(fact.get("weight", 1.0))) >= WISHED.value * largest
+        stuck = stuck_at_constant(recording, name, fact) if is_wanted and float(fact["constant"]) > 0 else None
+        if stuck is not None and not _was_below(recording, name, fact):
+            found.append((stuck, learned))
+    return found
+
+
+def _is_learned(recording: Recording, name: str, fact: Mapping[str, Any]) -> bool:
+    values = recording.column("losses", name)
+    return bool(float(fact["constant"]) > 0 and level_of(last_quarter(values)).mean < LEARNED * float(fact["constant"]))
+
+
+def _was_below(recording: Recording, name: str, fact: Mapping[str, Any]) -> bool:
+    """Whether any tenth of the run lay clearly below the constant's level, or a validation did."""
+    values = recording.column("losses", name)
+    low = float(fact["constant"]) * (1 - MARGIN.value)
+    size = max(10, len(values) // 10)
+    parts = [values[begin : begin + size].mean() for begin in range(0, len(values) - size + 1, size)]
+    return bool(min(parts, default=math.inf) < low or min(_validation(recording, name), default=math.inf) < low)

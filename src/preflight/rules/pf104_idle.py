@@ -128,4 +128,5 @@ RULE = Rule(
     "fault.",
     check=check,
     thresholds=(SHARE, LARGE, GRADIENT),
+    causes=("PF401", "PF402"),
 )

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from preflight.core.errors import MissingError
-from preflight.core.finding import ERROR, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule
-from preflight.rules.levels import ABOVE, FALL, MARGIN, MIN_STEPS, Stuck, all_stuck, is_trivial
+from preflight.rules.levels import (
+    ABOVE,
+    FALL,
+    MARGIN,
+    MIN_STEPS,
+    WISHED,
+    Stuck,
+    all_stuck,
+    is_trivial,
+    stuck_beside,
+)
 from preflight.telemetry.recording import Recording
 
 FITTED = 0.5  # of the constant's loss: a single batch that comes this far can be fitted
 
 
 def check(recording: Recording) -> Answer:
-    """Judge every loss by its best constant predictor; all of them have to be stuck."""
+    """Judge every loss by its best constant predictor: all of them are stuck, or one beside others that are learned."""
     steps = len(recording.table("losses"))
     if steps < MIN_STEPS.value:
         return NotApplicable(f"{steps} steps are too few to tell: it takes {MIN_STEPS.value:g}")
     stuck = all_stuck(recording)
     if not stuck:
-        return Clean()
+        beside = stuck_beside(recording)
+        return _beside(*beside[0]) if beside else Clean()
     first = stuck[0]
     evidence = tuple(
         Evidence(f"late level of '{item.name}'", item.late, item.constant - MARGIN.value * abs(item.constant), "loss")
@@ -33,6 +44,27 @@ def check(recording: Recording) -> Answer:
         remedies,
         where=first.name,
         strength=max(1.0, first.late / first.constant if first.constant > 0 else 1.0),
+    )
+
+
+def _beside(stuck: Stuck, learned: str) -> Finding:
+    """One of several losses; a warning, since the others are learned."""
+    return Finding(
+        WARNING,
+        f"after {stuck.steps} steps the loss '{stuck.name}' is {stuck.late:.4g}, and the best constant output has "
+        f"{stuck.constant:.4g}: nothing of it is learned, while '{learned}' is",
+        (
+            Evidence(
+                f"late level of '{stuck.name}'", stuck.late, stuck.constant - MARGIN.value * stuck.constant, "loss"
+            ),
+        ),
+        (
+            Remedy(
+                f"follow '{stuck.name}' from its target to its output: whether the target belongs to the input, the "
+                "head uses the features (PF410) and is trained (PF104), and the loss reaches it"
+            ),
+        ),
+        where=stuck.name,
     )
 
 
@@ -66,11 +98,12 @@ RULE = Rule(
     title="The loss stays where guessing would leave it",
     detects="The last quarter of every loss lies at the level of its best constant predictor or of chance, or is still "
     "where it began, in training and in validation, beyond the noise of the batches, and the second half of the run "
-    "falls by less than FALL.",
+    "falls by less than FALL. Or one loss of a target is stuck there and never was below, while another is learned and "
+    "does not weigh more than 1 / WISHED times as much.",
     matters="A network at that level answers the same to every input: it has learned the mean of the targets at most.",
     fix="Look for the cause among the other findings first: raw inputs, a head that cannot reach the targets, dead "
     "units, a learning rate far off, labels that do not belong to their inputs.",
     check=check,
-    thresholds=(MARGIN, ABOVE, FALL, MIN_STEPS),
+    thresholds=(MARGIN, ABOVE, FALL, MIN_STEPS, WISHED),
     causes=("PF402",),
 )

@@ -109,5 +109,5 @@ RULE = Rule(
     "A penalty or divergence, which a constant output satisfies, begins far lower: with PENALTY of their pull.",
     check=check,
     thresholds=(RATIO, PENALTY),
-    causes=("PF106", "PF105"),
+    causes=("PF105", "PF106", "PF401"),
 )

@@ -74,4 +74,5 @@ RULE = Rule(
     "gradients.",
     check=check,
     thresholds=(COSINE, HIGHEST, APART),
+    causes=("PF401", "PF402"),
 )

@@ -23,6 +23,12 @@ NEAR = Threshold(
     "relative distance from a sum: the loss of a batch over the mean loss of its halves is 2, of its quarters 4",
     "exact by definition of a sum; losses over pairs within a batch grow by other ratios",
 )
+OVERRULED = Threshold(
+    "OVERRULED",
+    0.9,
+    "of the gradient that losses share is the summed one's: then the batch size decides what is learned",
+    "for an even share as a mean, a batch of nine is enough",
+)
 CLIPPED = Threshold("CLIPPED", 0.9, "of the steps are clipped", "then clipping sets the step size, whatever the loss")
 
 
@@ -117,7 +123,7 @@ def _clipped(recording: Recording) -> float:
 def _overruled(recording: Recording) -> bool:
     """Whether a summed loss makes nearly all of the gradient that it shares with averaged ones."""
     facts = loss_facts(recording)
-    return any(is_summed(fact) and (fact.get("share") or 0.0) > 0.99 for fact in facts.values())
+    return any(is_summed(fact) and (fact.get("share") or 0.0) > OVERRULED.value for fact in facts.values())
 
 
 RULE = Rule(
@@ -131,6 +137,6 @@ RULE = Rule(
     "mean are too large by the batch size.",
     fix="Average over the batch. To keep the sum, divide the learning rate of plain SGD by the batch size.",
     check=check,
-    thresholds=(NEAR, CLIPPED),
+    thresholds=(NEAR, CLIPPED, OVERRULED),
     causes=("PF101", "PF103", "PF105", "PF108", "PF201", "PF205", "PF401", "PF402", "PF403"),
 )

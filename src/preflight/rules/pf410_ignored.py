@@ -5,6 +5,7 @@ from __future__ import annotations
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.levels import is_trivial, loss_facts
 from preflight.telemetry.recording import Recording
 
 SENSITIVITY = Threshold(
@@ -37,7 +38,30 @@ def check(recording: Recording) -> Answer:
     unused = [name for name, value in (used.get("fields") or {}).items() if value < SENSITIVITY.value]
     if unused and len(used["fields"]) > len(unused):
         return _field_ignored(unused)
-    return Clean()
+    blind = [name for name, value in (used.get("losses") or {}).items() if value < SENSITIVITY.value]
+    blind = [name for name in blind if _is_fitted(recording, name)]
+    return _head_ignores(blind) if blind else Clean()
+
+
+def _is_fitted(recording: Recording, name: str) -> bool:
+    """Whether a loss compares an output with a target that a constant does not settle: no penalty, no temperature."""
+    fact = loss_facts(recording).get(name, {})
+    return fact.get("target") is not None and not is_trivial(fact)
+
+
+def _head_ignores(blind: list[str]) -> Finding:
+    names = ", ".join(f"'{name}'" for name in blind)
+    return Finding(
+        WARNING,
+        f"what the loss{'es' if len(blind) > 1 else ''} {names} take{'' if len(blind) > 1 else 's'} of the output is "
+        "the same for every input, whatever the weights",
+        tuple(
+            Evidence(f"relative change of what '{name}' takes, with another input", 0.0, SENSITIVITY.value)
+            for name in blind
+        ),
+        (Remedy("see what that head is given in forward(): it has to be the features of the sample"),),
+        where=blind[0],
+    )
 
 
 def _ignored(later: float, always: bool, steps: int, real: float | None, zeroed: float | None) -> Finding:
@@ -79,7 +103,7 @@ RULE = Rule(
     title="The output does not depend on the input",
     detects="With another sample's input the output changes by less than SENSITIVITY, before training and after a few "
     "steps, and zeroed inputs train to a loss that differs by less than SAME, or random weights change nothing "
-    "either. An input field of which that is true with any weights is named.",
+    "either. An input field, or a loss's own part of the output, of which that is true with any weights is named.",
     matters="Such a network answers a constant, and no learning rate makes it learn more.",
     fix="Follow the input through forward() and see where two samples become equal.",
     check=check,
