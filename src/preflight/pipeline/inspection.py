@@ -23,7 +23,7 @@ from preflight.probes.flaws import INPUT, TARGET, TRAINING, VALIDATION, Expected
 from preflight.probes.harm import check_flaws
 from preflight.probes.layout import layout_of
 from preflight.probes.penalty import is_penalty
-from preflight.probes.sense import ENDLESS, check_sense, falls_without_end, is_satisfied
+from preflight.probes.sense import ENDLESS, check_sense, falls_without_end, within_reach
 from preflight.probes.splits import check_splits, differences
 from preflight.tasks.data import Batch, spread, take_samples
 from preflight.tasks.pytorch import PyTorchTask
@@ -39,8 +39,8 @@ class Inspection:
     """What is known before training.
 
     ``references`` are what scores relate to: the best constant predictor of each loss, or its value at initialisation
-    where none could be fitted, or one leaves nothing (``constants`` then has None); penalties, which ask nothing of
-    the data, have none and stay out of the score. ``options`` are the
+    where none could be fitted (``constants`` then has None); penalties, which ask nothing of the data, have none and
+    stay out of the score. ``options`` are the
     normalizations that may be searched per input field, today's first. ``notes`` say what stands out in the data.
     """
 
@@ -125,12 +125,13 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     initial = begin.losses
     without_end = [loss.name for loss in task.losses if falls_without_end(loss, output, targets)]
     scored, more = _scored(task, output, targets)
-    satisfied = [
-        loss.name
+    reached = {
+        loss.name: within_reach(loss, output, held_out, today.params.batch_size, value)
         for loss in task.losses
-        if loss.name in scored and is_satisfied(loss, output, targets, constants[loss.name] or 0.0)
-    ]
-    constants |= dict.fromkeys((*without_end, *satisfied))
+        if loss.name in scored and (value := constants[loss.name]) is not None
+    }
+    satisfied = [name for name, value in reached.items() if value != constants[name]]
+    constants |= reached | dict.fromkeys(without_end)
     references = {name: value for name, value in {**initial, **_known(constants)}.items() if name in scored}
     for name, value in references.items():
         if not math.isfinite(value):
@@ -243,7 +244,7 @@ def _doubts(task: PyTorchTask, begin: Evaluation, without_end: Sequence[str], sa
     ]
     notes += [
         f"the loss '{name}' is next to nothing for some constant output, which no model of this kind may give. Scores "
-        "relate to its value before training"
+        "relate to the constants that it begins with"
         for name in satisfied
         if name not in without_end
     ]

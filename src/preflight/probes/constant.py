@@ -41,14 +41,14 @@ def _best_constant(
     whole = on_constant(loss, chosen, train)
     fitted = [fit(whole, start) for start in starting_points(chosen, loss, train)]
     if batch_size is not None:
-        some = _in_batches(loss, chosen, train, batch_size, FITTED_BATCHES)
+        some = in_batches(loss, chosen, train, batch_size, FITTED_BATCHES)
         fitted += [fit(some, constant) for constant in fitted if _differ(whole, some, constant)]
-    measured = _in_batches(loss, chosen, validation, batch_size)
+    measured = in_batches(loss, chosen, validation, batch_size)
     values = [value_of(measured, constant) for constant in fitted]
     return min((value for value in values if math.isfinite(value)), default=None)
 
 
-def _in_batches(
+def in_batches(
     loss: NamedLoss, output: Any, targets: Batch, batch_size: int | None, most: int | None = None
 ) -> Objective:
     """A loss of one output for all samples as a validation gives it: by batches, weighted by their samples."""

@@ -16,6 +16,7 @@ from preflight.probes.gradients import Pull, pulls
 from preflight.probes.heads import head_of, statistics, target_statistics
 from preflight.probes.loss_kind import chance_of, classes_second, floor_of, kind_of, rank_of_target, scaling_of, valued
 from preflight.probes.regularization import decay_facts, penalty_facts
+from preflight.probes.sense import within_reach
 from preflight.probes.steps import targets_of, train_briefly, weights_of
 from preflight.probes.work import steps_within
 from preflight.tasks.base import Job, NamedLoss, pick_target
@@ -66,7 +67,7 @@ def look_at_losses(
         for loss in job.losses:
             found = _what_it_is(task, loss, outputs, batch)
             known = constants.get(loss.name)
-            if known is not None and any(abs(ratio - 1) > 0.02 for ratio in found.get("batch_scaling", {}).values()):
+            if known and any(abs(ratio - 1) > 0.02 for ratio in found.get("batch_scaling", {}).values()):
                 known = _constant_at(task, params, loss, outputs, batch)
             named = loss.target or (task.data.roles.targets[0] if len(task.data.roles.targets) == 1 else None)
             facts[loss.name] = {"weight": weights[loss.name], "target": named, "constant": known, **found}
@@ -154,7 +155,8 @@ def _constant_at(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: An
     targets = targets_of(task, batch)
     size = len(next(iter(targets.values())))
     full = {name: target[: size - size % params.batch_size or size] for name, target in targets.items()}
-    return best_constants((loss,), _detached(outputs), full, full, params.batch_size)[loss.name]
+    found = best_constants((loss,), _detached(outputs), full, full, params.batch_size)[loss.name]
+    return None if found is None else within_reach(loss, _detached(outputs), full, params.batch_size, found)
 
 
 def _look_at_gradients(

@@ -8,7 +8,16 @@ from typing import Any
 import torch
 
 from preflight.core.errors import TaskError
-from preflight.probes.constant import SEED, Constant, on_constant, replaced, starting_points, tensors_of, value_of
+from preflight.probes.constant import (
+    SEED,
+    Constant,
+    in_batches,
+    on_constant,
+    replaced,
+    starting_points,
+    tensors_of,
+    value_of,
+)
 from preflight.tasks.base import NamedLoss
 from preflight.tasks.data import Batch
 from preflight.tasks.seeding import seeded
@@ -62,16 +71,18 @@ def falls_without_end(loss: NamedLoss, output: Any, targets: Batch) -> bool:
     return value_of(objective, far) < -ENDLESS * max(1.0, abs(float(begin.detach())))
 
 
-def is_satisfied(loss: NamedLoss, output: Any, targets: Batch, constant: float) -> bool:
-    """Whether the best ``constant`` output leaves nothing of a loss, and ordinary ones (zeros, means) leave a lot.
+def within_reach(loss: NamedLoss, output: Any, targets: Batch, batch_size: int, constant: float) -> float:
+    """What a network gets that ignores its input: the best ``constant``, or an ordinary one where that leaves nothing.
 
-    It lies out of what the model can give: three embeddings by one network are not far from each other where it ignores
-    its input, and cosines do not exceed one.
+    A constant that satisfies a loss which ordinary ones (zeros, the model's mean) do not lies out of what the model can
+    give: three embeddings by one network are not far from each other where it ignores its input, and cosines do not
+    exceed one.
     """
     chosen = output if loss.output is None else output[loss.output]
-    objective = on_constant(loss, chosen, targets)
-    found = [value_of(objective, point) for point in starting_points(chosen, loss, targets)]
-    return constant < SATISFIED * min((value for value in found if math.isfinite(value)), default=0.0)
+    measured = in_batches(loss, chosen, targets, batch_size)
+    found = [value_of(measured, point) for point in starting_points(chosen, loss, targets)]
+    lowest = min((value for value in found if math.isfinite(value)), default=0.0)
+    return lowest if constant < SATISFIED * lowest else constant
 
 
 def _values(loss: NamedLoss, chosen: Any, tensors: Constant, targets: Batch) -> set[float]:
