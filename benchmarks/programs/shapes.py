@@ -103,7 +103,7 @@ BASE = Base(
     "multi-loss",
     task,
     variants={"relu": {}, "batch_norm": {"norm": True}, "tanh": {"activation": "tanh"}},
-    rates={"sgd": (0.02, 0.03), "adam": (3e-3, 5e-3), "adamw": (3e-3, 5e-3), "rmsprop": (1e-3, 2e-3)},
+    rates={"sgd": (0.05, 0.04), "adam": (3e-3, 5e-3), "adamw": (3e-3, 5e-3), "rmsprop": (2e-3, 3e-3)},
 )
 HEALTHY = BASE.healthy()
 
