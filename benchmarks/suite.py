@@ -5,7 +5,9 @@ from __future__ import annotations
 from benchmarks.program import Program
 from benchmarks.programs import (
     autoencoder,
+    circuit,
     contrastive,
+    curve,
     digits_cnn,
     digits_mlp,
     digits_mlp_data,
@@ -13,6 +15,7 @@ from benchmarks.programs import (
     digits_mlp_training,
     distilled,
     grammar,
+    moons,
     multitask,
     shapes,
     signals,
@@ -37,6 +40,9 @@ FAULTY: tuple[Program, ...] = (
     *distilled.FAULTY,
     *table.FAULTY,
     *small.FAULTY,
+    *circuit.FAULTY,
+    *curve.FAULTY,
+    *moons.FAULTY,
     *contrastive.FAULTY,
 )
 HEALTHY: tuple[Program, ...] = (
@@ -52,6 +58,9 @@ HEALTHY: tuple[Program, ...] = (
     *distilled.HEALTHY,
     *table.HEALTHY,
     *small.HEALTHY,
+    *circuit.HEALTHY,
+    *curve.HEALTHY,
+    *moons.HEALTHY,
     *contrastive.HEALTHY,
 )
 PROGRAMS = (*FAULTY, *HEALTHY)
