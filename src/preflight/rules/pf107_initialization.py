@@ -179,5 +179,5 @@ RULE = Rule(
     "connections in deep networks. A last layer of zeros is no fault: its own gradient is not zero.",
     check=check,
     thresholds=(VANISHED, GROWN, TREND, GAIN, SYMMETRIC),
-    causes=("PF102", "PF103", "PF106", "PF202", "PF401", "PF405", "PF410", "PF702"),
+    causes=("PF102", "PF103", "PF106", "PF202", "PF401", "PF403", "PF405", "PF410", "PF702"),
 )

@@ -125,4 +125,5 @@ RULE = Rule(
     "target among the inputs and for the reduction of the loss.",
     check=check,
     thresholds=(ABOVE, WIDE, BELOW),
+    causes=("PF403",),
 )
