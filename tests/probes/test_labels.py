@@ -73,3 +73,15 @@ def test_a_constant_target_or_input_says_nothing_false(make_task: MakeTask) -> N
     ones = torch.ones(400, dtype=torch.long)
     assert seen(make_task, {"x": inputs(), "target": ones})["target"]["z"] == 0.0
     assert seen(make_task, {"x": torch.ones(400, 3), "target": ones}) == {}
+
+
+def test_inputs_are_held_against_the_first_one(make_task: MakeTask) -> None:
+    x = inputs()
+    apart = torch.randperm(400, generator=torch.Generator().manual_seed(1))
+    part = {"x": x, "near": x + 0.3 * inputs(1), "apart": x[apart], "same": x.clone(), "target": x.sum(1)}
+    train = make_task(data=(part, part), losses={"mse": F.mse_loss}, inputs=["x", "near", "apart", "same"])
+    found = look_at_labels(train, PARAMS, 0)["pairs"]
+    assert {name: item["copy_of"] for name, item in found.items()} == {"near": None, "apart": None, "same": "x"}
+    assert min(found[name][z] for name in ("near", "same") for z in ("z", "validation_z")) > 10
+    assert found["apart"]["z"] < 4
+    assert "pairs" in look_at_labels(make_task(data=({"x": x, "target": x},) * 2), PARAMS, 0)

@@ -61,6 +61,15 @@ def test_one_sample_among_very_many_is_enough_to_change(data_seen: DataSeen) -> 
     assert RULE.judge(data_seen({**split(x), "other": noise(2, 9000)})) == Clean()
 
 
+def test_an_input_that_repeats_another_is_found(data_seen: DataSeen) -> None:
+    answer = RULE.judge(data_seen({**split(noise()), "other": noise()}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (WARNING, "other")
+    assert "a copy of 'x'" in answer.message
+    assert RULE.judge(data_seen({**split(noise()), "other": noise() + 1e-3})) == Clean()
+    assert RULE.judge(data_seen({**split(noise(samples=50)), "other": noise(samples=50)})) == Clean()
+
+
 def test_few_samples_may_be_alike(data_seen: DataSeen) -> None:
     assert RULE.judge(data_seen(split(torch.ones(50, 2)))) == Clean()
 

@@ -56,6 +56,25 @@ def test_targets_that_belong_to_their_inputs_are_clean(seed: int, kind: str, dat
     assert RULE.judge(data_seen(*parts, info=FAILED, tables=RUN)) == Clean()
 
 
+def views(seed: int, *, apart: bool = False) -> dict[str, Tensor]:
+    """Two views of every sample; ``apart``: the second ones in another order."""
+    part = split(seed)
+    other = part["x"] + 0.5 * torch.randn(part["x"].shape, generator=torch.Generator().manual_seed(50 + seed))
+    order = torch.randperm(len(other), generator=torch.Generator().manual_seed(seed))
+    return {"x": part["x"], "other": other[order] if apart else other, "target": part["target"]}
+
+
+def test_inputs_that_do_not_belong_together_are_found(data_seen: DataSeen) -> None:
+    answer = RULE.judge(data_seen(views(0, apart=True), views(1)))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (ERROR, "other")
+
+
+def test_inputs_that_belong_together_or_have_nothing_in_common_are_clean(data_seen: DataSeen) -> None:
+    for parts in ((views(0), views(1)), (views(0, apart=True), views(1, apart=True))):
+        assert RULE.judge(data_seen(*parts)) == Clean()
+
+
 def test_without_proof_it_is_a_hint_where_a_run_learned_nothing(data_seen: DataSeen) -> None:
     parts = mixed(split(0)), mixed(split(1))
     answer = RULE.judge(data_seen(*parts, info=FAILED, tables=RUN))

@@ -26,6 +26,19 @@ def test_a_loss_that_goes_nowhere_is_found(losses: np.ndarray, recorded: Recorde
     assert answer.severity == WARNING
 
 
+def test_a_loss_that_is_zero_from_the_start_asks_nothing(recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(losses={"total": np.zeros(200)}))
+    assert isinstance(answer, Finding)
+    assert answer.severity == ERROR
+    assert "asks nothing" in answer.message
+
+
+def test_a_loss_that_comes_to_zero_is_learned(recorded: Recorded) -> None:
+    assert RULE.judge(recorded(losses={"total": np.maximum(0.0, noisy(0.5, -0.5, 0.01))})) == Clean()
+    late = np.concatenate([np.zeros(50), np.full(150, 0.1)])
+    assert RULE.judge(recorded(losses={"total": late})) == Clean()
+
+
 @pytest.mark.parametrize(
     "losses",
     [

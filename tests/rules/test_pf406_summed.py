@@ -85,6 +85,10 @@ def test_no_sum_or_no_harm_is_clean(
 
 def test_a_sum_is_told_by_halves_and_by_quarters() -> None:
     assert is_summed({"batch_scaling": SUM})
+    of_512 = {str(parts): parts * np.log(512) / np.log(512 / parts) for parts in (2, 4)}
+    assert is_summed({"batch_scaling": of_512})  # cross-entropies among the samples of a batch
+    assert not is_summed({"batch_scaling": {parts: value / int(parts) for parts, value in of_512.items()}})
+    assert not is_summed({"batch_scaling": {"2": 4.0, "4": 16.0}})  # over pairs
     assert not is_summed({"batch_scaling": {"2": 2.0, "4": 3.0}})  # as log(batch size) may be, once
     assert not is_summed({"batch_scaling": {}})
 

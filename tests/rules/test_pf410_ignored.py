@@ -43,6 +43,25 @@ def test_an_output_that_uses_its_input_is_clean(known: dict[str, Any], recorded:
     assert RULE.judge(recorded(facts=known)) == Clean()
 
 
+@pytest.mark.parametrize(
+    ("known", "score", "is_found"),
+    [
+        (facts(1e-4, 4e-3, 4e-4), 0.95, True),
+        (facts(1e-4, 4e-3, 4e-4), 0.5, False),  # the run has learned
+        (facts(1e-4, 4e-3, 4e-4, zeroed=1.1), 0.95, False),  # the inputs made a difference
+        (facts(1e-4, 4e-3, 0.3), 0.95, False),  # other weights use the input: a head that starts small
+    ],
+)
+def test_a_signal_that_a_bias_drowns_is_found(
+    known: dict[str, Any], score: float, is_found: bool, recorded: Recorded
+) -> None:
+    answer = RULE.judge(recorded(facts=known, info={"score": score}))
+    assert isinstance(answer, Finding) == is_found
+    if isinstance(answer, Finding):
+        assert answer.severity == WARNING
+        assert "hardly depends" in answer.message
+
+
 def test_what_was_not_measured_is_said(recorded: Recorded) -> None:
     assert RULE.judge(recorded()) == NotApplicable("no probe has looked at 'inputs_used'")
     answer = RULE.judge(recorded(facts={"inputs_used": {"sensitivity": {"initial": None}}}))

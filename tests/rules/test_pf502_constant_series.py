@@ -137,5 +137,8 @@ def test_in_a_trial_a_validation_loss_that_stands_still_while_training_goes_on_i
 def test_in_a_trial_nothing_is_said_where_training_stands_still_as_well_or_validation_moves(recorded: Recorded) -> None:
     noise = 2.3 + 0.05 * np.random.default_rng(0).normal(size=100)
     assert RULE.judge(recorded(losses=steps([2.30768363] * 5, noise))) == Clean()
+    in_the_last_digits = np.linspace(2.3076836, 2.3076830, 100)
+    in_the_last_digits[9::10] = 2.0  # a shorter batch at the end of every epoch
+    assert RULE.judge(recorded(losses=steps([2.30768363] * 5, in_the_last_digits))) == Clean()
     moving = [2.30768363, 1.9, 1.5, 1.2, 1.1]
     assert RULE.judge(recorded(losses=steps(moving, np.linspace(2.3, 0.1, 100)))) == Clean()

@@ -30,20 +30,25 @@ OFFSETS = tuple(sign * rows for rows in range(1, 17) for sign in (1, -1))
 
 
 def look_at_labels(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
-    """``labels.TARGET``: ``{samples, z, validation_samples, validation_z, offset, offset_z}``.
+    """``labels.TARGET``: ``{samples, z, validation_samples, validation_z, offset, offset_z}``, and ``pairs``.
 
     ``z`` says how much better the nearest neighbours (leaving one out) or a ridge regression (fitted on half of the
     samples, judged on the other) predict the target than with the targets exchanged, in deviations over permutations:
     the better one of both. ``offset`` is the number of rows by which targets are moved against the inputs where they
-    fit best, for data in memory. Below 30 samples nothing is said.
+    fit best, for data in memory. Below 30 samples nothing is said. ``pairs.INPUT`` says of every input beside the first
+    one how well that one predicts it, ``{beside, samples, z, validation_samples, validation_z}``, and ``copy_of``: an
+    earlier input that it equals in every training sample looked at, or None.
     """
     with seeded(seed, task.device):
         splits = {"": task.data.train, "validation_": task.data.validation}
         found: dict[str, dict[str, Any]] = {name: {} for name in task.data.roles.targets}
+        pairs: dict[str, dict[str, Any]] = {name: {} for name in task.data.roles.inputs[1:]}
         for prefix, source in splits.items():
             numbers, batch = _samples(source)
             if len(numbers) < MIN_SAMPLES:
                 continue
+            for name, facts in pairs.items():
+                facts.update(_beside(batch, task.data.roles.inputs, name, prefix))
             inputs = _features(batch, task.data.roles.inputs)
             if inputs is None:
                 continue
@@ -55,7 +60,24 @@ def look_at_labels(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
                 facts[f"{prefix}z"] = _agreement(predictors, targets, chance)
                 if not prefix and isinstance(source, InMemory):
                     facts.update(_best_offset(predictors, chance, source, name, numbers, task))
-    return {"labels": {name: facts for name, facts in found.items() if facts}}
+    return {
+        "labels": {name: facts for name, facts in found.items() if facts},
+        "pairs": {name: facts for name, facts in pairs.items() if facts},
+    }
+
+
+def _beside(batch: Batch, inputs: Sequence[str], name: str, prefix: str) -> dict[str, Any]:
+    """How well the first input predicts another one, by some projections of it; whether that equals an earlier one."""
+    before = [other for other in inputs[: inputs.index(name)] if torch.equal(batch[other], batch[name])]
+    found: dict[str, Any] = {} if prefix else {"copy_of": next(iter(before), None)}
+    first, other = _features(batch, inputs[:1]), _features(batch, (name,))
+    if first is None or other is None:
+        return found
+    draw = np.random.default_rng(0)
+    targets = _standardized(other @ draw.normal(size=(other.shape[1], MAX_TARGETS)))
+    predictors = _neighbours(first), _ridge(first)
+    agreement = _agreement(predictors, targets, _by_chance(predictors, targets))
+    return {**found, "beside": inputs[0], f"{prefix}samples": len(targets), f"{prefix}z": agreement}
 
 
 def _samples(source: Source) -> tuple[Tensor, Batch]:

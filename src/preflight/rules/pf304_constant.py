@@ -1,4 +1,4 @@
-"""PF304: fields that never change."""
+"""PF304: fields that never change, or repeat another one."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def check(recording: Recording) -> Answer:
         return _whole(targets, "target", ERROR)
     if empty:
         return _whole(empty, "input", ERROR if len(empty) == len(inputs) else WARNING)
+    copied = [field for field in inputs if _copied_by(recording, field)]
+    if copied:
+        return _copy(copied[0], _copied_by(recording, copied[0]))
     named = [
         (field, feature)
         for field, feature in features(recording, "input")
@@ -42,6 +45,25 @@ def check(recording: Recording) -> Answer:
         (Evidence("samples that are alike", float(field.facts["samples"]), SAMPLES.value),),
         (Remedy("leave it out, or find out why it is constant"),),
         where=field.where(first),
+    )
+
+
+def _copied_by(recording: Recording, field: Field) -> str:
+    """The input that the field equals, value by value; empty where it is one of its own."""
+    found = (recording.facts.get("pairs") or {}).get(field.name) or {}
+    is_sure = field.facts["samples"] >= SAMPLES.value and field.facts["dtype"] != "bool"
+    return str(found.get("copy_of") or "") if is_sure else ""
+
+
+def _copy(field: Field, other: str) -> Finding:
+    samples = float(field.facts["samples"])
+    return Finding(
+        WARNING,
+        f"the input '{field.name}' is a copy of '{other}' in all {samples:g} training samples looked at: it says "
+        "nothing that the other does not",
+        (Evidence("samples in which both are alike", samples, SAMPLES.value),),
+        (Remedy("look at how both are loaded: a second view, a pair or another column is meant to differ"),),
+        where=field.name,
     )
 
 
@@ -66,11 +88,12 @@ def _whole(found: list[Field], role: str, severity: str) -> Finding:
 RULE = Rule(
     code="PF304",
     name="constant-feature",
-    title="A field never changes",
+    title="A field never changes, or repeats another one",
     detects="A target, an input field or an input feature that the task names has one value in all training samples "
-    "that were looked at (in all there are, where they are in memory). Single pixels and unnamed columns do not count.",
+    "that were looked at (in all there are, where they are in memory); or an input equals another one, value by value. "
+    "Single pixels and unnamed columns do not count.",
     matters="Nothing can be learned from a constant: of a target it makes any loss look solved, of an input it usually "
-    "means that loading went wrong.",
+    "means that loading went wrong. Two views of a sample that are one make a contrast of them trivial.",
     fix="Look at how the field is loaded; leave the feature out if it is meant to be constant.",
     check=check,
     thresholds=(SAMPLES,),

@@ -36,6 +36,9 @@ MIN_STEPS = 100
 
 def check(recording: Recording) -> Answer:
     """Accuse on proof: other rows fit, or validation data does. Without it, a run that learned nothing is a hint."""
+    for name, item in (recording.facts.get("pairs") or {}).items():
+        if "z" in item and item["z"] < CHANCE.value and _would_agree(item) > CERTAIN.value:
+            return _parted(name, item)
     labels = {name: item for name, item in recording.fact("labels").items() if "z" in item}
     if not labels:
         raise MissingError("too few samples to tell whether labels belong to inputs")
@@ -151,6 +154,21 @@ def _mixed(name: str, item: Mapping[str, Any]) -> Finding:
     )
 
 
+def _parted(name: str, item: Mapping[str, Any]) -> Finding:
+    return Finding(
+        ERROR,
+        f"the training inputs '{item['beside']}' and '{name}' do not belong together: '{item['beside']}' predicts "
+        f"'{name}' no better than by chance, while in the validation data it does",
+        (
+            Evidence("agreement in the training data, deviations from chance", item["z"], CHANCE.value),
+            Evidence("agreement in the validation data", item["validation_z"], CERTAIN.value),
+        ),
+        (Remedy("shuffle all inputs by one permutation, and join them by a key"),),
+        where=name,
+        strength=2.0,
+    )
+
+
 def _hint(name: str, item: Mapping[str, Any]) -> Finding:
     return Finding(
         NOTE,
@@ -169,7 +187,8 @@ RULE = Rule(
     detects="Nearest neighbours and a ridge regression predict the training targets no better than exchanged ones, or "
     "less than FAR as well as the validation data lead to expect. It "
     "is an error only with proof: targets some rows away fit, or those of the validation data do, however few. "
-    "Without proof it is a hint, given only where a whole run learned nothing either.",
+    "Without proof it is a hint, given only where a whole run learned nothing either. Inputs of one sample are held "
+    "against each other in the same way.",
     matters="A network then learns samples by heart: the training loss falls and no new sample is ever right.",
     fix="Join inputs and targets by a key, permute both by one permutation, and look at samples beside their targets.",
     check=check,

@@ -38,6 +38,8 @@ def change_of(losses: Array) -> float:
     """Largest change of ``losses[T]`` from its first tenth to its second half that noise leaves possible, relative."""
     early, late = level_of(losses[: max(5, len(losses) // 10)]), level_of(losses[len(losses) // 2 :])
     noise = 2 * math.hypot(early.error, late.error)
+    if not losses.any():
+        return 0.0
     return (abs(late.mean - early.mean) + noise) / abs(early.mean) if early.mean else math.inf
 
 
@@ -93,6 +95,11 @@ def _had_learned(recording: Recording, losses: Array) -> bool:
 
 def _reason(recording: Recording) -> tuple[str, Remedy]:
     """Why nothing moves, where the recording tells."""
+    if not known(recording.column("losses", "total")).any():
+        return (
+            "it asks nothing of the model from the first step on",
+            Remedy("look at the loss: a margin of the wrong sign or size, a mask or a weight that leaves nothing"),
+        )
     try:
         norms = recording.column("gradient_norms", "overall")
         if not (norms > 0).any():

@@ -23,6 +23,12 @@ NEAR = Threshold(
     "relative distance from a sum: the loss of a batch over the mean loss of its halves is 2, of its quarters 4",
     "exact by definition of a sum; losses over pairs within a batch grow by other ratios",
 )
+CONTRAST = Threshold(
+    "CONTRAST",
+    0.25,
+    "times more for every halving of the batch than a sum has, where samples are contrasted with the others of a batch",
+    "its mean grows as the logarithm of the batch size, from 32 samples to 64 by 0.2; a sum over pairs grows by 1",
+)
 OVERRULED = Threshold(
     "OVERRULED",
     0.9,
@@ -35,7 +41,10 @@ CLIPPED = Threshold("CLIPPED", 0.9, "of the steps are clipped", "then clipping s
 def is_summed(fact: Mapping[str, Any]) -> bool:
     """Whether a loss grows with the batch as a sum does, for halves and quarters alike."""
     scaling = fact.get("batch_scaling") or {}
-    return bool(scaling) and all(abs(float(ratio) / int(parts) - 1) < NEAR.value for parts, ratio in scaling.items())
+    return bool(scaling) and all(
+        -NEAR.value < float(ratio) / int(parts) - 1 < NEAR.value + CONTRAST.value * math.log2(int(parts))
+        for parts, ratio in scaling.items()
+    )
 
 
 def check(recording: Recording) -> Answer:
@@ -130,13 +139,14 @@ RULE = Rule(
     code="PF406",
     name="summed-loss",
     title="The loss is summed over the batch",
-    detects="The loss of a batch is the sum of its parts' losses, for halves and for quarters, and the run shows harm: "
+    detects="The loss of a batch is the sum of its parts' losses, for halves and for quarters (where samples are "
+    "contrasted with each other a little more), and the run shows harm: "
     "it runs away, is stuck, is clipped nearly always, overshoots (PF201) by steps that grow with the gradient, or "
     "averaged losses beside it are overruled.",
     matters="The gradient grows with the batch size, so that a learning rate, a clipping norm and a weight that suit a "
     "mean are too large by the batch size.",
     fix="Average over the batch. To keep the sum, divide the learning rate of plain SGD by the batch size.",
     check=check,
-    thresholds=(NEAR, CLIPPED, OVERRULED),
+    thresholds=(NEAR, CONTRAST, OVERRULED, CLIPPED),
     causes=("PF101", "PF103", "PF105", "PF108", "PF201", "PF205", "PF401", "PF402", "PF403"),
 )

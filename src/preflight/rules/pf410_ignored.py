@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.levels import is_trivial, loss_facts
+from preflight.rules.levels import LEARNED, is_trivial, loss_facts
 from preflight.telemetry.recording import Recording
 
 SENSITIVITY = Threshold(
@@ -13,6 +16,13 @@ SENSITIVITY = Threshold(
     1e-6,
     "change of the output, relative to it, where every sample gets another one's input",
     "the resolution of float32; networks that use their input lie above 1e-2",
+)
+HARDLY = Threshold(
+    "HARDLY",
+    1e-2,
+    "change of the output with another input: less, with the weights it begins with, after some steps and with others "
+    "at random, is hardly any",
+    "networks that use their input lie above it; a bias that drowns the signal of a layer leaves 1e-4",
 )
 SAME = Threshold(
     "SAME",
@@ -35,12 +45,32 @@ def check(recording: Recording) -> Answer:
         always = perturbed < SENSITIVITY.value
         if always or (real is not None and zeroed is not None and abs(real - zeroed) <= SAME.value * abs(real)):
             return _ignored(later, always, int(used["steps"]), real, zeroed)
+    if max(initial, later, perturbed) < HARDLY.value and _is_lost(recording, used):
+        return _drowned(initial, later, int(used["steps"]))
     unused = [name for name, value in (used.get("fields") or {}).items() if value < SENSITIVITY.value]
     if unused and len(used["fields"]) > len(unused):
         return _field_ignored(unused)
     blind = [name for name, value in (used.get("losses") or {}).items() if value < SENSITIVITY.value]
     blind = [name for name in blind if _is_fitted(recording, name)]
     return _head_ignores(blind) if blind else Clean()
+
+
+def _is_lost(recording: Recording, used: Mapping[str, Any]) -> bool:
+    """Whether the input made no difference to short trainings, nor a whole run much of one."""
+    real, zeroed = used.get("real"), used.get("zeroed")
+    is_same = real is not None and zeroed is not None and abs(real - zeroed) <= SAME.value * abs(real)
+    return is_same and recording.info.get("score") is not None and not recording.score < LEARNED
+
+
+def _drowned(initial: float, later: float, steps: int) -> Finding:
+    return Finding(
+        WARNING,
+        f"the output hardly depends on the input: with another one it changes by {initial:.2g} of its size before "
+        f"training and by {later:.2g} after {steps} steps",
+        (Evidence("relative change of the output with another input", max(initial, later), HARDLY.value),),
+        (Remedy("see where the signal is lost: a large bias or offset that it is added to, a saturated layer"),),
+        strength=min(10.0, HARDLY.value / max(initial, later, 1e-6)),
+    )
 
 
 def _is_fitted(recording: Recording, name: str) -> bool:
@@ -103,10 +133,11 @@ RULE = Rule(
     title="The output does not depend on the input",
     detects="With another sample's input the output changes by less than SENSITIVITY, before training and after a few "
     "steps, and zeroed inputs train to a loss that differs by less than SAME, or random weights change nothing "
-    "either. An input field, or a loss's own part of the output, of which that is true with any weights is named.",
+    "either; or it changes by less than HARDLY whatever the weights, and a run learned next to nothing. An input "
+    "field, or a loss's own part of the output, that does not count with any weights is named.",
     matters="Such a network answers a constant, and no learning rate makes it learn more.",
     fix="Follow the input through forward() and see where two samples become equal.",
     check=check,
-    thresholds=(SENSITIVITY, SAME),
+    thresholds=(SENSITIVITY, HARDLY, SAME),
     causes=("PF103", "PF104", "PF401", "PF402"),
 )

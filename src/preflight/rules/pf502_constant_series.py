@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
@@ -75,9 +77,16 @@ def _check_steps(recording: Recording) -> Answer:
     training, validation = losses_of(series, TRAIN), losses_of(series, VALIDATION)
     if not training or not validation:
         raise MissingError("there is no history and no log, and losses.csv is not of both splits")
-    falling = [item for item in training if is_rising(-item.values)]
+    falling = [item for item in training if is_rising(-item.values) and _comes_down(item)]
     still = [item for item in validation if _is_still_loss(item)]
     return _loss_finding(still[0], falling, recording, "evaluations") if falling and still else Clean()
+
+
+def _comes_down(item: Series) -> bool:
+    """Whether it falls by more than a series that stands still may: in its last digits noise alone may have ranks."""
+    quarter = max(1, len(item) // 4)
+    first, last = (float(np.median(part)) for part in (item.values[:quarter], item.values[-quarter:]))
+    return first - last > SPREAD.value * abs(first)
 
 
 def _is_still_loss(item: Series) -> bool:
