@@ -69,6 +69,15 @@ def test_weights_that_are_thrown_about_for_nothing(moved: float, recorded: Recor
     assert answer.evidence[0].value == pytest.approx(moved)
 
 
+@pytest.mark.parametrize(("peak", "score", "is_found"), [(60.0, 2.0, True), (60.0, 0.4, False), (2.4, 2.0, False)])
+def test_a_jump_after_which_only_the_training_data_is_learned(
+    peak: float, score: float, is_found: bool, recorded: Recorded
+) -> None:
+    losses = np.concatenate([[2.3, peak, peak / 2], np.geomspace(2.3, 1e-4, 97)])
+    run = recorded(TODAY, info={"score": score}, losses={"total": losses}, **weights(5.0))
+    assert isinstance(RULE.judge(run), Finding) is is_found
+
+
 @pytest.mark.parametrize(("losses", "moved"), [(FLAT, 0.5), (LEARNS, 5.0), (LEARNS, 0.01)])
 def test_large_steps_that_learn_and_small_ones_that_do_not_are_no_fault_of_the_rate(
     losses: np.ndarray, moved: float, recorded: Recorded

@@ -70,6 +70,16 @@ def test_moderate_sizes_count_only_where_nothing_is_learned(data_seen: DataSeen)
     assert RULE.judge(data_seen(split(6.0), tables=RISING, info={"score": 0.5})) == Clean()
 
 
+@pytest.mark.parametrize(("late", "is_found"), [(0.97, True), (0.5, False)])
+def test_a_loss_that_falls_and_leads_nowhere_is_not_learned(late: float, is_found: bool, data_seen: DataSeen) -> None:
+    falling = np.linspace(1.1, late, 60)
+    facts = {"losses": {"loss": {"constant": 1.0, "initial": 1.1}}}
+    tables = {"losses": {"total": falling, "loss": falling}}
+    for scale in (6.0, 0.05):
+        answer = RULE.judge(data_seen(split(scale), facts=facts, tables=tables))
+        assert isinstance(answer, Finding) is is_found
+
+
 class Scaled(nn.Module):
     """What a model may do with raw inputs before its first layer."""
 

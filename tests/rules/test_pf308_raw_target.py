@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from preflight.core.finding import Clean, Finding, NotApplicable
-from preflight.rules.pf308_raw_target import RULE
+from preflight.rules.pf308_raw_target import RULE, reach
 from preflight.telemetry.recording import Recording
 
 DataSeen = Callable[..., Recording]
@@ -61,6 +61,26 @@ def test_moderate_sizes_count_only_where_nothing_is_learned(data_seen: DataSeen)
     falling = {"losses": {"total": np.linspace(600, 9, 60), "loss": np.linspace(600, 9, 60)}}
     assert isinstance(RULE.judge(data_seen(split(22.0, 9.0), tables=flat)), Finding)
     assert RULE.judge(data_seen(split(22.0, 9.0), tables=falling)) == Clean()
+
+
+@pytest.mark.parametrize(("slow", "is_found"), [(30, True), (5, False)])
+def test_moderate_sizes_count_where_the_way_to_the_constant_takes_long(
+    slow: int, is_found: bool, data_seen: DataSeen
+) -> None:
+    losses = np.concatenate([np.full(slow, 560.0), np.linspace(80, 20, 100 - slow)])
+    facts = {"losses": {"loss": {"kind": "fit", "constant": 81.0, "initial": 565.0, "output_mean": 0, "output_std": 1}}}
+    info = {"score": 0.3, "outcome": {"status": "completed"}}
+    tables = {"losses": {"total": losses, "loss": losses}}
+    answer = RULE.judge(data_seen(split(22.0, 9.0), facts=facts, info=info, tables=tables))
+    assert isinstance(answer, Finding) is is_found
+    assert RULE.judge(data_seen(split(1.0, 1.0), facts=facts, info=info, tables=tables)) == Clean()
+
+
+def test_the_way_to_the_constant_is_a_share_of_the_run() -> None:
+    losses = np.concatenate([np.full(30, 5.0), np.full(70, 0.5)])
+    assert reach(losses, 1.0) == pytest.approx(0.26)  # a median of ten
+    assert reach(losses, 0.1) == 1.0
+    assert reach(losses, 9.0) == 0.0
 
 
 def test_classes_have_no_scale(data_seen: DataSeen) -> None:

@@ -10,7 +10,9 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.params import ParamValue
+from preflight.rules.levels import is_trivial, loss_facts
 from preflight.rules.predicates import are_decreasing, has_run_away
+from preflight.rules.progress import late_loss
 from preflight.telemetry.recording import Recording
 
 AMOUNTS = ("continuous", "heavy_tailed", "count", "image")
@@ -110,7 +112,8 @@ def _is_as_probed(recording: Recording, field: Field) -> bool:
 
 
 def is_in_trouble(recording: Recording) -> bool:
-    """Whether the recorded run shows that it does not learn: diverged, run away, or without a fall of the loss.
+    """Whether the recorded run shows that it does not learn: diverged, run away, without a fall of the loss, or with
+    one that leads nowhere near what a constant output gives.
 
     A run that was not recorded, that is short, or whose score is good shows nothing of the sort.
     """
@@ -124,7 +127,19 @@ def is_in_trouble(recording: Recording) -> bool:
         return False
     if len(losses) and not np.isfinite(losses).all():
         return True
-    return has_run_away(losses) or (len(losses) >= MIN_STEPS and not are_decreasing([losses]))
+    if has_run_away(losses):
+        return True
+    return len(losses) >= MIN_STEPS and (not are_decreasing([losses]) or _is_unlearned(recording))
+
+
+def _is_unlearned(recording: Recording) -> bool:
+    """Whether every training loss ends above LEARNED of its best constant predictor's, however it has fallen."""
+    try:
+        facts = {name: fact for name, fact in loss_facts(recording).items() if not is_trivial(fact)}
+        levels = {name: late_loss(recording.column("losses", name)) for name in facts}
+    except MissingError:
+        return False
+    return bool(facts) and all(levels[name] > LEARNED * float(fact["constant"]) > 0 for name, fact in facts.items())
 
 
 def embedding(feature: Mapping[str, Any]) -> str:

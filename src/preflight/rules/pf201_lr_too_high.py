@@ -38,6 +38,12 @@ LOST = Threshold(
     "of its gain is what a loss may give back after its best, and that by ranks beyond noise",
     "one in twenty, as for a drop; no healthy run rose again beyond noise",
 )
+WORSE = Threshold(
+    "WORSE",
+    1.25,
+    "times the best constant predictor's loss on new data is worse than knowing nothing",
+    "noise of a few hundred samples is below a tenth",
+)
 ABOVE = Threshold(
     "ABOVE", 3.0, "times the ladder's best rate is too high, where that rate broke there", "one rung is half a decade"
 )
@@ -93,13 +99,28 @@ def _thrown_about(recording: Recording, losses: Array) -> Finding | None:
         moved = first_movement(recording)
     except MissingError:
         return None
-    if moved <= MOVED.value or not is_no_better(losses):
+    if moved <= MOVED.value:
         return None
+    if not is_no_better(losses):
+        return _lost_on_new_data(recording, moved, losses)
     message = (
         f"the first recorded steps move the weights by {moved:.3g} times their own norm, and the loss ends at "
         f"{late_loss(losses):.3g}, no better than its first value of {losses[0]:.3g}"
     )
     return _finding(recording, ERROR, message, Evidence("first change over the weights", moved, MOVED.value, "x"))
+
+
+def _lost_on_new_data(recording: Recording, moved: float, losses: Array) -> Finding | None:
+    """The training samples are learned by heart after the jump, and new ones are answered worse than by a constant."""
+    score = recording.score
+    if not (score > WORSE.value and max(losses) > RUNAWAY_RATIO * losses[0] > 0):
+        return None
+    message = (
+        f"the first recorded steps move the weights by {moved:.3g} times their own norm, the loss jumps from "
+        f"{losses[0]:.3g} to {max(losses):.3g}, and new samples are answered worse than by a constant, {score:.3g} "
+        "times its loss"
+    )
+    return _finding(recording, WARNING, message, Evidence("first change over the weights", moved, MOVED.value, "x"))
 
 
 def _own_ladder(recording: Recording) -> tuple[float, Rung, Rung] | None:
@@ -191,14 +212,14 @@ RULE = Rule(
     name="lr-too-high",
     title="The learning rate is too high",
     detects="The loss runs away, rises, or stops being finite after the gradient has grown; or the first steps move "
-    "the "
-    "weights by more than MOVED times their norm and nothing is learned; or the run ends worse than short runs at a "
-    "rate that is ABOVE times lower, or at any lower one where it learned next to nothing, on a ladder on which its "
-    "own rate broke; or, above the best rate of the ladder, the loss gives back LOST of its gain.",
+    "the weights by more than MOVED times their norm and nothing is learned, or the loss jumps and new data is then "
+    "answered WORSE than by a constant; or the run ends worse than short runs at a rate that is ABOVE times lower, "
+    "or at any lower one where it learned next to nothing, on a ladder on which its own rate broke; or, above the "
+    "best rate of the ladder, the loss gives back LOST of its gain.",
     matters="Steps that overshoot undo what was learned; what the network loses early it may never find again.",
     fix="Lower the rate to the lowest one of the ladder that gains nearly as much as its best, or warm up to it. "
     "Where the inputs are raw (PF301), normalize them first: the rate that fits is often a higher one then.",
     check=check,
-    thresholds=(RISE, MOVED, DROP, LOST, ABOVE),
-    causes=("PF101", "PF103", "PF205", "PF401", "PF402"),
+    thresholds=(RISE, MOVED, WORSE, DROP, LOST, ABOVE),
+    causes=("PF101", "PF103", "PF205", "PF401", "PF402", "PF507"),
 )

@@ -32,6 +32,7 @@ TINY = Threshold(
     "root mean square of a whole feature vector, below which weights of ordinary size see nothing",
     "vectors of unit length, the smallest in common use, have 1",
 )
+SMALL = Threshold("SMALL", 0.3, "the same, where the recorded run does not learn", "ten times TINY, below unit length")
 # Scales of features that lie this far apart are not made equal by one normalization of their sum.
 MAX_APART = 30.0
 MAX_TINY_PEAK = 0.3
@@ -46,16 +47,16 @@ def level(field: Field) -> float:
     return float(max(sizes, default=0.0) * field.attenuation)
 
 
-def is_tiny(field: Field) -> bool:
-    """Whether all of the field is next to nothing, and the model leaves it so."""
+def is_tiny(field: Field, limit: float = TINY.value) -> bool:
+    """Whether all of the field is below ``limit``, next to nothing, and the model leaves it so."""
     varies = any(item["fed"]["std"] > 0 for item in field.amounts)
     is_all = len(field.amounts) == len(field.features)
-    if not (varies and is_all) or field.reach.get("norm_after") or field.facts["length"] >= TINY.value:
+    if not (varies and is_all) or field.reach.get("norm_after") or field.facts["length"] >= limit:
         return False
     if max(item["fed"]["peak"] for item in field.features) > MAX_TINY_PEAK:
         return False  # sparse: what there is of it is large enough
     largest = field.reach.get("largest")
-    return bool(largest is None or largest * math.sqrt(field.facts["width"]) < TINY.value)
+    return bool(largest is None or largest * math.sqrt(field.facts["width"]) < limit)
 
 
 def check(recording: Recording) -> Answer:
@@ -70,9 +71,13 @@ def check(recording: Recording) -> Answer:
     if excess >= 1:
         return _too_large(worst, excess, 1.0, ERROR if excess >= 10 else WARNING)
     if tiny is not None:
-        return _too_small(tiny)
-    if excess > 0 and _size(worst) >= MODERATE.value and is_in_trouble(recording):
+        return _too_small(tiny, TINY.value)
+    if not is_in_trouble(recording):
+        return Clean()
+    if excess > 0 and _size(worst) >= MODERATE.value:
         return _too_large(worst, excess, MODERATE.value / RAW.value, WARNING)
+    if inputs and all(is_tiny(field, SMALL.value) for field in inputs):
+        return _too_small(inputs[0], SMALL.value)
     return Clean()
 
 
@@ -110,16 +115,16 @@ def _too_large(field: Field, excess: float, limit: float, severity: str) -> Find
     )
 
 
-def _too_small(field: Field) -> Finding:
+def _too_small(field: Field, limit: float) -> Finding:
     size = field.facts["length"]
     return Finding(
         WARNING,
         f"the input '{field.name}' is next to nothing: its feature vectors have a root mean square of {size:.3g}, "
         "where initialisations expect about 1 per feature",
-        (Evidence("root mean square of a feature vector", size, TINY.value),),
+        (Evidence("root mean square of a feature vector", size, limit),),
         (_remedy(field, field.features[0]),),
         where=field.name,
-        strength=1 + math.log10(TINY.value / size) if size > 0 else 1.0,
+        strength=1 + math.log10(limit / size) if size > 0 else 1.0,
     )
 
 
@@ -156,7 +161,7 @@ RULE = Rule(
     fix="Standardize every feature with the mean and deviation of the training data, kept with the model. Take the "
     "logarithm of heavy tails first (PF302) and embed identifiers (PF303).",
     check=check,
-    thresholds=(RAW, RAW_IMAGE, MODERATE, TINY),
+    thresholds=(RAW, RAW_IMAGE, MODERATE, TINY, SMALL),
     causes=(
         "PF101",
         "PF102",

@@ -6,10 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.fields import Field, fields, is_in_trouble
+from preflight.rules.levels import is_trivial, loss_facts
+from preflight.rules.predicates import Array
 from preflight.telemetry.recording import Recording
 
 RAW = Threshold(
@@ -18,17 +22,25 @@ RAW = Threshold(
     "mean or deviation of a target, at a loss of that size or more",
     "an output layer moves by about its learning rate times its width a step: 1e-3 times 64, thousands of steps to 100",
 )
-MODERATE = Threshold("MODERATE", 10.0, "the same, where the recorded run does not learn", "a tenth of RAW")
+MODERATE = Threshold("MODERATE", 10.0, "the same, where the recorded run is slow to learn", "a tenth of RAW")
+REACH = Threshold(
+    "REACH",
+    0.15,
+    "of the run goes by before the loss is below the best constant predictor's",
+    "healthy regressions are below it within 0.09 of theirs",
+)
 TINY = Threshold(
     "TINY", 1e-3, "largest size of a target, below which a squared loss vanishes", "its square is the usual epsilon"
 )
+WINDOW = 10  # steps whose median counts as the level of a loss
 # A model whose output starts at such a share of the target's size brings the scale itself.
 SCALED_SHARE = 0.1
 
 
 def check(recording: Recording) -> Answer:
     """Judge every target of amounts by its size, by the first loss, and by where the outputs start."""
-    trouble = is_in_trouble(recording)
+    way = reached(recording) or 0.0
+    trouble = is_in_trouble(recording) or way > REACH.value
     for field in fields(recording, "target"):
         if field.facts["dtype"].startswith(("int", "uint", "bool")) or not _varies(field):
             continue
@@ -36,10 +48,33 @@ def check(recording: Recording) -> Answer:
         size = _size(worst)
         limit = MODERATE.value if trouble else RAW.value
         if size >= limit and _loss(recording) >= limit and not _is_scaled(recording, worst, limit):
-            return _found(field, worst, size, limit)
+            return _found(field, worst, size, limit, way)
         if max(abs(worst["minimum"]), abs(worst["maximum"])) <= TINY.value and not _is_scaled(recording, worst, 0.0):
-            return _found(field, worst, size, TINY.value)
+            return _found(field, worst, size, TINY.value, 0.0)
     return Clean()
+
+
+def reach(losses: Array, constant: float) -> float:
+    """Share of ``losses[T]`` before a median of WINDOW of them is below ``constant``; 1 where none is."""
+    if len(losses) < WINDOW:
+        return 0.0
+    levels = np.median(np.lib.stride_tricks.sliding_window_view(losses, WINDOW), axis=1)
+    below = np.flatnonzero(levels < constant)
+    return float(below[0]) / len(losses) if len(below) else 1.0
+
+
+def reached(recording: Recording) -> float | None:
+    """The longest such share over the losses that fit a target of amounts; None where it is not known."""
+    try:
+        facts = {name: fact for name, fact in loss_facts(recording).items() if not is_trivial(fact)}
+        shares = [
+            reach(recording.column("losses", name), float(fact["constant"]))
+            for name, fact in facts.items()
+            if fact.get("kind") == "fit"
+        ]
+    except MissingError:
+        return None
+    return max(shares, default=None)
 
 
 def _varies(field: Field) -> bool:
@@ -78,14 +113,18 @@ def _is_scaled(recording: Recording, feature: Mapping[str, Any], limit: float) -
     return False
 
 
-def _found(field: Field, worst: Mapping[str, Any], size: float, limit: float) -> Finding:
+def _found(field: Field, worst: Mapping[str, Any], size: float, limit: float, way: float) -> Finding:
     ratio = max(size / limit, limit / max(size, 1e-300) if limit == TINY.value else 1.0)
     mean, std = worst["mean"], worst["std"]
     return Finding(
         ERROR if ratio >= 10 else WARNING,
         f"the target {field.label(worst)} is in raw units: its mean is {mean:.3g} and its deviation {std:.3g}, where "
         "outputs start at about 0 and 1",
-        (Evidence("mean or deviation of the target", size, limit), Evidence("largest value", worst["maximum"])),
+        (
+            Evidence("mean or deviation of the target", size, limit),
+            Evidence("largest value", worst["maximum"]),
+            *([Evidence("share of the run above the best constant's loss", way, REACH.value)] if way else []),
+        ),
         (
             Remedy(
                 f"train on ({field.name} - {mean:.4g}) / {std:.4g}, statistics of the training data, and undo it "
@@ -103,12 +142,13 @@ RULE = Rule(
     title="A regression target is in raw units",
     detects="The mean or the deviation of a target of amounts is far from 1, the loss before training is as large (a "
     "loss that has no scale, such as an angle, is none), and the model's outputs do not start at the target's scale. "
-    "Sizes in between count only where the recorded run does not learn.",
+    "Sizes in between count only where the recorded run does not learn, or spends more than REACH of its steps above "
+    "the loss of the best constant.",
     matters="Squared errors of 1e6 explode under SGD and hide every other loss; under Adam the output needs thousands "
     "of steps only to reach the mean, and clipping acts on every step.",
     fix="Standardize the target with the training data's mean and deviation, keep both with the model, and undo it "
     "before metrics are computed; for amounts over decades train on the logarithm.",
     check=check,
-    thresholds=(RAW, MODERATE, TINY),
+    thresholds=(RAW, MODERATE, REACH, TINY),
     causes=("PF101", "PF105", "PF108", "PF201", "PF205", "PF401", "PF402", "PF403", "PF405"),
 )
