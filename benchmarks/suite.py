@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.program import Program
 from benchmarks.programs import (
+    arcs,
     autoencoder,
     circuit,
     contrastive,
@@ -21,7 +22,9 @@ from benchmarks.programs import (
     signals,
     small,
     table,
+    triplets,
     vae,
+    views,
     waves,
 )
 
@@ -44,6 +47,9 @@ FAULTY: tuple[Program, ...] = (
     *curve.FAULTY,
     *moons.FAULTY,
     *contrastive.FAULTY,
+    *views.FAULTY,
+    *arcs.FAULTY,
+    *triplets.FAULTY,
 )
 HEALTHY: tuple[Program, ...] = (
     *digits_mlp.HEALTHY,
@@ -62,6 +68,9 @@ HEALTHY: tuple[Program, ...] = (
     *curve.HEALTHY,
     *moons.HEALTHY,
     *contrastive.HEALTHY,
+    *views.HEALTHY,
+    *arcs.HEALTHY,
+    *triplets.HEALTHY,
 )
 PROGRAMS = (*FAULTY, *HEALTHY)
 
