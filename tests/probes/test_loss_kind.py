@@ -9,7 +9,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from preflight.probes.heads import Head
-from preflight.probes.loss_kind import chance_of, classes_second, floor_of, kind_of, rank_of_target, scaling_of, valued
+from preflight.probes.loss_kind import (
+    chance_of,
+    classes_second,
+    floor_of,
+    is_of_all_pairs,
+    kind_of,
+    rank_of_target,
+    scaling_of,
+    valued,
+)
 from preflight.tasks.base import NamedLoss
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -165,3 +174,27 @@ def test_classes_on_the_second_axis_stay_there() -> None:
     logits, tokens = torch.randn(8, 5, 6, generator=GENERATOR), torch.randint(0, 5, (8, 6), generator=GENERATOR)
     _, plain = classes_second(value_of(F.cross_entropy, tokens), logits, tokens)
     assert plain is logits
+
+
+def plain_square(output: Tensor, target: Tensor) -> Tensor:
+    return ((output - target) ** 2).mean()
+
+
+def squeezed_square(output: Tensor, target: Tensor) -> Tensor:
+    return F.mse_loss(output.squeeze(1), target.to(output.dtype))
+
+
+@pytest.mark.parametrize(
+    ("function", "target", "is_broadcast"),
+    [
+        (plain_square, VALUES[:, 0], True),
+        (plain_square, 1e6 + VALUES[:, 0], True),
+        (plain_square, VALUES[:, :1], False),
+        (squeezed_square, VALUES[:, 0], False),
+        (plain_square, torch.ones(32), False),  # any order of equal targets is the right one
+        (F.binary_cross_entropy_with_logits, BITS[:, 0], False),  # refuses
+        (lambda output, target: output.sum() * 0 + target.mean(), VALUES[:, 0], False),
+    ],
+)
+def test_shapes_that_make_a_loss_compare_all_pairs(function: Any, target: Tensor, is_broadcast: bool) -> None:
+    assert is_of_all_pairs(value_of(function, target), LOGITS[:, :1], target) is is_broadcast

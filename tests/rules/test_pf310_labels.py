@@ -184,3 +184,13 @@ def test_luck_is_measured_by_what_the_validation_data_lead_to_expect(
 ) -> None:
     labels = {"target": {"samples": 1000, "z": z, "validation_samples": 400, "validation_z": 24.0}}
     assert isinstance(RULE.judge(recorded(facts={"labels": labels})), Finding) is is_found
+
+
+def test_a_loss_of_all_pairs_is_found(recorded: Callable[..., Recording]) -> None:
+    fact = {"all_pairs": True, "output_shape": [1]}
+    answer = RULE.judge(recorded(facts={"losses": {"mse": fact}}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (ERROR, "mse")
+    assert "[B, 1]" in answer.message
+    clean = recorded(facts={"losses": {"mse": {**fact, "all_pairs": False}}})
+    assert isinstance(RULE.judge(clean), NotApplicable)

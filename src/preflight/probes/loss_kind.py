@@ -18,6 +18,7 @@ NLL = "nll"  # takes log-probabilities, classes as targets
 BCE_LOGITS = "bce_logits"  # sigmoid inside, targets 0 and 1
 FIT = "fit"  # zero where output and target are equal
 
+SAME = 1e-12  # of a sum of float64 numbers, in another order
 NEAR = 0.01  # of the value it is compared with
 LARGE = 30.0  # a logit that leaves no doubt
 SCALES = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, LARGE)
@@ -147,6 +148,18 @@ def scaling_of(loss: NamedLoss, output: Any, targets: Batch) -> dict[str, float]
         if math.isfinite(mean) and math.isfinite(whole) and abs(mean) > 1e-12:
             found[str(parts)] = whole / mean
     return found
+
+
+def is_of_all_pairs(value: Value, output: Tensor, target: Tensor) -> bool:
+    """Whether shapes that differ make the loss broadcast: ``output[B, 1]`` against ``target[B]``, every pair of both.
+
+    Outputs may then change places within the batch and nothing changes, but their sizes count.
+    """
+    if output.shape == target.shape or output.numel() != target.numel() or len(target.unique()) < 2:
+        return False
+    made = torch.rand(output.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(output.device)
+    whole, exchanged, halved = value(made), value(made.flip(0)), value(made / 2)
+    return abs(whole - exchanged) <= SAME * abs(whole) and abs(whole - halved) > SAME * abs(whole)
 
 
 def _sliced(output: Any, part: slice, size: int) -> Any:

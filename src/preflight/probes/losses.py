@@ -14,7 +14,16 @@ from preflight.core.params import Params
 from preflight.probes.constant import best_constants
 from preflight.probes.gradients import Pull, pulls
 from preflight.probes.heads import head_of, statistics, target_statistics
-from preflight.probes.loss_kind import chance_of, classes_second, floor_of, kind_of, rank_of_target, scaling_of, valued
+from preflight.probes.loss_kind import (
+    chance_of,
+    classes_second,
+    floor_of,
+    is_of_all_pairs,
+    kind_of,
+    rank_of_target,
+    scaling_of,
+    valued,
+)
 from preflight.probes.regularization import decay_facts, penalty_facts
 from preflight.probes.sense import within_reach
 from preflight.probes.steps import targets_of, train_briefly, weights_of
@@ -54,7 +63,8 @@ def look_at_losses(
     ``share`` of the weighted ones, ``share_later`` after a
     few steps, ``batch_scaling``, ``data_free`` (share of the value that no data enters), ``target_rank``, ``fresh``
     (share of the weights that are drawn anew), ``activation`` with ``low``, ``high`` and ``softmax_units``, ``floor``
-    (loss that the bounds leave), ``target_outside`` (share of the targets out of bounds) and the statistics of
+    (loss that the bounds leave), ``target_outside`` (share of the targets out of bounds), ``all_pairs`` (outputs are
+    compared with the targets of all samples) and the statistics of
     heads.py. ``cosines`` maps ``a|b`` to the mean cosine of their gradients, ``cosine_spread`` to the highest one and
     the number of batches. What cannot be measured is left out.
     """
@@ -122,6 +132,7 @@ def _what_it_is(task: PyTorchTask, loss: NamedLoss, outputs: Any, batch: Batch) 
     if not isinstance(target, Tensor) or not target.numel() or target.is_complex():
         return found
     found |= target_statistics(target)
+    found["all_pairs"] = is_of_all_pairs(valued(loss, targets), output, target)
     value, plain = classes_second(valued(loss, targets), output.detach(), target)
     head = head_of(output)
     kind = kind_of(value, plain, target)

@@ -36,6 +36,9 @@ MIN_STEPS = 100
 
 def check(recording: Recording) -> Answer:
     """Accuse on proof: other rows fit, or validation data does. Without it, a run that learned nothing is a hint."""
+    for name, fact in (recording.facts.get("losses") or {}).items():
+        if fact.get("all_pairs"):
+            return _all_pairs(name, fact)
     for name, item in (recording.facts.get("pairs") or {}).items():
         if "z" in item and item["z"] < CHANCE.value and _would_agree(item) > CERTAIN.value:
             return _parted(name, item)
@@ -154,6 +157,18 @@ def _mixed(name: str, item: Mapping[str, Any]) -> Finding:
     )
 
 
+def _all_pairs(name: str, fact: Mapping[str, Any]) -> Finding:
+    return Finding(
+        ERROR,
+        f"the loss '{name}' compares every output with the targets of all samples of the batch: outputs of the shape "
+        f"[{', '.join(('B', *map(str, fact['output_shape'])))}] and targets of another one are broadcast",
+        (Evidence("outputs may be exchanged within a batch", "nothing changes"),),
+        (Remedy("give both the same shape: output.squeeze(1), or target.unsqueeze(1)"),),
+        where=name,
+        strength=3.0,
+    )
+
+
 def _parted(name: str, item: Mapping[str, Any]) -> Finding:
     return Finding(
         ERROR,
@@ -188,7 +203,8 @@ RULE = Rule(
     "less than FAR as well as the validation data lead to expect. It "
     "is an error only with proof: targets some rows away fit, or those of the validation data do, however few. "
     "Without proof it is a hint, given only where a whole run learned nothing either. Inputs of one sample are held "
-    "against each other in the same way.",
+    "against each other in the same way. A loss that broadcasts outputs and targets of different shapes to all "
+    "pairs of samples, so that outputs may change places within the batch, is an error as well.",
     matters="A network then learns samples by heart: the training loss falls and no new sample is ever right.",
     fix="Join inputs and targets by a key, permute both by one permutation, and look at samples beside their targets.",
     check=check,
