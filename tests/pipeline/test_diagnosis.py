@@ -39,7 +39,7 @@ def finding(code: str, **settings: ParamValue) -> Judged:
 def tried() -> Callable[..., list[Any]]:
     def run(*findings: Judged) -> list[Any]:
         run.bench = bench = Bench()
-        found = try_remedies(Diagnosis(findings, (), ()), TODAY, bench, {("height", "standardize")})
+        found = try_remedies(Diagnosis(findings, (), ()), TODAY, bench, {("normalization.height", "standardize")})
         return [item.proof for item in found.findings]
 
     return run

@@ -33,9 +33,14 @@ MAPPING = {
     "dropout": "model.dropout",
 }
 FITTED: Mapping[tuple[str, str], Mapping[str, Any]] = {
-    ("height", "standardize"): {"kind": "standardize", "center": [2978.21], "scale": [465.067]},
-    ("height", "log_standardize"): {"kind": "log_standardize", "log_unit": [2.5], "center": [7.99], "scale": [0.16]},
-    ("height", "batch_norm"): {"kind": "batch_norm", "features": 1},
+    ("normalization.height", "standardize"): {"kind": "standardize", "center": [2978.21], "scale": [465.067]},
+    ("normalization.height", "log_standardize"): {
+        "kind": "log_standardize",
+        "log_unit": [2.5],
+        "center": [7.99],
+        "scale": [0.16],
+    },
+    ("normalization.height", "batch_norm"): {"kind": "batch_norm", "features": 1},
 }
 
 
@@ -224,4 +229,4 @@ def test_what_is_confirmed_is_what_is_written(
     kept = "none" if option == "none" else AS_CONFIGURED
     assert again.params == confirmed.with_values({"normalization.height": kept})
     if option not in ("none", AS_CONFIGURED):
-        assert value_at(parse(written, "train.yaml"), "inputs.height") == FITTED["height", option]
+        assert value_at(parse(written, "train.yaml"), "inputs.height") == FITTED["normalization.height", option]

@@ -64,7 +64,11 @@ def test_facts_are_plain_and_the_same_every_time(make_task: MakeTask) -> None:
 
 def test_what_is_fed_is_what_the_normalizer_makes_of_it(make_task: MakeTask) -> None:
     task = make_task(data=(split(1000), split(100, 1)))
-    task.normalizers[("normalization.x", "standardize")] = {"kind": "standardize", "center": [0, 50, 7], "scale": [1, 10, 1]}
+    task.normalizers[("normalization.x", "standardize")] = {
+        "kind": "standardize",
+        "center": [0, 50, 7],
+        "scale": [1, 10, 1],
+    }
     facts = look_at_fields(task, Params(lr=0.1, batch_size=16, normalization={"x": "standardize"}), 0)["fields"]["x"]
     feature = facts["features"][1]
     assert feature["std"] == pytest.approx(10, rel=0.1)

@@ -97,7 +97,9 @@ def data_seen(recorded: Recorded) -> Callable[..., Recording]:
             **changes,
         }
         task = PyTorchTask(parse_model(values, name="data", folder=None), Trust(), torch.device("cpu"))
-        task.normalizers.update({(f"normalization.{name}", "today"): config for name, config in (normalization or {}).items()})
+        task.normalizers.update(
+            {(f"normalization.{name}", "today"): config for name, config in (normalization or {}).items()}
+        )
         chosen = {name: "today" if name in (normalization or {}) else "none" for name in task.data.numeric_inputs()}
         today = Params(**{"lr": 1e-3, "batch_size": 32, "normalization": chosen, **(params or {})})
         found: dict[str, Any] = {}

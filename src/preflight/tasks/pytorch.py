@@ -39,7 +39,7 @@ class PyTorchTask:
         self.settings = settings
         self._trust = trust
         self.normalizers: dict[tuple[str, str], Mapping[str, Any]] = {}
-        """Configuration of the normalizer for every (setting, option), (normalization.input, standardize), to train with."""
+        """Configuration of the normalizer for every (setting, option), such as (normalization.input, standardize)."""
         self._before: list[weakref.ref[nn.Parameter]] = []
         quantities = tuple(name for name, field in settings.fields.items() if set(field.kind) & set(QUANTITIES))
         roles = Roles(settings.inputs, settings.targets, quantities)
