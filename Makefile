@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?= +model=digits
+TWO := --numprocesses 2 --dist loadfile
 
 .PHONY: preflight test test-all bench lint dashboard clean help
 
@@ -26,10 +27,10 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/lint-imports --no-logo
 
 test: lint ## lint, and every test but the slow ones
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' $(TWO)
 
 test-all: lint ## the slow tests too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO)
 
 bench: $(STAMP) ## the benchmarks, about half an hour; results in benchmarks/results
 	$(BIN)/python -m benchmarks.diagnosis
