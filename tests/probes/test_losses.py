@@ -155,3 +155,14 @@ def test_nothing_of_the_users_changes(make_task: Any) -> None:
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
     assert torch.equal(task.data.train.tensors["input"], rows)
     assert look_at_losses(task, TODAY, 3, {"cross_entropy": 1.3}) == first
+
+
+def test_the_constant_of_the_training_split_is_its_own(make_task: Any) -> None:
+    """The frequencies of the training classes give it: their entropy."""
+    task = make_task()
+    (target,) = task.data.roles.targets
+    labels = task.data.train.batch(torch.arange(len(task.data.train)))[target]
+    shares = torch.bincount(labels).double() / len(labels)
+    facts = look_at_losses(task, TODAY, 0, {"cross_entropy": 1.3})
+    entropy = float(-(shares * shares.clamp(min=1e-12).log()).sum())
+    assert facts["losses"]["cross_entropy"]["constant_training"] == pytest.approx(entropy, abs=0.01)

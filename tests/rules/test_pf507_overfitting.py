@@ -114,7 +114,19 @@ def test_samples_that_are_learned_by_heart_are_found(
     falls = np.geomspace(2.3, training, 50)
     empty = [float("nan")] * 9
     losses = {"total": falls, "ce": falls, "val_ce": [*empty, validation] * 5}
-    answer = RULE.judge(recorded(facts={"losses": {"ce": {"constant": 2.3}}}, losses=losses))
+    facts = {"losses": {"ce": {"constant": 2.3, "constant_training": 2.3}}}
+    answer = RULE.judge(recorded(facts=facts, losses=losses))
     assert isinstance(answer, Finding) == found
     if isinstance(answer, Finding):
         assert "does not hold for others" in answer.message
+
+
+@pytest.mark.parametrize(("level", "found"), [(0.667, False), (0.4, True)])
+def test_a_dead_network_is_not_said_to_overfit_by_the_chance_of_the_split(
+    recorded: Recorded, level: float, found: bool
+) -> None:
+    """Few samples: the validation's constant is .73 where that of training is .667, and batches are skewed."""
+    falls = np.concatenate([np.geomspace(30, level, 30), level * np.tile([0.5, 0.8, 0.9, 1.8], 40)])
+    losses = {"total": falls, "mse": falls, "val_mse": np.tile([*[np.nan] * 9, 0.745], 19)}
+    facts = {"losses": {"mse": {"constant": 0.73, "constant_training": 0.667}}}
+    assert isinstance(RULE.judge(recorded(facts=facts, losses=losses)), Finding) == found

@@ -29,7 +29,7 @@ from preflight.probes.sense import within_reach
 from preflight.probes.steps import targets_of, train_briefly, weights_of
 from preflight.probes.work import steps_within
 from preflight.tasks.base import Job, NamedLoss, pick_target
-from preflight.tasks.data import Batch, spread
+from preflight.tasks.data import Batch, spread, take_samples
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 
@@ -57,7 +57,8 @@ def look_at_losses(
     """Facts ``losses``, ``cosines``, ``cosine_spread`` and ``regularization``.
 
     ``losses.NAME`` holds ``initial`` (mean over batches of several initialisations), ``constant`` (the best constant
-    predictor; at today's batch size where the loss depends on it), ``chance`` and ``chance_kind``, ``classes``,
+    predictor; at today's batch size where the loss depends on it), ``constant_training`` (its loss on the training
+    split, which the validation's may be some percent off by chance), ``chance`` and ``chance_kind``, ``classes``,
     ``kind`` (see loss_kind.py), ``weight``, ``target`` (the field it takes, where it is one), ``gradient_norm`` and
     ``weighted_gradient_norm`` on the parameters that more than one loss reaches (all where there is one loss),
     ``share`` of the weighted ones, ``share_later`` after a
@@ -80,7 +81,9 @@ def look_at_losses(
             if known and any(abs(ratio - 1) > 0.02 for ratio in found.get("batch_scaling", {}).values()):
                 known = _constant_at(task, params, loss, outputs, batch)
             named = loss.target or (task.data.roles.targets[0] if len(task.data.roles.targets) == 1 else None)
-            facts[loss.name] = {"weight": weights[loss.name], "target": named, "constant": known, **found}
+            on_training = None if known is None else _on_training(task, params, loss, outputs)
+            constant = {"constant": known, "constant_training": on_training}
+            facts[loss.name] = {"weight": weights[loss.name], "target": named, **constant, **found}
         regularization = decay_facts(job, outputs, targets_of(task, batch))
         for name, share in penalty_facts(job, weights, batch, task).items():
             if name in facts:
@@ -159,6 +162,12 @@ def _detached(output: Any) -> Any:
     if isinstance(output, tuple | list) and not hasattr(output, "_fields"):
         return type(output)(_detached(item) for item in output)
     return output
+
+
+def _on_training(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any) -> float | None:
+    _, batch = take_samples(task.data.train)
+    targets = targets_of(task, batch)
+    return best_constants((loss,), _detached(outputs), targets, targets, params.batch_size)[loss.name]
 
 
 def _constant_at(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any, batch: Batch) -> float | None:

@@ -38,8 +38,8 @@ UNSOLVED = Threshold(
 FITTED = Threshold(
     "FITTED",
     0.9,
-    "of the best constant predictor's loss is what training has come down to, where validation is no better than it",
-    "a tenth of the way is more than the noise of the batches, of whose late quarter it is the median",
+    "of the best constant predictor's training loss is left in training, where validation is no better than a constant",
+    "a tenth of the way is more than the noise of the batches, of whose late quarter it is the mean",
 )
 CAP = 100.0
 # Measured: images of 40 digits and a table of 60 rows come 2% to 4% of the way to what all of their data gives by it.
@@ -113,12 +113,24 @@ def _unsolved(recording: Recording, training: Series, validation: Series) -> flo
         return None
     late, last = _late(training), float(validation.values[-1])
     is_learned = 0 <= late <= LEARNED.value * last and last > UNSOLVED.value * constant
-    holds_nowhere = 0 <= late < FITTED.value * constant and last >= constant and is_rising(-training.values)
+    holds_nowhere = last >= constant and _is_fitted(recording, training)
     return last / constant if constant > 0 and (is_learned or holds_nowhere) else None
 
 
+def _is_fitted(recording: Recording, training: Series) -> bool:
+    """Whether training gains on its own constant: the validation's is another one, by the chance of its samples."""
+    constant = recording.facts["losses"][training.meaning.key].get("constant_training")
+    # The mean: squared errors of small batches are skewed, and a median lies below what they come to.
+    late = float(_quarter(training).mean())
+    return constant is not None and 0 <= late < FITTED.value * constant and is_rising(-training.values)
+
+
 def _late(training: Series) -> float:
-    return float(np.median(training.values[-max(3, len(training) // 4) :]))
+    return float(np.median(_quarter(training)))
+
+
+def _quarter(training: Series) -> Array:
+    return training.values[-max(3, len(training) // 4) :]
 
 
 def _by_heart(training: Series, validation: Series, left: float) -> Finding:
@@ -178,7 +190,7 @@ RULE = Rule(
     f"{AFTER.value:g} evaluations or more, loses {RISE.value:g} of its size and {NOISE.value:g} times its noise, and "
     "the training loss goes on falling. Where a validation metric still improves, nothing is said. Or the training "
     f"loss ends below {LEARNED.value:g} of a validation loss that is above {UNSOLVED.value:g} of the best constant's; "
-    f"or training has come below {FITTED.value:g} of the constant's loss, and validation not below it at all.",
+    f"or training has come below {FITTED.value:g} of its own constant's loss, and validation not below its constant's.",
     matters="What is learned from there on holds for the training samples only.",
     fix="Keep the weights of the best epoch; to get beyond it, use more or augmented data, dropout, or a smaller "
     "model.",
