@@ -53,6 +53,16 @@ def test_validation_below_the_constant_counts_as_learned(recorded: Recorded) -> 
     assert names(recorded(facts=facts, losses={"a": around(2.0), "val_a": val})) == []
 
 
+@pytest.mark.parametrize(("training", "is_stuck"), [(2.0, True), (2.5, False)])
+def test_training_is_held_against_the_constant_of_its_own_samples(
+    training: float, is_stuck: bool, recorded: Recorded
+) -> None:
+    """The validation's constant, 1.8 and 2.2 here, is another one by chance."""
+    for validation in (1.8, 2.2):
+        facts = {"losses": {"a": fact(validation, constant_training=training)}}
+        assert bool(names(recorded(facts=facts, losses={"a": around(2.0)}))) == is_stuck
+
+
 def test_noise_that_hides_a_gain_is_no_evidence(recorded: Recorded) -> None:
     facts = {"losses": {"a": fact(2.0)}}
     assert names(recorded(facts=facts, losses={"a": around(2.0, noise=2.0, steps=120)})) == []

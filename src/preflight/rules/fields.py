@@ -10,7 +10,7 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.params import ParamValue
-from preflight.rules.levels import is_trivial, loss_facts
+from preflight.rules.levels import is_trivial, loss_facts, training_constant
 from preflight.rules.predicates import are_decreasing, has_run_away
 from preflight.rules.progress import late_loss
 from preflight.telemetry.recording import Recording
@@ -139,7 +139,7 @@ def _is_unlearned(recording: Recording) -> bool:
         levels = {name: late_loss(recording.column("losses", name)) for name in facts}
     except MissingError:
         return False
-    return bool(facts) and all(levels[name] > LEARNED * float(fact["constant"]) > 0 for name, fact in facts.items())
+    return bool(facts) and all(levels[name] > LEARNED * training_constant(fact) > 0 for name, fact in facts.items())
 
 
 def embedding(feature: Mapping[str, Any]) -> str:

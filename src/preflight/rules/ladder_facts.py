@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from preflight.core.errors import MissingError
+from preflight.rules.levels import constant_total, loss_facts
 from preflight.telemetry.recording import Recording
 
 BEST = "best"
@@ -36,22 +37,36 @@ def best_rung(rungs: Sequence[Rung]) -> Rung | None:
     return next((rung for rung in rungs if rung["verdict"] == BEST and math.isfinite(rung["final_loss"])), None)
 
 
-def advised_rate(rungs: Sequence[Rung]) -> float | None:
-    """The lowest rate that gains nearly as much as the best rung; None where no rung learns.
+def advised_rate(recording: Recording) -> float | None:
+    """The lowest rate that gains nearly as much as the best rung; None where no rung learns, or none was climbed.
 
-    Where that is the best rung itself and the next one breaks, half a decade below it.
+    Where that is the best rung itself and the next one breaks, half a decade below it. A gain counts from the best
+    constant's loss where the lowest rung ends above that: to come down from wild outputs is nothing learned yet.
     """
+    try:
+        rungs = rungs_of(recording)
+    except MissingError:
+        return None
     best = best_rung(rungs)
     if best is None:
         return None
     ordered = sorted((rung for rung in rungs if math.isfinite(rung["final_loss"])), key=lambda rung: rung["lr"])
-    needed = best["final_loss"] + (1 - NEARLY) * (ordered[0]["final_loss"] - best["final_loss"])
+    start = _start(recording, ordered[0]["final_loss"])
+    needed = best["final_loss"] + (1 - NEARLY) * max(0.0, start - best["final_loss"])
     below = [rung for rung in ordered if rung["lr"] < best["lr"] and rung["verdict"] not in BROKEN]
     enough = next((rung for rung in below if rung["final_loss"] <= needed), None)
     if enough is not None:
         return float(enough["lr"])
     above = next((rung for rung in rungs if rung["lr"] > best["lr"]), None)
     return float(best["lr"]) / (AWAY if above is not None and above["verdict"] in BROKEN else 1.0)
+
+
+def _start(recording: Recording, lowest: float) -> float:
+    try:
+        constant = constant_total(loss_facts(recording))
+    except MissingError:
+        constant = None
+    return lowest if constant is None else min(lowest, constant)
 
 
 def rung_at(rungs: Sequence[Rung], lr: float) -> Rung | None:

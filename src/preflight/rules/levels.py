@@ -99,6 +99,22 @@ def is_trivial(fact: Mapping[str, Any]) -> bool:
     return bool(abs(constant) <= TRIVIAL * max(abs(initial or 0.0), 1e-9))
 
 
+def training_constant(fact: Mapping[str, Any]) -> float:
+    """Loss of the best constant on the training samples; on the others where that is all that is known.
+
+    The two differ by the chance of the samples, by a tenth and more where they are few or their tails are heavy.
+    """
+    own = fact.get("constant_training")
+    return float(fact["constant"] if own is None or not math.isfinite(own) else own)
+
+
+def constant_total(facts: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Weighted sum of the best constants' training losses; None where one of them is not known."""
+    if not facts or any(fact.get("constant") is None for fact in facts.values()):
+        return None
+    return math.fsum(fact.get("weight", 1.0) * training_constant(fact) for fact in facts.values())
+
+
 def strength_of(value: float, limit: float) -> float:
     """How far ``value`` lies beyond ``limit``, at least 1 and not without end."""
     ratio = abs(value / limit) if limit else CAP
@@ -113,17 +129,25 @@ def stuck_at_constant(recording: Recording, name: str, fact: Mapping[str, Any]) 
     values = recording.column("losses", name)
     if len(values) < MIN_STEPS.value or not np.isfinite(values).all():
         return None
-    constant, chance = float(fact["constant"]), fact.get("chance")
-    low = constant - MARGIN.value * abs(constant)
+    constant, chance = training_constant(fact), fact.get("chance")
+    low = _below(constant)
     high = max(constant, chance or constant) + ABOVE.value * abs(constant)
     late = level_of(last_quarter(values))
     is_near = late.mean <= high or _is_at_start(late.mean, fact)
     if late.mean - 2 * late.error < low or not is_near or keeps_falling(values[len(values) // 2 :]):
         return None
     validation = _validation(recording, name)
-    if len(validation) and (validation[-max(1, len(validation) // 4) :].mean() < low or is_falling(validation)):
+    if len(validation) and _is_below(validation, _below(float(fact["constant"]))):
         return None
     return Stuck(name, late.mean, constant, len(values))
+
+
+def _below(constant: float) -> float:
+    return constant - MARGIN.value * abs(constant)
+
+
+def _is_below(validation: Array, low: float) -> bool:
+    return bool(validation[-max(1, len(validation) // 4) :].mean() < low) or is_falling(validation)
 
 
 def keeps_falling(values: Array) -> bool:
@@ -189,13 +213,16 @@ def stuck_beside(recording: Recording) -> list[tuple[Stuck, str]]:
 
 def _is_learned(recording: Recording, name: str, fact: Mapping[str, Any]) -> bool:
     values = recording.column("losses", name)
-    return bool(float(fact["constant"]) > 0 and level_of(last_quarter(values)).mean < LEARNED * float(fact["constant"]))
+    constant = training_constant(fact)
+    return constant > 0 and level_of(last_quarter(values)).mean < LEARNED * constant
 
 
 def _was_below(recording: Recording, name: str, fact: Mapping[str, Any]) -> bool:
     """Whether any tenth of the run lay clearly below the constant's level, or a validation did."""
     values = recording.column("losses", name)
-    low = float(fact["constant"]) * (1 - MARGIN.value)
     size = max(10, len(values) // 10)
     parts = [values[begin : begin + size].mean() for begin in range(0, len(values) - size + 1, size)]
-    return bool(min(parts, default=math.inf) < low or min(_validation(recording, name), default=math.inf) < low)
+    validation = min(_validation(recording, name), default=math.inf)
+    return bool(
+        min(parts, default=math.inf) < _below(training_constant(fact)) or validation < _below(float(fact["constant"]))
+    )

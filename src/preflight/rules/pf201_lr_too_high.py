@@ -200,10 +200,7 @@ def _lower(recording: Recording) -> dict[str, float]:
     if "params" not in recording.info:
         return {}
     lr = recording.params.lr
-    try:
-        advised = advised_rate(rungs_of(recording))
-    except MissingError:
-        advised = None
+    advised = advised_rate(recording)
     return {"lr": advised if advised is not None and advised < lr else lr / 10}
 
 

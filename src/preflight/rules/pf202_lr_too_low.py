@@ -99,10 +99,7 @@ def _nothing_moves(recording: Recording, losses: Array) -> Finding | None:
 
 def _raised(recording: Recording) -> Remedy:
     """The rate that the ladder advises, where it is higher; without a ladder nobody knows how far to go."""
-    try:
-        advised = advised_rate(rungs_of(recording))
-    except (MissingError, KeyError):
-        advised = None
+    advised = advised_rate(recording) if "params" in recording.info else None
     if advised is None or advised <= recording.params.lr:
         return Remedy("raise the learning rate by decades, until the loss falls")
     return Remedy("raise the learning rate to one that gains nearly as much as the ladder's best", {"lr": advised})

@@ -12,7 +12,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.fields import Field, fields, is_in_trouble
-from preflight.rules.levels import is_trivial, loss_facts
+from preflight.rules.levels import is_trivial, loss_facts, training_constant
 from preflight.rules.predicates import Array
 from preflight.telemetry.recording import Recording
 
@@ -68,7 +68,7 @@ def reached(recording: Recording) -> float | None:
     try:
         facts = {name: fact for name, fact in loss_facts(recording).items() if not is_trivial(fact)}
         shares = [
-            reach(recording.column("losses", name), float(fact["constant"]))
+            reach(recording.column("losses", name), training_constant(fact))
             for name, fact in facts.items()
             if fact.get("kind") == "fit"
         ]

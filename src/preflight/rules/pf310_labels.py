@@ -9,7 +9,7 @@ from typing import Any
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, NOTE, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.levels import all_stuck, is_trivial, known, last_quarter, level_of, loss_facts
+from preflight.rules.levels import all_stuck, is_trivial, known, last_quarter, level_of, loss_facts, training_constant
 from preflight.telemetry.recording import Recording
 
 CHANCE = Threshold("CHANCE", 2.5, "deviations: agreement below is no better than by chance", "one in 160 by chance")
@@ -113,7 +113,7 @@ def _fits_training(recording: Recording, target: str) -> bool:
     """Whether a loss of the target was learned in training: another target may teach what validation shows."""
     own = {name: fact for name, fact in loss_facts(recording).items() if fact.get("target") == target}
     return any(
-        level_of(last_quarter(recording.column("losses", name))).mean < UNLEARNED.value * float(fact["constant"])
+        level_of(last_quarter(recording.column("losses", name))).mean < UNLEARNED.value * training_constant(fact)
         for name, fact in own.items()
         if not is_trivial(fact)
     )

@@ -9,7 +9,16 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.levels import FALL, MIN_STEPS, is_falling, keeps_falling, known, level_of, loss_facts
+from preflight.rules.levels import (
+    FALL,
+    MIN_STEPS,
+    constant_total,
+    is_falling,
+    keeps_falling,
+    known,
+    level_of,
+    loss_facts,
+)
 from preflight.rules.predicates import Array
 from preflight.telemetry.recording import Recording
 
@@ -86,10 +95,9 @@ def _had_learned(recording: Recording, losses: Array) -> bool:
         facts = loss_facts(recording)
     except MissingError:
         return False
-    parts = [(fact.get("weight", 1.0), fact.get("constant")) for fact in facts.values()]
-    if not parts or any(constant is None for _, constant in parts):
+    constant = constant_total(facts)
+    if constant is None:
         return False
-    constant = math.fsum(weight * constant for weight, constant in parts)
     return float(losses.mean()) < constant - (1 - LEARNED.value) * abs(constant)
 
 

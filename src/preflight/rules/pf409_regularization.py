@@ -7,7 +7,16 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.levels import MIN_STEPS, all_stuck, is_trivial, last_quarter, level_of, loss_facts, strength_of
+from preflight.rules.levels import (
+    MIN_STEPS,
+    all_stuck,
+    is_trivial,
+    last_quarter,
+    level_of,
+    loss_facts,
+    strength_of,
+    training_constant,
+)
 from preflight.telemetry.recording import Recording
 
 DECAY = Threshold(
@@ -101,9 +110,8 @@ def _dropped(recording: Recording) -> Finding | None:
         return None
     if share <= DROPPED.value or not name:
         return None
-    left = level_of(last_quarter(recording.column("losses", name))).mean / float(
-        recording.fact("losses", name, "constant")
-    )
+    constant = training_constant(loss_facts(recording)[name])
+    left = level_of(last_quarter(recording.column("losses", name))).mean / constant
     return Finding(
         WARNING,
         f"dropout takes away {share:.0%} of the units, and {left:.0%} of what a constant output gives is left of the "
@@ -132,7 +140,7 @@ def _underfitted(recording: Recording) -> str:
     facts = {name: fact for name, fact in loss_facts(recording).items() if not is_trivial(fact)}
     for name, fact in facts.items():
         late = level_of(last_quarter(recording.column("losses", name)))
-        constant = float(fact["constant"])
+        constant = training_constant(fact)
         if constant > 0 and fact.get("fresh", 0.0) >= FRESH and late.mean - 2 * late.error > UNFITTED.value * constant:
             return name
     return ""
