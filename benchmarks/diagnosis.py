@@ -18,16 +18,17 @@ from typing import Any
 import torch
 
 from benchmarks import scores
-from benchmarks.harness import SEEDS, Verdict, as_dict, judge
+from benchmarks.harness import SEEDS, judge
 from benchmarks.program import ALL, HELD_OUT, OPTIMIZERS, TRAIN, Program
 from benchmarks.scores import PUBLISHED, Shares, shares
 from benchmarks.suite import PROGRAMS, program
+from benchmarks.verdict import Verdict, as_dict
 from preflight.telemetry.store import write_json
 
 RESULTS = Path(__file__).parent / "results" / "diagnosis.json"
 QUICK = 9
 """A quick run takes about one program in so many."""
-WIDTHS = (38, 7, 6, 6, 6, 12, 8, 6)
+WIDTHS = (38, 7, 6, 6, 6, 6, 12, 8, 6)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,6 +118,11 @@ def summary(verdicts: Sequence[Verdict], split: str, reveal: bool = False) -> di
             for item in faulty
             if item in shown and item.repair is not None and item.repair.way < scores.REPAIRED
         ],
+        "strays": [
+            f"{item.name} wants {' or '.join(item.expected)}: {', '.join(item.strays)}"
+            for item in faulty
+            if item in shown and item.strays
+        ],
         "broken": [f"{item.name}: {item.broken}" for item in verdicts if item.broken],
         "programs": [as_dict(item) for item in shown],
     }
@@ -137,14 +143,14 @@ def _line(item: Verdict) -> str:
 
 def text(report: dict[str, Any]) -> list[str]:
     """The table, and what went wrong, as lines."""
-    head = ("", "faulty", "found", "first", "any", "repaired", "healthy", "alarms")
+    head = ("", "faulty", "found", "first", "any", "strays", "repaired", "healthy", "alarms")
     lines = ["", _row(head)]
     lines += [_row(_cells(row)) for row in (*report["families"], *report["totals"])]
-    lines += ["", _row(("published, on other programs", "", "found", "first", "", "", "", "alarms"))]
+    lines += ["", _row(("published, on other programs", "", "found", "first", "", "", "", "", "alarms"))]
     for row in report["published"]:
-        figures = (_number(row["detected"]), _number(row["named"]), "", "", "", _number(row["alarmed"]))
+        figures = (_number(row["detected"]), _number(row["named"]), "", "", "", "", _number(row["alarmed"]))
         lines.append(_row((row["name"], "", *figures)))
-    for title in ("missed", "false_alarms", "not_repaired", "broken"):
+    for title in ("missed", "false_alarms", "not_repaired", "strays", "broken"):
         lines += ["", f"{title.replace('_', ' ')}: {len(report[title])}", *(f"  {line}" for line in report[title])]
     lines += ["", *_matrix(report), "", f"{report['healthy_candidates']} healthy candidates"]
     for target in report["targets"]:
@@ -165,7 +171,7 @@ def _matrix(report: dict[str, Any]) -> list[str]:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     repaired = f"{_number(row['repaired'])} of {row['tried']}" if row["tried"] else "-"
-    figures = (_number(row[name]) for name in ("detected", "named", "mentioned"))
+    figures = (_number(row[name]) for name in ("detected", "named", "mentioned", "strayed"))
     return (row["name"], str(row["faulty"]), *figures, repaired, str(row["healthy"]), _number(row["alarmed"]))
 
 

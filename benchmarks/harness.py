@@ -7,8 +7,8 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.plain_loop import run_loop
 from benchmarks.program import Program, Training
+from benchmarks.verdict import Repair, Said, Verdict
 from preflight.advise.diagnosis import Diagnosis, Judged, diagnose, explained_by, remedy_to_try
 from preflight.core.compose import compose_sweeps
 from preflight.core.errors import PreflightError, RefusedError
@@ -40,75 +41,6 @@ PURPOSE = "confirm"
 # A score is relative to the best constant predictor: below this much between the faulty program and its twin there
 # is nothing to repair.
 WORTH_REPAIRING = 0.05
-
-
-@dataclass(frozen=True)
-class Said:
-    """A finding, as a table needs it."""
-
-    code: str
-    severity: str
-    message: str
-    has_evidence: bool
-
-
-@dataclass(frozen=True)
-class Repair:
-    """A remedy's settings, trained: ``way`` is the share of the way from the faulty result to the healthy twin's."""
-
-    code: str
-    settings: Mapping[str, Any]
-    score: float
-    way: float
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What preflight says of a program, and how its training ended.
-
-    ``scores`` are final validation scores by seed, ``lowest`` the best of each on the way; 1 is the best constant
-    predictor. ``stopped`` is why preflight refused to train it at all; a refusal that names a rule is a finding, too.
-    """
-
-    name: str
-    family: str
-    base: str
-    split: str
-    fault: str
-    expected: tuple[str, ...]
-    said: tuple[Said, ...]
-    scores: tuple[float, ...] = ()
-    lowest: tuple[float, ...] = ()
-    twin: float | None = None
-    repair: Repair | None = None
-    stopped: str = ""
-    broken: str = ""
-    seconds: float = 0.0
-
-    @property
-    def alarms(self) -> tuple[Said, ...]:
-        """Findings that are more than a note."""
-        return tuple(item for item in self.said if item.severity != NOTE)
-
-    @property
-    def is_detected(self) -> bool:
-        """Whether preflight says that something is wrong."""
-        return bool(self.alarms or self.stopped)
-
-    @property
-    def is_named(self) -> bool:
-        """Whether the first finding is the cause."""
-        return bool(self.alarms) and self.alarms[0].code in self.expected
-
-    @property
-    def is_mentioned(self) -> bool:
-        """Whether any finding is the cause."""
-        return any(item.code in self.expected for item in self.alarms)
-
-    @property
-    def score(self) -> float:
-        """Median over the seeds."""
-        return statistics.median(self.scores) if self.scores else WORST_SCORE
 
 
 @dataclass(frozen=True)
@@ -199,9 +131,10 @@ def _judge(program: Program, folder: Path) -> Verdict:
     found = store.read_json(recorded)
     recordings = Run(folder / "today", {}).recordings(PURPOSE)
     diagnosis = diagnose([replace(item, facts={**found["facts"], **_of_its_loop(item)}) for item in recordings])
+    causes = explained_by([item.as_dict() for item in diagnosis.findings])
     verdict = replace(
         _empty(program),
-        said=tuple(_said(item) for item in diagnosis.findings),
+        said=tuple(_said(item, causes[item.rule.code]) for item in diagnosis.findings),
         scores=tuple(found["scores"]),
         lowest=tuple(_lowest(recording) for recording in recordings),
     )
@@ -231,9 +164,10 @@ def _of_its_loop(recording: Recording) -> dict[str, Any]:
     return dict(store.read_json(path)) if path.exists() else {}
 
 
-def _said(item: Judged) -> Said:
+def _said(item: Judged, causes: Sequence[str]) -> Said:
     assert isinstance(item.answer, Finding)
-    return Said(item.rule.code, item.answer.severity, item.answer.message, bool(item.answer.evidence))
+    answer = item.answer
+    return Said(item.rule.code, answer.severity, answer.message, bool(answer.evidence), tuple(causes))
 
 
 def _lowest(recording: Recording) -> float:
@@ -290,8 +224,3 @@ def _can_train(stand: Stand, remedy: Remedy) -> bool:
         name in known and ("normalization." not in name or value == "none" or (name, value) in fitted)
         for name, value in remedy.settings.items()
     )
-
-
-def as_dict(verdict: Verdict) -> dict[str, Any]:
-    """As the results' JSON holds it."""
-    return asdict(verdict) | {"detected": verdict.is_detected, "named": verdict.is_named}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.harness import Verdict
+from benchmarks.verdict import Verdict
 
 # A healthy run by its result alone, fixed before any rule was asked: every seed beats the constant predictor (1.0)
 # clearly, ends near its own best, and the median comes most of the way to the best of the base task's grid.
@@ -30,13 +30,15 @@ PUBLISHED = (
 class Shares:
     """Of ``faulty`` programs: something found, the cause first, the cause anywhere, repaired of those ``tried``.
 
-    Of ``healthy`` runs: share with a false alarm. None where there are none.
+    ``strayed`` is the share with a finding that neither is the cause nor comes of it. Of ``healthy`` runs: share with a
+    false alarm. None where there are none.
     """
 
     faulty: int
     detected: float | None
     named: float | None
     mentioned: float | None
+    strayed: float | None
     tried: int
     repaired: float | None
     healthy: int
@@ -56,6 +58,7 @@ def shares(faulty: Sequence[Verdict], healthy: Sequence[Verdict]) -> Shares:
         _share(item.is_detected for item in faulty),
         _share(item.is_named for item in faulty),
         _share(item.is_mentioned for item in faulty),
+        _share(bool(item.strays) for item in faulty),
         len(repairs),
         _share(repair.way >= REPAIRED for repair in repairs),
         len(healthy),

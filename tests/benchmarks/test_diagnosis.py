@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks.harness import PURPOSE, Said, Verdict, judge, prepare
+from benchmarks.harness import PURPOSE, judge, prepare
 from benchmarks.plain_loop import Habits
 from benchmarks.program import HELD_OUT, TRAIN, Training
 from benchmarks.suite import PROGRAMS, program
+from benchmarks.verdict import Said, Verdict
 
 from benchmarks import diagnosis
 from preflight.telemetry.recording import Run

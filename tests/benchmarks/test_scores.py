@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from benchmarks.harness import Repair, Said, Verdict
 from benchmarks.scores import by_rule, evidence_target, healthy_matrix, shares, targets, verified
+from benchmarks.verdict import Repair, Said, Verdict
 
 HEALTHY = Verdict("a/adam", "mlp", "a", "train", "", (), (), (0.2, 0.21, 0.22), (0.2, 0.2, 0.2))
 FAULTY = Verdict("a/bad", "mlp", "a", "train", "too fast", ("PF201",), (), (1.5, 1.6, 1.7), (1.0, 1.0, 1.0), 0.2)
@@ -22,6 +22,17 @@ def test_the_cause_first_is_named_and_later_is_mentioned() -> None:
     found = shares([named, mentioned, noted, FAULTY], [])
     assert (found.detected, found.named, found.mentioned) == (0.5, 0.25, 0.5)
     assert found.alarmed is None
+
+
+def test_what_neither_is_the_cause_nor_comes_of_it_strays() -> None:
+    """The explosion comes of the rate, the flat loss of the explosion; nothing explains the raw target."""
+    dead = Said("PF103", "warning", "dead", True, ("PF101",))
+    explodes = replace(EXPLODES, causes=("PF201",))
+    raw = Said("PF308", "warning", "raw", True)
+    assert replace(FAULTY, said=(RATE, explodes, dead, NOTE)).strays == ()
+    assert replace(FAULTY, said=(raw, RATE, dead, explodes)).strays == ("PF308",)
+    assert replace(FAULTY, said=(EXPLODES, dead)).strays == ("PF101", "PF103")
+    assert shares([replace(FAULTY, said=(raw, RATE)), FAULTY], []).strayed == 0.5
 
 
 def test_refusing_a_task_detects_a_fault_and_names_none() -> None:
