@@ -45,7 +45,7 @@ LINES: list[tuple[str, dict[str, Any]]] = [
     (
         "I20260101 12:00:01 1 dinov2 helpers.py:103] Training  [   40/90000]  eta: 5 days, 9:10:05  lr: 0.0001 "
         "(0.0002)  total_loss: 18.5200 (18.4000)  dino_loss: 11.11 (11.12)  time: 5.2  data: 4.9  max mem: 30900",
-        {"step": 40, "training_lr": 0.0001, "training_total_loss": 18.52, "training_dino_loss": 11.11},
+        {"step": 40, "lr": 0.0001, "training_total_loss": 18.52, "training_dino_loss": 11.11},
     ),
     (
         "Epoch: [0][ 10/5005]\tTime  0.5 ( 0.6)\tLoss 7.0e+00 (7.1e+00)\tAcc@1   0.00 (  0.10)",
@@ -68,6 +68,26 @@ LINES: list[tuple[str, dict[str, Any]]] = [
     ("\x1b[32mEpoch 2\x1b[0m train_loss=nan val_loss=inf", {"epoch": 2, "train_loss": nan, "val_loss": np.inf}),
     ("step 100 | loss 3.21 | lr 6e-4 | tok/s 123456", {"step": 100, "loss": 3.21, "lr": 6e-4}),
     ("iter 100: loss 3.2, time 50ms", {"step": 100, "loss": 3.2}),
+    ("Epoch 1/9 | Loss: 0.5 | Val Loss: 0.6", {"epoch": 1, "loss": 0.5, "val_loss": 0.6}),
+    ("Epoch 1/9 - Loss: 0.5 - Val Acc: 0.7", {"epoch": 1, "loss": 0.5, "val_acc": 0.7}),
+    ("Val Loss: 0.6 | Loss: 0.5", {"val_loss": 0.6, "loss": 0.5}),
+    (
+        "Train Loss: 0.5, Acc: 0.8 | Val Loss: 0.6, Acc: 0.7",
+        {"train_loss": 0.5, "train_acc": 0.8, "val_loss": 0.6, "val_acc": 0.7},
+    ),
+    ("loss 0.5 acc 0.7 (val)", {"val_loss": 0.5, "val_acc": 0.7}),
+    ("Loss: 0.5 | Validation: loss 0.6, acc 0.7", {"loss": 0.5, "validation_loss": 0.6, "validation_acc": 0.7}),
+    (
+        "step 300 epoch 3 train loss: 1.5 val loss: 1.7 lr: 1.0e-3",
+        {"epoch": 3, "step": 300, "train_loss": 1.5, "val_loss": 1.7, "lr": 1e-3},
+    ),
+    ("Test set: Average loss: 2.1, Accuracy: 999/10000 (10%)", {"test_loss": 2.1, "test_accuracy": 0.0999}),
+    ("Loss: 0.5, Val Acc: 83/100", {"loss": 0.5, "val_acc": 0.83}),
+    ("val err 12 / 48", {"val_err": 0.25}),
+    ("acc 45.2/60 loss 3/10", {"acc": 45.2, "loss": 3}),  # beside the best one, and of something else
+    ("train loss 275,959 val loss 1,207,225.5", {"train_loss": 275959, "val_loss": 1207225.5}),
+    ("loss=1,acc=0.5", {"loss": 1, "acc": 0.5}),
+    ("loss=0,523 acc=1,234", {"loss": 0.523, "acc": 1.234}),
 ]
 
 
@@ -101,6 +121,18 @@ def test_a_progress_bar_is_a_line_each_time_it_was_drawn(read: Read) -> None:
         "Epoch 1:  10%| 1/9 [, loss=3.0]\rEpoch 1:  20%| 2/9 [, loss=2.0]\rEpoch 1: 30%| 3/9 [, loss=1.0]"
     ).frame
     assert frame["loss"].tolist() == [3.0, 2.0, 1.0]
+
+
+def test_commas_are_decimal_where_one_of_the_log_can_be_nothing_else(read: Read) -> None:
+    assert read("loss: 2,345\nloss: 1,234\n").frame["loss"].tolist() == [2345, 1234]
+    assert read("loss: 2,345\nloss: 1,234\nloss: 0,9\n").frame["loss"].tolist() == [2.345, 1.234, 0.9]
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "2,75,959", "1,23.5"])
+def test_a_number_with_commas_that_cannot_be_read_is_said(read: Read, text: str) -> None:
+    found = read(f"loss: 275,959.5\nacc=0.5 loss: {text}\n")
+    np.testing.assert_equal(found.frame["loss"].tolist(), [275959.5, nan])
+    assert [str(problem) for problem in found.problems] == [f"train.log, line 2: loss='{text}' is no number; left out"]
 
 
 def test_a_log_that_was_redirected_by_powershell_is_read(read: Read) -> None:

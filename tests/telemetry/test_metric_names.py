@@ -51,6 +51,8 @@ def test_a_learning_rate_is_worth_reading_in_a_log() -> None:
         ("val_loss", "train", "val_loss"),
         ("Val Loss", "train", "val_loss"),
         ("loss", "", "loss"),
+        ("lr", "val", "lr"),
+        ("learning_rate", "val", "learning_rate"),
     ],
 )
 def test_the_split_stands_in_front_once(name: str, split: str, expected: str) -> None:

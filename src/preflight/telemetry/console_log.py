@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from preflight.core.errors import InputError
-from preflight.telemetry.metric_names import is_metric, with_split
+from preflight.telemetry.log_line import DECIMAL, THOUSANDS, comma_of, metrics_in
+from preflight.telemetry.metric_names import with_split
 from preflight.telemetry.numbers import parse_number
 from preflight.telemetry.text_lines import Problem, Problems, numbered_lines
 
@@ -20,21 +22,12 @@ MAX_ROWS = 100_000
 EXAMPLE = r"ep (?P<epoch>\d+) .* L=(?P<train_loss>[\d.]+)"
 OWN_GROUPS = ("epoch", "step", "split")
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
-_SPLIT = r"train(?:ing)?|val(?:id(?:ation)?)?|eval(?:uation)?|test(?:ing)?|dev"
-# name=1.0  'name': 1.0  Name: 18.52 (18.40)  Name 7.0e+00 (7.1e+00)  Train Loss 0.5  top-1: 3.9 %
-_METRIC = re.compile(
-    rf"(?<![\w.])(?P<name>(?:(?:best|{_SPLIT})[\s/_.:-]+)*[A-Za-z](?:[\w@/.]|-(?=\w))*)['\"]?\s*[=:\s]\s*['\"]?"
-    rf"(?P<value>{_NUMBER})(?![\w:.])(?P<percent>\s?%)?",
-    re.IGNORECASE,
-)
 _EPOCH = re.compile(r"(?<![A-Za-z])ep(?:och)?['\"]?\s*[:=#]?\s*[\[\"']?\s*(?P<epoch>\d+(?:\.\d+)?)", re.IGNORECASE)
 _STEP = re.compile(
     r"(?:\b(?:global_)?(?:step|iter(?:ation)?|it|batch)s?['\"]?\s*[:=#]?\s*\[?\s*(?P<named>\d+)(?!\.\d|\s*it/s)"
     r"|(?<!poch)(?<!poch )(?<!poch: )\[\s*(?P<boxed>\d+)\s*/\s*\d+\s*\]|\|\s*(?P<bar>\d+)/\d+\s*\[)",
     re.IGNORECASE,
 )
-_SPLIT_WORD = re.compile(rf"(?<![A-Za-z/_.-])(?:{_SPLIT})(?![A-Za-z_/-]|\.[a-z])", re.IGNORECASE)
 _COLORS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -52,15 +45,22 @@ def read_console_log(path: Path, pattern: str | None = None) -> ConsoleLog:
     ``pattern`` has a named group for each metric, and may have ``epoch``, ``step`` and ``split``. Raises
     :class:`InputError` where it is none, or where nothing is found.
     """
-    problems = Problems(path.name)
-    found = (_built_in if pattern is None else _compiled(pattern)).rows(path, problems)
-    rows = _bounded(found)
+    rows, problems = _read(path, _BuiltIn() if pattern is None else _compiled(pattern))
     if not rows:
         how = f"--pattern {pattern} fits no line" if pattern else f"give --pattern with named groups, as '{EXAMPLE}'"
         raise InputError(f"no loss or metric was found in {path}; {how}")
     frame = pd.DataFrame(rows)
     first = [name for name in ("epoch", "step", "line") if name in frame]
     return ConsoleLog(frame[[*first, *(name for name in frame if name not in first)]], problems.listed())
+
+
+def _read(path: Path, lines: _Own | _BuiltIn) -> tuple[list[dict[str, float]], Problems]:
+    """Rows and what was left out; read again where it turns out that decimals are written with a comma."""
+    problems = Problems(path.name)
+    rows = _bounded(lines.rows(path, problems))
+    if isinstance(lines, _BuiltIn) and lines.comma == THOUSANDS and lines.has_decimal_commas:
+        return _read(path, _BuiltIn(DECIMAL))
+    return rows, problems
 
 
 @dataclass(frozen=True)
@@ -97,37 +97,37 @@ def _compiled(pattern: str) -> _Own:
     return _Own(compiled)
 
 
+@dataclass
 class _BuiltIn:
-    """Lines by what metrics look like in the logs of the field."""
+    """Lines by what metrics look like in the logs of the field; ``commas`` counts what commas in numbers must be."""
+
+    comma: str = THOUSANDS
+    commas: Counter[str | None] = field(default_factory=Counter)
 
     def rows(self, path: Path, problems: Problems) -> Iterator[dict[str, float]]:
         epoch = np.nan
         for number, text in _texts(path, problems):
             if found := _EPOCH.search(text):
                 epoch = float(found["epoch"])
-            metrics = metrics_in(text)
+            metrics = self._metrics(text, number, problems)
             if metrics:
                 yield {"epoch": epoch, "step": _step(text), "line": float(number), **metrics}
 
+    def _metrics(self, text: str, number: int, problems: Problems) -> dict[str, float]:
+        """By their names; of a name that comes twice, the last."""
+        values = {}
+        for item in metrics_in(text):
+            self.commas[comma_of(item.value)] += 1
+            if (value := item.number(self.comma)) is None:
+                problems.add(f"{item.name}={item.value[:40]!r} is no number; left out", number)
+            else:
+                values[item.name] = value
+        return values
 
-_built_in = _BuiltIn()
-
-
-def metrics_in(text: str) -> dict[str, float]:
-    """Losses and metrics of a line by ``split_name``; of a name that comes twice, the last."""
-    words = [(found.start(), found[0]) for found in _SPLIT_WORD.finditer(text)]
-    values = {
-        with_split(found["name"], _split_at(found.start(), words)): parse_number(found["value"])
-        for found in _METRIC.finditer(text)
-        if is_metric(found["name"])
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _split_at(position: int, words: list[tuple[int, str]]) -> str:
-    """The split named last before a position of the line, or else the first one after it."""
-    before = [word for start, word in words if start <= position]
-    return before[-1] if before else next((word for _, word in words), "")
+    @property
+    def has_decimal_commas(self) -> bool:
+        """Whether some commas can be nothing else, and none says otherwise."""
+        return self.commas[DECIMAL] > 0 and not self.commas[THOUSANDS]
 
 
 def _step(text: str) -> float:

@@ -19,6 +19,7 @@ def _set(words: str) -> frozenset[str]:
 
 _TRAIN_WORDS = frozenset({"train", "training", "tr"})
 _VALIDATION_WORDS = frozenset({"val", "valid", "validation", "eval", "evaluation", "test", "testing", "dev", "holdout"})
+_TEST_WORDS = frozenset({"test", "testing", "holdout"})
 _LOSSES = frozenset({"loss", "losses", "nll", "ce", "bce", "xent", "elbo", "objective"})
 _GAINS = _set(
     "acc accuracy top1 top3 top5 top10 precision prec recall f1 f1score fscore auc auroc auprc ap map miou iou dice "
@@ -70,15 +71,30 @@ def meaning(name: str) -> Meaning | None:
 
 def is_metric(name: str) -> bool:
     """Whether a name in a console log is that of a loss, a metric or a learning rate."""
-    words = _words(name)
-    return meaning(name) is not None or words in (["lr"], ["learning", "rate"])
+    return meaning(name) is not None or _is_rate(name)
+
+
+def has_split(name: str) -> bool:
+    """Whether a name tells its split itself."""
+    return bool(set(_words(name)) & (_TRAIN_WORDS | _VALIDATION_WORDS))
+
+
+def is_of_test(name: str) -> bool:
+    """Whether a series is of samples that are called test, which may be others than those of the validation."""
+    return bool(set(_words(name)) & _TEST_WORDS)
 
 
 def with_split(name: str, split: str) -> str:
-    """The name with the split in front, where it does not tell it itself: ``loss`` of ``Train`` -> ``train_loss``."""
+    """The name with the split in front, where it does not tell it itself: ``loss`` of ``Train`` -> ``train_loss``.
+
+    A learning rate is of no split.
+    """
     plain = "_".join(part for part in re.split(r"[^\w@.]+", name.strip()) if part).lower()
-    needs_it = split and not set(_words(name)) & (_TRAIN_WORDS | _VALIDATION_WORDS)
-    return f"{split.lower()}_{plain}" if needs_it else plain
+    return f"{split.lower()}_{plain}" if split and not has_split(name) and not _is_rate(name) else plain
+
+
+def _is_rate(name: str) -> bool:
+    return _words(name) in (["lr"], ["learning", "rate"])
 
 
 def _kind(words: list[str]) -> str | None:
