@@ -33,6 +33,24 @@ def test_an_unknown_rule_is_bad_input(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err.startswith("preflight: there is no rule 'PF1O1'; did you mean 'PF101'?")
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("dead-layer", "did you mean 'dead-layers'?"),
+        ("PF2", "those of its family: PF201, "),
+        ("pf399", "those of its family: PF301, "),
+        ("PF999", "codes begin with PF1 to PF7"),
+    ],
+)
+def test_what_was_meant_is_found_among_names_and_families(
+    name: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rules", name]) == 2
+    text = capsys.readouterr().err
+    assert told in text
+    assert ("did you mean" in text) == ("did you mean" in told)
+
+
 def test_rules_need_no_torch() -> None:
     program = "import sys; from preflight.cli.main import main; main(['rules']); assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -71,8 +72,20 @@ def inspect_parser() -> Parser:
         description="Looks at data, model, losses and schedule, and names what is wrong; trains no trial and writes\n"
         "no run directory.",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write facts and findings there too")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write facts and findings there too")
     return _with_model(parser)
+
+
+def writable(text: str) -> Path:
+    """A path that a file can be written to: to learn that it cannot after minutes of work is late."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} cannot be written: it is a folder")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} cannot be written: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{path} cannot be written: no permission to write in {path.parent}")
+    return path
 
 
 def overrides_of(parser: Parser, arguments: list[str]) -> argparse.Namespace:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from preflight.cli.arguments import inspect_parser, overrides_of
-from preflight.core.errors import ConfigError
 
 
 def inspect(arguments: list[str]) -> int:
@@ -26,8 +25,5 @@ def inspect(arguments: list[str]) -> int:
     for name, problem in facts["failed"].items():
         console.print(f"not looked at: {name} ({problem})", markup=False, soft_wrap=True)
     if options.json is not None:
-        try:
-            store.write_json(options.json, {"facts": facts, **diagnosis.as_dict()})
-        except OSError as error:
-            raise ConfigError(f"--json={options.json} cannot be written: {error.strerror or error}") from error
+        store.write_json(options.json, {"facts": facts, **diagnosis.as_dict()})
     return 0

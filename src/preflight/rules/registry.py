@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from preflight.core.errors import InputError, alternatives
+import re
+
+from preflight.core.errors import InputError
+from preflight.core.spelling import closest
 from preflight.rules import (
     pf101_exploding,
     pf102_vanishing,
@@ -57,7 +60,10 @@ from preflight.rules import (
     pf701_collapse,
     pf702_dead_activations,
 )
-from preflight.rules.base import Rule
+from preflight.rules.base import FAMILIES, Rule
+
+# What is meant for a code, whether it is one or not.
+CODE = re.compile(r"PF\d+", re.IGNORECASE)
 
 RULES: tuple[Rule, ...] = (
     pf101_exploding.RULE,
@@ -120,4 +126,15 @@ def rule(name: str) -> Rule:
     for item in RULES:
         if name.upper() == item.code or name.lower() == item.name:
             return item
-    raise InputError(f"there is no rule '{name}'; {alternatives(name.upper(), [item.code for item in RULES])}")
+    raise InputError(f"there is no rule '{name}'; {_nearest(name)} `preflight rules` lists them all")
+
+
+def _nearest(name: str) -> str:
+    """A code's family, since numbers that look alike have nothing in common; else what may have been misspelt."""
+    if CODE.fullmatch(name):
+        family = [item.code for item in RULES if item.code.startswith(name.upper()[:3])]
+        digits = f"codes begin with PF1 to PF{max(FAMILIES)},"
+        return f"those of its family: {', '.join(family)};" if family else digits
+    codes, names = [item.code for item in RULES], [item.name for item in RULES]
+    close = closest(name.upper(), codes) or closest(name.lower(), names)
+    return "rules go by a code, PF101, or a name, exploding-gradients;" if close is None else f"did you mean '{close}'?"
