@@ -21,7 +21,7 @@ def test_zeros_that_the_log_denies_were_reset_before_they_were_saved(recorded: R
     assert answer.severity == ERROR
     assert answer.where == "train_loss"
     assert "train_loss and train_top1_acc are 0.0 in all 15 epochs of the history" in answer.message
-    assert "train_loss goes from 9.1621 to 7.535; train_top1_acc goes from 0 to 3.88" in answer.message
+    assert "train_loss goes from 9.1621 to 7.535; train_top1 goes from 0 to 3.88" in answer.message
     assert answer.message.endswith("; val_top1_acc is zero throughout as well")
 
 
@@ -57,10 +57,52 @@ def test_an_accuracy_that_is_never_right_is_a_warning(recorded: Recorded, epochs
         {"loss": [2.0, 0.0, 0.0, 0.0]},
         {"val_error": [0.0] * 20, "val_loss": [0.1] * 20},  # no error at all
         {"loss": [0.0]},
+        {"train_loss": [1.0, 0.4, 0.1, 0.02, 0.0, 0.0, 0.0], "train_acc": [0.5, 0.8, 0.9, 1.0, 1.0, 1.0, 1.0]},
+        {"train_loss": [0.5, *[0.0] * 9], "val_loss": [0.6, 0.5, *[0.4] * 8]},  # a hinge that nothing touches
+        {"train_loss": [2.0, *[0.01] * 3, *[0.0] * 9], "val_loss": np.linspace(2.0, 1.0, 13)},  # rounded
+        {"loss": np.linspace(2.0, 1.0, 12), "kl_loss": [0.5, 0.5, *[0.0] * 10]},  # a part that was switched off
+        {"val_loss": [2.0, 0, 0, 0, 1.5, 0, 0, 0], "val_acc": [0.3, 0, 0, 0, 0.5, 0, 0, 0]},  # every fourth epoch
+        {"val_loss": [2.0, 1.0, 0.5, 0.0, 0.0, 0.0], "val_error": [0.5, 0.2, 0.1, 0.0, 0.0, 0.0]},
+        {"train_loss": [6.9, 6.8, 6.7, 6.5], "val_top1": [0.0, 0.0, 0.0, 0.1]},
     ],
 )
 def test_healthy_zeros_are_clean(recorded: Recorded, history: dict[str, list[float]]) -> None:
     assert RULE.judge(recorded(history=history)) == Clean()
+
+
+PART = [2.0, 1.5, 1.0, 0.5, *[0.0] * 11]
+
+
+@pytest.mark.parametrize(
+    ("history", "named"),
+    [
+        (
+            {
+                "train_loss": PART,
+                "val_loss": [2.0, 1.6, 1.1, 0.9, *[0.0] * 11],
+                "val_acc": [0.1, 0.3, 0.5, 0.7, *[0.0] * 11],
+            },
+            "val_loss, train_loss and val_acc are exactly 0.0 in the last 11 of 15 epochs, from epoch 4 on, after ",
+        ),
+        (
+            {"train_loss": [9.1, *[0.0] * 14], "val_loss": np.linspace(9.1, 7.7, 15)},
+            "train_loss is exactly 0.0 in the last 14 of 15 epochs, from epoch 1 on, after a train_loss of 9.1: ",
+        ),
+    ],
+)
+def test_zeros_from_some_epoch_on_are_found_where_they_cannot_be(
+    recorded: Recorded, history: dict[str, list[float]], named: str
+) -> None:
+    answer = RULE.judge(recorded(history={"epoch": range(15), **history}))
+    assert isinstance(answer, Finding)
+    assert answer.severity == ERROR
+    assert answer.message.startswith(named)
+
+
+def test_a_part_of_the_loss_is_not_the_only_loss_of_the_log(recorded: Recorded) -> None:
+    total = [2.5, 2.0, 1.5, 1.0]
+    recording = recorded(history={"loss": total, "kl_loss": [0.0] * 4}, log={"epoch": range(4), "loss": total})
+    assert RULE.judge(recording) == Clean()
 
 
 def test_a_log_that_is_zero_as_well_denies_nothing(recorded: Recorded) -> None:

@@ -74,6 +74,77 @@ def test_healthy_ways_to_print_agree(recorded: Recorded, seed: int) -> None:
     assert [RULE.judge(recorded(history=history, log=item)) for item in logs] == [Clean()] * len(logs)
 
 
+HELD_OUT = 2.3 * 0.91 ** np.arange(EPOCHS) + 0.2
+RIGHT = 0.98 - 0.88 * 0.9 ** np.arange(EPOCHS)
+
+
+def printed(**series: np.ndarray) -> dict[str, np.ndarray]:
+    return {"epoch": np.arange(EPOCHS) + 1, **series}
+
+
+@pytest.mark.parametrize(
+    ("name", "saved", "other"),
+    [
+        ("val_loss", HELD_OUT, 1.15 * HELD_OUT),
+        ("val_loss", HELD_OUT, HELD_OUT + 0.4),
+        ("val_acc", RIGHT, RIGHT - 0.12),
+        ("val_acc", RIGHT, 100 * RIGHT - 12),
+        ("val_acc", RIGHT, RIGHT[::-1]),
+    ],
+)
+def test_a_validation_is_one_value_that_both_have(
+    recorded: Recorded, name: str, saved: np.ndarray, other: np.ndarray
+) -> None:
+    answer = RULE.judge(recorded(history={"epoch": range(EPOCHS), name: saved}, log=printed(**{name: other.round(4)})))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (WARNING, name)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_healthy_ways_to_print_a_validation_agree(recorded: Recorded, seed: int) -> None:
+    """Rounded, an epoch late, a mean of batches whose last one is short, of every process, of the last batch."""
+    generator = np.random.default_rng(seed)
+    batches = HELD_OUT[:, None] * np.exp(0.3 * generator.normal(size=(EPOCHS, 12)))
+    saved = (32 * batches[:, :-1].sum(axis=1) + 8 * batches[:, -1]) / (32 * 11 + 8)
+    epochs = np.arange(EPOCHS) + 1
+    logs = [
+        printed(val_loss=saved.round(2)),
+        printed(val_loss=np.concatenate([saved[:1], saved[:-1]])),
+        printed(val_loss=batches.mean(axis=1)),
+        {"epoch": np.repeat(epochs, 12), "val_loss": batches.ravel()},
+        printed(val_loss=batches[:, -1].clip(0.8 * saved, 1.2 * saved), step=np.full(EPOCHS, 12)),
+        printed(test_loss=1.15 * saved),  # other samples
+    ]
+    answers = [RULE.judge(recorded(history={"epoch": epochs - 1, "val_loss": saved}, log=item)) for item in logs]
+    assert answers == [Clean()] * len(logs)
+
+
+def test_small_losses_that_are_rounded_to_nothing_agree(recorded: Recorded) -> None:
+    saved = 0.1 * HELD_OUT**4
+    history = {"epoch": range(EPOCHS), "val_loss": saved}
+    assert RULE.judge(recorded(history=history, log=printed(val_loss=saved.round(1)))) == Clean()
+
+
+def test_training_and_validation_in_each_others_place_are_named(recorded: Recorded) -> None:
+    log_of_both = printed(train_loss=FALLING.round(4), val_loss=HELD_OUT.round(4))
+    history = {"epoch": range(EPOCHS), "train_loss": HELD_OUT, "val_loss": FALLING}
+    answer = RULE.judge(recorded(history=history, log=log_of_both))
+    assert isinstance(answer, Finding)
+    assert answer.message == (
+        "train_loss and val_loss of the history are in each other's place: in all 15 epochs each is what the log shows "
+        "of the other"
+    )
+    right = {"epoch": range(EPOCHS), "train_loss": FALLING, "val_loss": HELD_OUT}
+    assert RULE.judge(recorded(history=right, log=log_of_both)) == Clean()
+
+
+@pytest.mark.parametrize("part", [{"train_recon_loss": 0.2, "train_kl_loss": 0.8}, {"train_box_loss": 0.02}])
+def test_parts_of_a_loss_are_not_held_against_its_whole(recorded: Recorded, part: dict[str, float]) -> None:
+    parts = {name: share * FALLING for name, share in part.items()}
+    history = {"epoch": range(EPOCHS), "train_loss": FALLING, **parts}
+    assert RULE.judge(recorded(history=history, log=printed(loss=FALLING))) == Clean()
+
+
 def test_a_log_that_begins_later_is_not_laid_beside_the_history(recorded: Recorded) -> None:
     assert RULE.judge(recorded(history={"train_loss": FALLING}, log=log(0.1 * FALLING, first=30))) == Clean()
 

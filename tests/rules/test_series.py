@@ -13,14 +13,14 @@ from preflight.rules.series import (
     LOG,
     STEPS,
     classes_of,
+    counterpart,
     is_rising,
     losses_of,
     names,
-    same,
     saved_series,
     spoken,
 )
-from preflight.telemetry.metric_names import GAIN, LOSS, TRAIN, VALIDATION, Meaning
+from preflight.telemetry.metric_names import LOSS, TRAIN, VALIDATION, Meaning
 from preflight.telemetry.recording import Recording
 
 Recorded = Callable[..., Recording]
@@ -53,11 +53,28 @@ def test_every_column_of_losses_is_one_but_the_score_and_the_metric(recorded: Re
     }
 
 
-def test_the_same_series_has_the_same_key_or_is_the_only_loss(recorded: Recorded) -> None:
-    log = saved_series(recorded(log={"train_total_loss": [1.0], "top5": [0.1]}), LOG)
-    assert getattr(same(log, Meaning(TRAIN, LOSS, "ce")), "name", None) == "train_total_loss"
-    assert same(log, Meaning(TRAIN, GAIN, "top1")) is None
-    assert same(log, Meaning(VALIDATION, LOSS, "")) is None
+@pytest.mark.parametrize(
+    ("name", "history", "log", "expected"),
+    [
+        ("train_ce_loss", ["train_ce_loss"], ["train_total_loss", "top5"], "train_total_loss"),
+        ("train_loss", ["train_loss"], ["train_ce_loss"], "train_ce_loss"),
+        ("kl_loss", ["loss", "kl_loss"], ["loss"], None),
+        ("loss", ["loss", "kl_loss"], ["loss", "kl_loss"], "loss"),
+        ("loss", ["loss"], ["ce_loss", "kl_loss"], None),
+        ("ce_loss", ["ce_loss"], ["kl_loss"], None),
+        ("val_loss", ["val_loss"], ["loss"], None),
+        ("val_loss", ["val_loss"], ["test_loss", "eval_loss"], "eval_loss"),
+        ("val_loss", ["val_loss"], ["test_loss"], "test_loss"),
+        ("acc", ["acc"], ["top5"], None),
+    ],
+)
+def test_a_series_of_the_log_is_meant_by_its_key_or_as_the_only_loss_beside_one(
+    recorded: Recorded, name: str, history: list[str], log: list[str], expected: str | None
+) -> None:
+    recording = recorded(history={key: [1.0] for key in history}, log={key: [1.0] for key in log})
+    saved = saved_series(recording, HISTORY)
+    item = next(item for item in saved if item.name == name)
+    assert getattr(counterpart(item, saved, saved_series(recording, LOG)), "name", None) == expected
 
 
 def test_of_losses_the_whole_comes_first(recorded: Recorded) -> None:

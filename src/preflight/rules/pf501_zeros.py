@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.series import HISTORY, LOG, Series, losses_of, names, same, saved_series, spoken
-from preflight.telemetry.metric_names import GAIN, LOSS
+from preflight.rules.predicates import Array
+from preflight.rules.series import HISTORY, LOG, Series, counterpart, is_rising, losses_of, names, saved_series, spoken
+from preflight.telemetry.metric_names import GAIN, LOSS, TRAIN, VALIDATION
 from preflight.telemetry.recording import Recording
 
 LOSS_EPOCHS = Threshold(
@@ -20,21 +24,37 @@ METRIC_EPOCHS = Threshold(
     "epochs with an accuracy of exactly zero, where no log tells otherwise",
     "of very many classes none may be right in the first few epochs",
 )
-PERFECT = 0.99
+PERFECT = Threshold(
+    "PERFECT",
+    0.99,
+    "of the samples are right: then the loss may be zero but for rounding",
+    "a loss of 1e-5 is saved so",
+)
+DROP = Threshold(
+    "DROP",
+    0.05,
+    "of the largest loss is what the last one before the zeros is at least",
+    "a loss that comes down to zero gets there by way of smaller values; what is rounded to two places has them too",
+)
 
 
 def check(recording: Recording) -> Answer:
-    """Series of the history that are zero throughout, and what the log says of them."""
+    """Series of the history that are zero throughout, or from some epoch on, and what the log says of them."""
     history, log = saved_series(recording, HISTORY), _log(recording)
+    told = {item.name: found for item in history if (found := counterpart(item, history, log)) is not None}
+    denials = {name: found for name, found in told.items() if found.values.any()}
     zeros = [item for item in history if item.meaning.kind in (LOSS, GAIN) and not item.values.any()]
-    denied = [item for item in zeros if len(item) > 1 and _denial(item, log) is not None]
+    denied = [item for item in zeros if len(item) > 1 and item.name in denials]
     losses = [item for item in zeros if item not in denied and _is_impossible(item, history)]
     wrong = [item for item in zeros if item in denied or item in losses]
     metrics = [
         item for item in zeros if item not in wrong and item.meaning.kind == GAIN and len(item) >= METRIC_EPOCHS.value
     ]
     if wrong:
-        return _reset(wrong, metrics, log)
+        return _reset(wrong, metrics, denials)
+    for item in history:
+        if (row := zero_from(item)) is not None and _is_untrue(item, row, history):
+            return _ceased(item, row, history)
     return _never_right(metrics) if metrics else Clean()
 
 
@@ -45,12 +65,6 @@ def _log(recording: Recording) -> list[Series]:
         return []
 
 
-def _denial(item: Series, log: Sequence[Series]) -> Series | None:
-    """The log's series of the same meaning, where it is not zero."""
-    found = same(log, item.meaning)
-    return found if found is not None and found.values.any() else None
-
-
 def _is_impossible(item: Series, history: Sequence[Series]) -> bool:
     """A loss of zero from the first epoch on, unless it is one part among others or all predictions are right."""
     if item.meaning.kind != LOSS or len(item) < LOSS_EPOCHS.value:
@@ -59,12 +73,73 @@ def _is_impossible(item: Series, history: Sequence[Series]) -> bool:
     if any(other.values.any() for other in losses_of(history, split)):
         return False
     gains = [other for other in history if other.meaning.kind == GAIN and other.meaning.split == split]
-    return not any(other.values.min() >= PERFECT for other in gains)
+    return not any(other.values.min() >= PERFECT.value for other in gains)
 
 
-def _reset(wrong: list[Series], others: list[Series], log: Sequence[Series]) -> Finding:
-    told = [(item, found) for item in wrong if (found := _denial(item, log)) is not None]
-    said = "; ".join(f"{i.name} goes from {spoken(f.values[0])} to {spoken(f.values[-1])}" for i, f in told)
+def zero_from(loss: Series) -> float | None:
+    """Row from which on a whole loss is exactly zero, without having come near it; None where it is not so.
+
+    One that was zero before as well is not saved in every epoch.
+    """
+    begin = int(np.count_nonzero(loss.values))
+    is_whole = loss.meaning.kind == LOSS and loss.meaning.key == ""
+    if not is_whole or begin == 0 or len(loss) - begin < LOSS_EPOCHS.value or loss.values[begin:].any():
+        return None
+    is_drop = abs(float(loss.values[begin - 1])) >= DROP.value * float(np.abs(loss.values).max())
+    return float(loss.rows[begin]) if is_drop else None
+
+
+def _is_untrue(loss: Series, row: float, history: Sequence[Series]) -> bool:
+    """Whether the zeros of a loss from a row on cannot be: nothing is right any more, or something is still learned.
+
+    A training loss of zero has no gradient, so that no other loss goes on falling beside it.
+    """
+    split = loss.meaning.split
+    for other in history:
+        later = other.values[other.rows >= row]
+        is_gain = other.meaning.kind == GAIN and other.meaning.split == split
+        if is_gain and len(later) and other.values.any() and not later.any():
+            return True
+        if split == TRAIN and other.meaning == replace(loss.meaning, split=VALIDATION) and _still_falls(later):
+            return True
+    return False
+
+
+def _still_falls(values: Array) -> bool:
+    return is_rising(-values) and float(values[0] - values[-1]) > DROP.value * abs(float(values[0]))
+
+
+def _ceased(loss: Series, row: float, history: Sequence[Series]) -> Finding:
+    begin = int((loss.rows < row).sum())
+    zeros = len(loss) - begin
+    also = [
+        other
+        for other in history
+        if other is not loss and not other.values[other.rows >= row].any() and (other.rows >= row).any()
+    ]
+    subject = f"{names([loss, *also])} {'are' if also else 'is'}"
+    return Finding(
+        ERROR,
+        f"{subject} exactly 0.0 in the last {zeros} of {len(loss)} epochs, from epoch {loss.epochs[begin]:g} on, after "
+        f"a {loss.name} of {spoken(loss.values[begin - 1])}: what is saved is no longer filled, or was reset before",
+        (
+            Evidence(f"epochs with a {loss.name} of zero", zeros, LOSS_EPOCHS.value),
+            Evidence(f"{loss.name} before them", float(loss.values[begin - 1])),
+        ),
+        (
+            Remedy("save the epoch's means before the meters that hold them are reset, or copy them first"),
+            Remedy("where the training ended there, save the epochs that ran, and not the rest of an array of zeros"),
+        ),
+        where=loss.name,
+        strength=zeros / LOSS_EPOCHS.value,
+    )
+
+
+def _reset(wrong: list[Series], others: list[Series], denials: Mapping[str, Series]) -> Finding:
+    told = [(item, denials[item.name]) for item in wrong if item.name in denials]
+    said = "; ".join(
+        f"{found.name} goes from {spoken(found.values[0])} to {spoken(found.values[-1])}" for _, found in told
+    )
     evidence = [Evidence(f"largest {item.name} in {len(item)} epochs", 0.0) for item in (*wrong, *others)]
     evidence += [Evidence(f"largest {found.name} in the log", float(found.values.max())) for _, found in told]
     also = f"; {names(others)} {'is' if len(others) == 1 else 'are'} zero throughout as well" if others else ""
@@ -100,12 +175,14 @@ RULE = Rule(
     name="recorded-zeros",
     title="Metrics were saved as zeros",
     detects=f"A loss of the history is exactly zero in all of at least {LOSS_EPOCHS.value:g} epochs, a metric in at "
-    f"least {METRIC_EPOCHS.value:g}, or the console log of the same run shows other values.",
+    f"least {METRIC_EPOCHS.value:g}, or the console log of the same run shows other values. Or a loss drops to exactly "
+    f"zero for its last {LOSS_EPOCHS.value:g} epochs or more, while the accuracy does so as well or the validation "
+    "loss goes on falling.",
     matters="The history says nothing of the training, which may be learning: nobody can choose an epoch by it or "
     "see that it fails.",
     fix="Follow the saved value back to the meter that holds it: it is read after it was reset for the next epoch, or "
     "it is another one than the training loop updates. How the mean is computed has no part in it.",
     check=check,
-    thresholds=(LOSS_EPOCHS, METRIC_EPOCHS),
+    thresholds=(LOSS_EPOCHS, METRIC_EPOCHS, PERFECT, DROP),
     causes=("PF503", "PF504", "PF507"),
 )

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.predicates import Array
-from preflight.rules.series import HISTORY, LOG, Series, names, same, saved_series, spoken
-from preflight.telemetry.metric_names import GAIN
+from preflight.rules.beside import are_one_evaluation, factors_of, lay_beside
+from preflight.rules.series import HISTORY, LOG, Series, counterpart, names, saved_series, spoken
+from preflight.telemetry.metric_names import GAIN, TRAIN, VALIDATION
 from preflight.telemetry.recording import Recording
 
 MARGIN = Threshold(
     "MARGIN",
     0.25,
-    "of the log's range beyond the log's values of the epoch and its neighbours",
+    "of the log's range beyond the log's values of the epoch and its neighbours, in training",
     "a log may show the last batch or a running mean where the history holds the epoch's mean",
+)
+EVALUATED = Threshold(
+    "EVALUATED",
+    0.1,
+    "of the value, beyond rounding, in validation: one value for an epoch, of the same weights and samples",
+    "a mean of eleven batches' means gives the last one, which may be one sample, a tenth more than the mean over the "
+    "samples does; loss and accuracy of a batch are seldom twice those of the others",
 )
 SHARE = Threshold(
     "SHARE", 0.5, "of the epochs lie outside that: fewer are restarts and rounding", "the first epoch's mean often does"
 )
 EPOCHS = Threshold("EPOCHS", 3, "epochs that both know of at least", "fewer show no pattern")
-# Rounding of what a log prints: two digits of it.
-ROUNDING = 0.02
+ROUNDING = Threshold(
+    "ROUNDING",
+    0.02,
+    "of the log's largest value, in training, is rounding",
+    "two digits are what a log prints at least",
+)
 CAP = 100.0
+TRUST = Remedy("trust neither of them before it is clear which values are saved, and when")
 
 
 @dataclass(frozen=True)
@@ -49,51 +61,73 @@ class Difference:
 def check(recording: Recording) -> Answer:
     """Compare every series that both have; the one that differs most is named."""
     history, log = saved_series(recording, HISTORY), saved_series(recording, LOG)
-    pairs = [(item, found) for item in history if (found := same(log, item.meaning)) is not None]
+    pairs = [(item, found) for item in history if (found := counterpart(item, history, log)) is not None]
     differing = [item for item in (compare(*pair) for pair in pairs) if item is not None]
     if not differing:
         return Clean()
+    if (places := _in_each_others_place(pairs)) is not None:
+        return _exchanged(*places)
     return _finding(sorted(differing, key=lambda item: (not item.is_stuck, -item.share)))
 
 
 def compare(saved: Series, printed: Series) -> Difference | None:
     """How a series of the history differs from the log's; None where it does not, or where nobody can tell."""
-    saved_values = _in_unit_of(saved, printed)
     if saved.stands_still and len(saved) >= EPOCHS.value and printed.moves:
         return Difference(saved, printed, 0, 0, is_stuck=True)
-    ranges = list(_ranges(saved, printed))
-    if len(ranges) < EPOCHS.value:
-        return None
-    spread = MARGIN.value * float(np.ptp(printed.values)) + ROUNDING * float(np.abs(printed.values).max())
-    outside = sum(not low - spread <= saved_values[row] <= high + spread for row, low, high in ranges)
-    found = Difference(saved, printed, len(ranges), outside, is_stuck=False)
-    return found if found.share > SHARE.value else None
+    count = _evaluated if are_one_evaluation(saved, printed) else _around
+    counts = [count(saved, printed, factor) for factor in factors_of(saved)]
+    epochs, outside = min(counts, key=lambda item: item[1])
+    found = Difference(saved, printed, epochs, outside, is_stuck=False)
+    return found if epochs >= EPOCHS.value and found.share > SHARE.value else None
 
 
-def _in_unit_of(saved: Series, printed: Series) -> Array:
-    """Values of the history as percentages where the log has those, and the other way round."""
-    if saved.meaning.kind != GAIN:
-        return saved.values
-    if printed.values.max() > 1 >= saved.values.max():
-        return 100 * saved.values
-    return saved.values / 100 if saved.values.max() > 1 >= printed.values.max() else saved.values
+def _around(saved: Series, printed: Series, factor: float) -> tuple[int, int]:
+    """Epochs, and those whose value lies outside of what the log shows around them."""
+    found = lay_beside(saved, printed, factor, reach=1)
+    range_, largest = float(np.ptp(printed.values)), float(np.abs(printed.values).max())
+    return len(found), found.outside(MARGIN.value * range_ + ROUNDING.value * largest)
 
 
-def _ranges(saved: Series, printed: Series) -> Iterator[tuple[int, float, float]]:
-    """Rows of the history with the log's smallest and largest value of their epoch, the one before and the one after.
+def _evaluated(saved: Series, printed: Series, factor: float) -> tuple[int, int]:
+    """Epochs, and those with another value; none where the same ones were printed an epoch earlier or later."""
+    for shift in (1, -1):
+        moved = lay_beside(saved, printed, factor, shift)
+        if len(moved) >= EPOCHS.value and not moved.outside():
+            return len(moved), 0
+    found = lay_beside(saved, printed, factor)
+    size = np.maximum(np.abs(found.low), np.abs(found.high))
+    if saved.meaning.kind == GAIN:
+        size = np.abs(printed.values).max()
+    return len(found), found.outside(EVALUATED.value * size)
 
-    Histories count from 0 and logs often from 1; a log that begins later cannot be laid beside it.
-    """
-    epochs = np.floor(printed.epochs)
-    if not np.isfinite(epochs).all() or not np.isfinite(saved.epochs).all():
-        return
-    offset = float(epochs.min() - np.floor(saved.epochs.min()))
-    if offset not in (0.0, 1.0):
-        return
-    for row, epoch in enumerate(np.floor(saved.epochs) + offset):
-        if epoch in epochs:
-            near = printed.values[np.abs(epochs - epoch) <= 1]
-            yield row, float(near.min()), float(near.max())
+
+def _in_each_others_place(pairs: Sequence[tuple[Series, Series]]) -> tuple[Series, Series] | None:
+    """Two series, of training and of validation, each of which is what the log shows of the other."""
+    for training, printed in pairs:
+        for validation, other in pairs:
+            is_pair = (training.meaning.split, validation.meaning.split) == (TRAIN, VALIDATION)
+            if is_pair and (training.meaning.kind, training.meaning.key) == (
+                validation.meaning.kind,
+                validation.meaning.key,
+            ):
+                crossed = lay_beside(training, other), lay_beside(validation, printed)
+                straight = lay_beside(validation, other)
+                is_crossed = all(len(item) >= EPOCHS.value and not item.outside() for item in crossed)
+                if is_crossed and straight.outside() > SHARE.value * len(straight):
+                    return training, validation
+    return None
+
+
+def _exchanged(training: Series, validation: Series) -> Finding:
+    return Finding(
+        WARNING,
+        f"{training.name} and {validation.name} of the history are in each other's place: in all {len(training)} "
+        "epochs each is what the log shows of the other",
+        (Evidence("epochs in which they are exchanged", len(training), EPOCHS.value),),
+        (Remedy("see which loader each of them is computed on"), TRUST),
+        where=training.name,
+        strength=CAP,
+    )
 
 
 def _finding(differing: list[Difference]) -> Finding:
@@ -118,7 +152,7 @@ def _finding(differing: list[Difference]) -> Finding:
             Evidence(f"{saved.name} in the history, middle", float(np.median(saved.values))),
             Evidence(f"{printed.name} in the log, middle", float(np.median(printed.values))),
         ),
-        (Remedy("trust neither of them before it is clear which values are saved, and when"),),
+        (TRUST,),
         where=saved.name,
         strength=_strength(saved, printed),
     )
@@ -135,12 +169,15 @@ RULE = Rule(
     code="PF503",
     name="log-disagrees",
     title="Console log and history disagree",
-    detects=f"A loss or metric of the history stands still while the log's moves; or it lies outside of what the log "
-    f"shows around the same epoch, by more than {MARGIN.value:g} of the log's range, in more than {SHARE.value:g} of "
-    "the epochs. Percentages and shares are told apart.",
+    detects=f"A loss or metric of the history stands still while the log's moves; or in more than {SHARE.value:g} of "
+    "the epochs it differs. In training it lies outside of what the log shows around the same epoch, by more than "
+    f"{MARGIN.value:g} of the log's range. In validation, where the log has one value for an epoch and not those of "
+    f"batches, by more than rounding and {EVALUATED.value:g} of the value. Or training and validation are in each "
+    "other's place. Percentages and shares are told apart.",
     matters="At most one of the two is what happened; a choice made by the other one is made by chance.",
     fix="Print and save the same variable at the same place, and find out where they part: a meter that is reset, a "
-    "sum in place of a mean, values of an earlier run in the file.",
+    "sum in place of a mean, values of an earlier run in the file. Of a mean over batches and one over samples, which "
+    "differ by a little where the last batch is short, that over samples is right.",
     check=check,
-    thresholds=(MARGIN, SHARE, EPOCHS),
+    thresholds=(MARGIN, EVALUATED, ROUNDING, SHARE, EPOCHS),
 )

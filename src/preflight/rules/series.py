@@ -12,7 +12,7 @@ from scipy import stats
 
 from preflight.core.errors import MissingError
 from preflight.rules.predicates import Array
-from preflight.telemetry.metric_names import COST, GAIN, LOSS, TRAIN, VALIDATION, Meaning, meaning
+from preflight.telemetry.metric_names import COST, GAIN, LOSS, TRAIN, VALIDATION, Meaning, is_of_test, meaning
 from preflight.telemetry.recording import Recording
 
 HISTORY: Final = "history"
@@ -27,12 +27,15 @@ CHANCE = 0.005
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Finite values ``[T]`` of a column, the rows they stand in, and what they are."""
+    """Finite values ``[T]`` of a column, the rows they stand in, and what they are. ``steps`` are NaN for values that
+    are not of one step or batch.
+    """
 
     name: str
     meaning: Meaning
     rows: Array
     epochs: Array
+    steps: Array
     values: Array
 
     def __len__(self) -> int:
@@ -61,11 +64,25 @@ def saved_series(recording: Recording, *tables: str) -> list[Series]:
     raise MissingError(f"there is no {' and no '.join(wanted[table] for table in tables)} with a loss or a metric")
 
 
-def same(series: Sequence[Series], wanted: Meaning) -> Series | None:
-    """The series that is meant: by its key, or as the only one of its split and kind."""
-    kin = [item for item in series if (item.meaning.split, item.meaning.kind) == (wanted.split, wanted.kind)]
-    exact = [item for item in kin if item.meaning.key == wanted.key]
-    return exact[0] if exact else (kin[0] if len(kin) == 1 and wanted.kind == LOSS else None)
+def counterpart(item: Series, beside: Sequence[Series], others: Sequence[Series]) -> Series | None:
+    """Of ``others``, the series that is meant by ``item``, which is one of ``beside``.
+
+    By its key, of the same samples where there are several; or as the only loss of its split where ``item`` is the only
+    one as well, and one of the two is called just that: of several losses nobody can tell which one the other is.
+    """
+    kin = _kin(item, others)
+    exact = [other for other in kin if other.meaning.key == item.meaning.key]
+    if exact:
+        return min(exact, key=lambda other: is_of_test(other.name) != is_of_test(item.name))
+    if item.meaning.kind != LOSS or len(kin) != 1 or len(_kin(item, beside)) != 1:
+        return None
+    return kin[0] if "" in (item.meaning.key, kin[0].meaning.key) else None
+
+
+def _kin(item: Series, series: Sequence[Series]) -> list[Series]:
+    """Series of the same split and kind."""
+    wanted = (item.meaning.split, item.meaning.kind)
+    return [other for other in series if (other.meaning.split, other.meaning.kind) == wanted]
 
 
 def losses_of(series: Sequence[Series], split: str) -> list[Series]:
@@ -106,7 +123,9 @@ def _series(recording: Recording, table: str) -> Iterator[Series]:
         frame = recording.table(table)
     except MissingError:
         return
-    epochs = recording.column(table, "epoch") if "epoch" in frame else np.full(len(frame), math.nan)
+    epochs, steps = (
+        recording.column(table, name) if name in frame else np.full(len(frame), math.nan) for name in ("epoch", "step")
+    )
     for name in recording.names(table):
         known = _step_meaning(name, recording) if table == STEPS else meaning(name)
         if known is None:
@@ -114,7 +133,7 @@ def _series(recording: Recording, table: str) -> Iterator[Series]:
         values = recording.column(table, name)
         rows = np.flatnonzero(np.isfinite(values))
         if len(rows):
-            yield Series(name, known, rows.astype(np.float64), epochs[rows], values[rows])
+            yield Series(name, known, rows.astype(np.float64), epochs[rows], steps[rows], values[rows])
 
 
 def _step_meaning(name: str, recording: Recording) -> Meaning | None:
