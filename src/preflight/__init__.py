@@ -1,7 +1,7 @@
 """preflight: what to run before the long training run.
 
 ``preflight.tune`` is the command line's `preflight +model=...` from Python; ``preflight.InputNormalizer`` puts the
-statistics of a corrected config in front of a model.
+statistics of a corrected config in front of a model, ``preflight.TargetNormalizer`` those of a target behind it.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["Answer", "InputNormalizer", "__version__", "tune"]
+__all__ = ["Answer", "InputNormalizer", "TargetNormalizer", "__version__", "tune"]
 
 if TYPE_CHECKING:
     from preflight.api import Answer, tune
     from preflight.tasks.normalizer import InputNormalizer
+    from preflight.tasks.target_normalizer import TargetNormalizer
 
 _HOMES = {
     "tune": "preflight.api",
     "Answer": "preflight.api",
     "InputNormalizer": "preflight.tasks.normalizer",
+    "TargetNormalizer": "preflight.tasks.target_normalizer",
 }
 
 

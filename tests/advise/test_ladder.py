@@ -21,6 +21,7 @@ from preflight.advise.ladder import (
     lr_bounds,
     read_ladder,
 )
+from preflight.core.params import Params
 from preflight.telemetry.recording import Recording
 
 Record = Callable[..., Recording]
@@ -147,9 +148,12 @@ def test_a_run_that_stopped_where_it_diverged_counts_as_exploded(record: Record)
 
 def test_a_ladder_is_named_by_the_normalizations_in_use(record: Record) -> None:
     (rung,) = read_ladder([record(1e-3, normalization={"a": "robust", "b": "none", "c": "standardize"})])
-    assert rung.normalization == ladder_label({"a": "robust", "b": "none", "c": "standardize"})
-    assert rung.normalization == "a: robust, c: standardize"
-    assert ladder_label({"a": "none"}) == ladder_label({}) == "inputs as they are"
+    used = Params(lr=1e-3, batch_size=8, normalization={"a": "robust", "b": "none", "c": "standardize"})
+    assert rung.normalization == ladder_label(used) == "a: robust, c: standardize"
+    assert ladder_label(replace(used, target_normalization={"y": "standardize", "z": "none"})) == (
+        "a: robust, c: standardize, target y: standardize"
+    )
+    assert ladder_label(Params(lr=1e-3, batch_size=8, normalization={"a": "none"})) == "inputs as they are"
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ class RunWriter:
 
 def ladder(params: Params = TODAY, lrs: Sequence[float] = (1e-3, 0.03, 1.0)) -> dict[str, list[dict[str, Any]]]:
     """A ladder as run.json holds it; its last rung explodes."""
-    label = ladder_label(params.normalization)
+    label = ladder_label(params)
     rungs = [Rung(lr, label, 3, 2.0, 3.0, True, 0, "", 0.5, "stable") for lr in lrs]
     last = replace(
         rungs[-1], median_max_norm=float("inf"), worst_max_norm=float("inf"), decreasing=False, exploded=3,

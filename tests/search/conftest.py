@@ -38,7 +38,7 @@ class FakeEngine:
         result = self.answer(spec)
         steps = round(spec.steps * self.batch_size / spec.params.batch_size)
         for rung in rungs(steps, spec.rungs)[:-1]:
-            if result.outcome.status == COMPLETED and hopeless(rung, Evaluation({}, result.score, math.nan)):
+            if result.outcome.status == COMPLETED and hopeless(rung, Evaluation({}, result.score, math.nan, {})):
                 return Result(Outcome(PRUNED, "hopeless"), result.score, result.metric, {}, rung, 0.1)
         return result
 

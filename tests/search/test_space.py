@@ -12,7 +12,12 @@ from preflight.core.params import Params
 from preflight.core.search_settings import parse_space
 from preflight.search.space import distributions
 
-OPTIONS = {"input": ("none", "standardize", "log_standardize"), "flags": ("none",)}
+OPTIONS = {
+    "normalization.input": ("none", "standardize", "log_standardize"),
+    "normalization.flags": ("none",),
+    "target_normalization.y": ("none", "standardize"),
+    "target_normalization.z": ("none",),
+}
 BOUNDS = (1e-4, 1e-1)
 FACTORY = ("width", "dropout")
 
@@ -119,7 +124,7 @@ def test_todays_settings_are_always_inside(
         "weight_decay": [0.02],
         "extras": {"dropout": [0.25]},
     }
-    options = {"input": ("today", "none", "standardize")}
+    options = {"normalization.input": ("today", "none", "standardize")}
     for axes in (ranges, lists):
         found = space_of(today, options, **axes, normalization="auto", loss_weights="auto")
         assert len(found) == 7

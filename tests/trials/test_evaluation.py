@@ -146,7 +146,7 @@ def test_the_metric_sees_the_whole_set_in_the_structure_of_the_output(make_task:
 
 
 def test_columns_are_those_of_the_losses_file() -> None:
-    columns = Evaluation({"a": 1.0, "b": 2.0}, 0.5, 7.0).columns()
+    columns = Evaluation({"a": 1.0, "b": 2.0}, 0.5, 7.0, {"a": 3.0, "b": 2.0}).columns()
     assert columns == {"val_a": 1.0, "val_b": 2.0, "val_score": 0.5, "val_metric": 7.0}
 
 

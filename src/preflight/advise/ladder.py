@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from preflight.core.params import Params
 from preflight.rules.predicates import (
     EXPLODED_RATIO,
     UNSTEADY_RATIO,
@@ -44,10 +45,9 @@ class Rung:
     verdict: str
 
 
-def ladder_label(normalization: Mapping[str, str]) -> str:
+def ladder_label(params: Params) -> str:
     """Name of the ladder that was climbed with these normalizations; fields that have none are left out."""
-    used = [f"{name}: {option}" for name, option in normalization.items() if option != "none"]
-    return ", ".join(used) or "inputs as they are"
+    return params.normalization_label or "inputs as they are"
 
 
 def read_ladder(recordings: Sequence[Recording], constant: float | None = None) -> list[Rung]:
@@ -93,7 +93,7 @@ def _rung(lr: float, recordings: Sequence[Recording]) -> Rung:
     growth = float(np.median([_growth(recording) for recording in recordings]))
     return Rung(
         lr=lr,
-        normalization=ladder_label(recordings[0].params.normalization),
+        normalization=ladder_label(recordings[0].params),
         seeds=len(recordings),
         median_max_norm=float(np.median(peaks)),
         worst_max_norm=float(peaks.max()),

@@ -16,6 +16,7 @@ from preflight.advise.recommendation import CANNOT_TELL, CHANGE, Measured, Recom
 from preflight.cli.findings import show_findings
 from preflight.cli.grid import Column, Grid, number, show_grid
 from preflight.cli.interim import show_interim
+from preflight.core.params import Params
 from preflight.emit.scalar import format_value
 from preflight.report import format as fmt
 from preflight.report.rates import ladder_note
@@ -70,8 +71,8 @@ def show_result(console: Console, run: Run) -> None:
     document = run.document(store.INSPECTION)
     saved = run.document(store.RECOMMENDATION)
     answer = None if saved is None else Recommendation.from_dict(saved)
-    shown = [document["today"]["normalization"]] + ([] if answer is None else [answer.recommended.normalization])
-    labels = [ladder_label(normalization) for normalization in shown]
+    shown = [Params(**document["today"])] + ([] if answer is None else [answer.recommended])
+    labels = [ladder_label(params) for params in shown]
     ladders = [(label, rungs) for label, rungs in run.info["ladders"].items() if label in labels]
     for label, rungs in ladders:
         show_grid(console, _ladder(label, rungs, document["today"]["lr"]))

@@ -175,8 +175,8 @@ def _check_names(names: Mapping[str, object], where: str, losses: tuple[str, ...
         group, _, inner = name.partition(".")
         if group == "loss_weights" and inner not in losses:
             raise ConfigError(f"{where} names the loss weight '{name}'; {alternatives(inner, losses)}")
-        if inner and group not in ("loss_weights", "normalization"):
-            known = (*OWN_SETTINGS, "loss_weights.NAME", "normalization.FIELD")
+        if inner and group not in ("loss_weights", "normalization", "target_normalization"):
+            known = (*OWN_SETTINGS, "loss_weights.NAME", "normalization.FIELD", "target_normalization.FIELD")
             raise ConfigError(f"{where} names the setting '{name}'; {alternatives(name, known)}")
     for stem in ("warmup", "horizon"):
         given = [name for name in names if (split_unit(name) or ("",))[0] == stem]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 ParamValue: TypeAlias = str | int | float | bool | None
 
-NESTED = ("loss_weights", "normalization", "extras")
+NESTED = ("loss_weights", "normalization", "target_normalization", "extras")
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Params:
     ``lr`` is the peak learning rate of the group whose ratio is 1. ``warmup_fraction`` is a share of the run and not
     a number of steps, so that it keeps its meaning in a shorter trial and at another batch size. ``None`` for
     ``weight_decay`` leaves the optimizer's own default, for ``clip_norm`` it means no clipping. ``normalization``
-    names an option per input field. ``extras`` are keyword arguments of the model factory.
+    names an option per input field, ``target_normalization`` one per target that can be scaled. ``extras`` are keyword
+    arguments of the model factory.
     """
 
     lr: float
@@ -29,7 +30,14 @@ class Params:
     clip_norm: float | None = None
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     normalization: Mapping[str, str] = field(default_factory=dict)
+    target_normalization: Mapping[str, str] = field(default_factory=dict)
     extras: Mapping[str, ParamValue] = field(default_factory=dict)
+
+    @property
+    def normalization_label(self) -> str:
+        """``input: standardize, target y: standardize``; empty where nothing is normalized."""
+        named = [*self.normalization.items(), *((f"target {x}", y) for x, y in self.target_normalization.items())]
+        return ", ".join(f"{name}: {option}" for name, option in named if option != "none")
 
     def flat(self) -> dict[str, ParamValue]:
         """One level: ``loss_weights.video`` and ``normalization.input`` are dotted, extras stand by their own name."""
@@ -61,7 +69,7 @@ class Params:
         """Copy with the given flat names as ``today`` has them; an extra that it does not have is left out again."""
         ours, theirs = self.flat(), today.flat()
         kept = {name: value for name, value in ours.items() if name not in names}
-        bare = replace(self, loss_weights={}, normalization={}, extras={})
+        bare = replace(self, **{name: {} for name in NESTED})  # type: ignore[arg-type]
         return bare.with_values(kept | {name: theirs[name] for name in names if name in theirs})
 
     def changes_from(self, other: Params) -> dict[str, ParamValue]:

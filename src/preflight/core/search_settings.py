@@ -20,6 +20,7 @@ NORMALIZATIONS = (
     "layer_norm",
     "per_kind",
 )
+TARGET_NORMALIZATIONS = ("none", "standardize")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class SpaceSettings:
     lr: Axis | None
     plain: Mapping[str, Axis]
     normalization: Mapping[str, Axis] | None
+    target_normalization: Mapping[str, Axis] | None
     loss_weights: Mapping[str, Axis] | None
 
 
@@ -81,7 +83,7 @@ NULLABLE = ("weight_decay", "clip_norm")
 
 def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tuple[str, ...]) -> SpaceSettings:
     """Check the `space` group; ``extra`` is the model's own ``space`` and wins where both name an axis."""
-    known = (*OWN, "normalization", "loss_weights", "extras")
+    known = (*OWN, "normalization", "target_normalization", "loss_weights", "extras")
     extras = Section(values, "space", known).mapping("extras") | Section(extra, "model.space", known).mapping("extras")
     section = Section({**values, **extra}, "space", known)
     for name in extras:
@@ -98,6 +100,9 @@ def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tup
         lr=_axis(section.get("lr"), "space.lr", default_log=True),
         plain={name: axis for name, (value, path) in plain.items() if (axis := _axis(value, path)) is not None},
         normalization=_group(section.get("normalization", "keep"), "space.normalization", default_log=False),
+        target_normalization=_group(
+            section.get("target_normalization", "keep"), "space.target_normalization", default_log=False
+        ),
         loss_weights=_group(weights, "space.loss_weights", default_log=True),
     )
 
@@ -140,8 +145,9 @@ def _choices(section: Section, path: str) -> tuple[ParamValue, ...]:
 def _checked(value: Any, path: str) -> ParamValue:
     """``value`` of the axis ``space.NAME`` or ``space.GROUP.NAME``."""
     _, group, *inner = path.split(".", 2)
-    if group == "normalization" and value not in NORMALIZATIONS:
-        raise ConfigError(f"{path}={value} is not a normalization; {alternatives(str(value), NORMALIZATIONS)}")
+    known = {"normalization": NORMALIZATIONS, "target_normalization": TARGET_NORMALIZATIONS}.get(group)
+    if known is not None and value not in known:
+        raise ConfigError(f"{path}={value} is not a normalization; {alternatives(str(value), known)}")
     if not inner and not (value is None and group in NULLABLE):
         return _own(value, group, path)
     if group == "loss_weights" and check_number(value, path) < 0:

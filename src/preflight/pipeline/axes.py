@@ -29,6 +29,13 @@ def not_searched(space: SpaceSettings, inspection: Inspection, task: PyTorchTask
     return [name for name in _all(space, inspection, task, lr_bounds) if not _can_be_written(name, inspection)]
 
 
+def free_normalizations(space: SpaceSettings, inspection: Inspection) -> list[str]:
+    """Settings, such as ``normalization.input``, that are left to preflight and can be written."""
+    groups = {"normalization": space.normalization, "target_normalization": space.target_normalization}
+    names = [name for name in inspection.options if groups[name.split(".", 1)[0]] is None]
+    return [name for name in names if _can_be_written(name, inspection)]
+
+
 def _all(
     space: SpaceSettings, inspection: Inspection, task: PyTorchTask, lr_bounds: Bounds
 ) -> dict[str, BaseDistribution]:

@@ -76,7 +76,7 @@ def _probes(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, L
         "parameters": look_at_parameters,
         "activations": look_at_activations,
         "usage": look_at_usage,
-        "losses": partial(look_at_losses, constants=inspection.constants),
+        "losses": partial(look_at_losses, constants=inspection.constants_with(params)),
         "schedule": partial(look_at_schedule, length=inspection.today.length),
         "modes": look_at_modes,
         "loading": look_at_loading,
@@ -119,7 +119,7 @@ def _can_train(settings: Mapping[str, ParamValue], today: Params, fitted: Collec
     for name, value in settings.items():
         if name not in known:
             return False
-        if name.startswith("normalization.") and value != "none" and (name, value) not in fitted:
+        if "normalization." in name and value != "none" and (name, value) not in fitted:
             return False
     return True
 

@@ -15,7 +15,7 @@ from preflight.core.errors import Interrupted, NothingTrainedError
 from preflight.core.params import Params
 from preflight.core.settings import Settings
 from preflight.pipeline.audience import Audience
-from preflight.pipeline.axes import not_searched, searched
+from preflight.pipeline.axes import free_normalizations, not_searched, searched
 from preflight.pipeline.confirmation import Bench, confirm
 from preflight.pipeline.diagnosis import after_search, gather_facts, try_remedies
 from preflight.pipeline.inspection import (
@@ -139,7 +139,7 @@ def _stages(flight: Flight) -> None:
     left = not_searched(settings.space, flight.inspection, flight.task, (LOWEST, HIGHEST))
     if left:
         audience.say(f"not searched, since model.mapping has no key of your file for it: {', '.join(left)}")
-    bounds = flight.ladders.bounds(settings.space.normalization is None)
+    bounds = flight.ladders.bounds(free_normalizations(settings.space, flight.inspection))
     explored = _explore(flight, bounds)
     metric, horizon = settings.model.metric, flight.inspection.today.length.horizon_steps
     bench = Bench(flight.engine, settings.budget, settings.seed, horizon, audience)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 
 from preflight.core.errors import RefusedError, TaskError, alternatives
 from preflight.core.model_settings import FieldSettings
+from preflight.core.params import Params
 from preflight.core.settings import Settings, find_config
+from preflight.pipeline.targets import constants_as_trained, fit_targets
 from preflight.pipeline.today import Today, read_today
 from preflight.pipeline.user_file import UserFile
 from preflight.probes.axes import settled
@@ -40,8 +42,8 @@ class Inspection:
 
     ``references`` are what scores relate to: the best constant predictor of each loss, or its value at initialisation
     where none could be fitted (``constants`` then has None); penalties, which ask nothing of the data, have none and
-    stay out of the score. ``options`` are the
-    normalizations that may be searched per input field, today's first. ``notes`` say what stands out in the data.
+    stay out of the score. ``options`` are the normalizations that may be searched, by setting
+    (``normalization.input``), today's first. ``notes`` say what stands out in the data.
     """
 
     today: Today
@@ -51,6 +53,15 @@ class Inspection:
     references: Mapping[str, float]
     options: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...] = ()
+    as_trained: Mapping[tuple[str, str], Mapping[str, float | None]] = field(default_factory=dict)
+    """Constants of the losses of a target that is trained in other units, by setting and option."""
+
+    def constants_with(self, params: Params) -> dict[str, float | None]:
+        """Best constant predictor of each loss in the units that ``params`` train it in."""
+        found = dict(self.constants)
+        for name, option in params.target_normalization.items():
+            found |= self.as_trained.get((f"target_normalization.{name}", option), {})
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """As inspection.json holds it."""
@@ -118,11 +129,13 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     targets = _targets(task, train)
     check_sense(task.losses, output, {name: item[: today.params.batch_size] for name, item in targets.items()})
     notes = check_flaws(task, today.params, settings.seed, flaws)
-    options = _fit_normalizers(settings, task, today, fields)
+    options = _fit_normalizers(settings, task, today, fields) | fit_targets(
+        settings, task, today.params, train[1], output
+    )
     held_out = _validation_targets(settings, task, validation, today.params.batch_size)
     constants = best_constants(task.losses, output, targets, held_out, today.params.batch_size)
     begin = _before_training(settings, task, today)
-    initial = begin.losses
+    initial = begin.original
     without_end = [loss.name for loss in task.losses if falls_without_end(loss, output, targets)]
     scored, more = _scored(task, output, targets)
     reached = {
@@ -138,7 +151,8 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
             raise RefusedError(f"the loss '{name}' is {value} on the validation data, before any training", "PF108")
     reports = tuple(field.report for field in fields)
     notes = (*notes, *more, *_doubts(task, begin, without_end, satisfied))
-    return Inspection(today, reports, constants, initial, references, options, notes)
+    as_trained = constants_as_trained(task, today.params, output, targets, held_out)
+    return Inspection(today, reports, constants, initial, references, options, notes, as_trained)
 
 
 def _known(constants: Mapping[str, float | None]) -> dict[str, float]:
@@ -186,13 +200,13 @@ def _fit_normalizers(
     """Register every normalizer that may be trained with; gives the options per field, today's first."""
     options = {}
     own = settings.space.normalization or {}
-    for field in fields:
-        report, name = field.report, field.report.name
+    for item in fields:
+        report, name = item.report, item.report.name
         asked = tuple(str(choice) for choice in own[name].choices) if name in own else report.options
-        for option, config in normalizer_configs(report, field.values, asked).items():
+        for option, config in normalizer_configs(report, item.values, asked).items():
             task.normalizers[(f"normalization.{name}", option)] = config
         if name in today.params.normalization:
-            options[name] = tuple(dict.fromkeys((today.params.normalization[name], *report.options)))
+            options[f"normalization.{name}"] = tuple(dict.fromkeys((today.params.normalization[name], *report.options)))
     return options
 
 
@@ -270,7 +284,7 @@ def _before_training(settings: Settings, task: PyTorchTask, today: Today) -> Eva
 
 
 def normalization_that_fits(inspection: Inspection) -> dict[str, str]:
-    """Per field the first option for its kind, where today's inputs are not normalized; else today's."""
+    """Per setting the first option for the field's kind, where today it is not normalized; else today's."""
     chosen = {}
     for report in inspection.fields:
         current = inspection.today.params.normalization.get(report.name)
@@ -278,5 +292,6 @@ def normalization_that_fits(inspection: Inspection) -> dict[str, str]:
         per_kind = "per_kind" if "per_kind" in fitting else None
         raw = current == "none" and not all(feature.normalized for feature in report.features)
         if current is not None:
-            chosen[report.name] = (per_kind or fitting[0]) if raw and fitting else current
-    return chosen
+            chosen[f"normalization.{report.name}"] = (per_kind or fitting[0]) if raw and fitting else current
+    targets = {name: found[-1] for name, found in inspection.options.items() if name.startswith("target_")}
+    return chosen | targets

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from preflight.advise.ladder import BEST, Rung, ladder_label, lr_bounds, read_ladder
@@ -34,42 +35,45 @@ class Ladders:
     ) -> None:
         self._engine, self._run_dir, self._budget, self._seed, self._audience = engine, run_dir, budget, seed, audience
         self._today = inspection.today.params
-        self._fitting = self._with(normalization_that_fits(inspection))
-        self._constant = _constant_loss(inspection)
+        self._fitting, self._inspection = self._today, inspection
         self.climbed: dict[str, list[Rung]] = {}
 
     def of(self, params: Params) -> list[Rung]:
         """The rungs of a normalization, with today's other settings."""
-        label = ladder_label(params.normalization)
+        label = ladder_label(params)
         if label not in self.climbed:
+            settings = replace(
+                self._today, normalization=params.normalization, target_normalization=params.target_normalization
+            )
             self.climbed[label] = climb(
                 self._engine,
                 self._run_dir,
-                self._with(params.normalization),
+                settings,
                 self._budget,
                 self._seed,
                 self._audience,
                 label,
-                self._constant,
+                _constant_loss(self._inspection, settings),
             )
         return self.climbed[label]
 
-    def bounds(self, normalization_is_free: bool) -> tuple[float, float]:
-        """Bounds of the learning rate over today's inputs and over inputs normalized as their kinds ask for."""
-        asked = [self._today, self._fitting] if normalization_is_free else [self._today]
-        bounds = [lr_bounds(self.of(params)) for params in asked]
+    def bounds(self, free: Collection[str] = ()) -> tuple[float, float]:
+        """Bounds of the learning rate over today's fields, and with the ``free`` ones normalized as their kinds ask.
+
+        ``free`` are settings, such as ``normalization.input``.
+        """
+        fitting = {name: option for name, option in normalization_that_fits(self._inspection).items() if name in free}
+        self._fitting = self._today.with_values(fitting)
+        bounds = [lr_bounds(self.of(params)) for params in (self._today, self._fitting)]
         return min(low for low, _ in bounds), max(high for _, high in bounds)
 
     def hints(self) -> list[Params]:
         """The best rung of every ladder: measured already, and so worth one of the trials."""
         found = []
         for params in (self._today, self._fitting):
-            rungs = self.climbed.get(ladder_label(params.normalization), [])
+            rungs = self.climbed.get(ladder_label(params), [])
             found += [params.with_values({"lr": rung.lr}) for rung in rungs if rung.verdict == BEST]
         return list({params.key(): params for params in found if params.key() != self._today.key()}.values())
-
-    def _with(self, normalization: Mapping[str, str]) -> Params:
-        return self._today.with_values({f"normalization.{name}": option for name, option in normalization.items()})
 
 
 def learning_rates(today: float) -> list[float]:
@@ -113,8 +117,8 @@ def reasons(results: Iterable[Result]) -> str:
     return "; ".join(dict.fromkeys(result.outcome.reason for result in results if result.outcome.reason))
 
 
-def _constant_loss(inspection: Inspection) -> float | None:
-    """Weighted loss of the best constant predictors; None where one of them is not known."""
-    constants, weights = inspection.constants, inspection.today.params.loss_weights
+def _constant_loss(inspection: Inspection, params: Params) -> float | None:
+    """Weighted loss of the best constant predictors, as it is trained; None where one of them is not known."""
+    constants, weights = inspection.constants_with(params), params.loss_weights
     known = [weights[name] * value for name, value in constants.items() if value is not None]
     return sum(known) if len(known) == len(constants) else None

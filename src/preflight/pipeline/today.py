@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from preflight.core.errors import ConfigError, ConfigFileError, TaskError, alternatives
 from preflight.core.model_settings import OWN_SETTINGS, ModelSettings
@@ -16,6 +17,7 @@ from preflight.core.units import UNITS, RunLength, split_unit
 from preflight.pipeline.user_file import UserFile
 from preflight.tasks.normalizer import InputNormalizer
 from preflight.tasks.pytorch import PyTorchTask
+from preflight.tasks.target_normalizer import TargetNormalizer
 
 AS_CONFIGURED = "as configured"
 """Option of a normalization whose statistics the user's file holds already."""
@@ -62,6 +64,7 @@ def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None, s
         clip_norm=_optional(given, "clip_norm", positive=True),
         loss_weights={name: _number(given, f"loss_weights.{name}", 1.0) for name in model.losses},
         normalization={name: _normalization(given, name, task) for name in task.data.numeric_inputs()},
+        target_normalization={name: _target_normalization(given, name, task) for name in task.scalable_targets()},
         extras={**task.factory_defaults(searched), **_extras(given, task)},
     )
     given.check_all_used()
@@ -114,6 +117,7 @@ class _Given:
                     "warmup_steps",
                     "horizon_steps",
                     "normalization.FIELD",
+                    "target_normalization.FIELD",
                     "loss_weights.NAME",
                 )
                 raise ConfigError(f"'{name}' ({self.where(name)}) is not a setting; {alternatives(name, known)}")
@@ -197,8 +201,15 @@ def _warmup(given: _Given, length: RunLength) -> float:
 
 def _normalization(given: _Given, field: str, task: PyTorchTask) -> str:
     """``none``, or :data:`AS_CONFIGURED` where the file holds a normalizer."""
-    name = f"normalization.{field}"
-    value = given.get(name)
+    return _read_normalizer(given, f"normalization.{field}", task, InputNormalizer.from_config)
+
+
+def _target_normalization(given: _Given, field: str, task: PyTorchTask) -> str:
+    return _read_normalizer(given, f"target_normalization.{field}", task, TargetNormalizer.from_config)
+
+
+def _read_normalizer(given: _Given, name: str, task: PyTorchTask, read: Callable[[Any], nn.Module]) -> str:
+    value, field = given.get(name), name.split(".", 1)[1]
     if value is None or value == "none":
         return "none"
     if not isinstance(value, Mapping) or value.get("kind") == "none":
@@ -209,7 +220,7 @@ def _normalization(given: _Given, field: str, task: PyTorchTask) -> str:
             "preflight writes it: {kind: standardize, center: [...], scale: [...]}"
         )
     try:
-        normalizer = InputNormalizer.from_config(value).to(task.device)
+        normalizer = read(value).to(task.device)
         with torch.no_grad():
             normalizer.eval()(task.data.train.batch(torch.zeros(1, dtype=torch.long))[field])
     except ConfigError as error:

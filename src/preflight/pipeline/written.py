@@ -106,7 +106,7 @@ def _file_values(
         elif stem == "horizon":
             if unit == "steps" and "batch_size" in changes:
                 values[name] = length.horizon_steps
-        elif name.startswith("normalization.") and name in changes:
+        elif "normalization." in name and name in changes:
             config = normalizers.get((name, str(changes[name])))
             values[name] = "none" if config is None else dict(config)
         elif name in changes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -101,7 +102,7 @@ def listed(output: Any) -> list[Any]:
 
 def on_constant(loss: NamedLoss, output: Any, targets: Batch) -> Objective:
     """A loss of one output for all samples, in the structure of ``output``."""
-    picked = NamedLoss(loss.name, loss.function, None, loss.target)
+    picked = replace(loss, output=None)
     size = len(next(iter(targets.values())))
 
     def objective(constant: Constant) -> Tensor:

@@ -91,7 +91,8 @@ class _Look:
     ) -> None:
         self.task, self.role, self.name = task, role, name
         self.settings = settings
-        self.option = params.normalization.get(name)
+        by_name = params.normalization if role == "input" else params.target_normalization
+        self.option = by_name.get(name)
         self.train, self.validation = self._few(splits[0]), self._few(splits[1])
         self.layout = layout_of(name, self.train, self.settings)
         self.width = len(self.layout.features)
@@ -145,7 +146,7 @@ class _Look:
             "samples": len(self.train[self.name]),
             "width": self.width,
             "pooled": self.is_pooled,
-            "options": list(report.options),
+            "options": list(report.options) if self.role == "input" else self._target_options(),
             "option": self.option,
             "constants": self._constants(),
             "length": float(np.sqrt(self.width * np.mean([feature["fed"]["rms"] ** 2 for feature in features]))),
@@ -169,7 +170,13 @@ class _Look:
             self.name, batch, replace(self.settings, features=(), kind=self.settings.kind[:1]), total
         ).report, (ANYTHING,)
 
+    def _target_options(self) -> list[str]:
+        own = f"target_normalization.{self.name}"
+        return ["none", *(option for setting, option in self.task.normalizers if setting == own)]
+
     def _normalized(self) -> Batch:
+        if self.role == "target":
+            return self.train
         config = self.task.normalizers.get((f"normalization.{self.name}", self.option or "none"))
         try:
             with torch.no_grad():

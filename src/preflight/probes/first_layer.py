@@ -18,7 +18,8 @@ from preflight.probes.axes import settled_of
 from preflight.probes.layout import layout_of
 from preflight.tasks.base import Job
 from preflight.tasks.data import Batch, spread
-from preflight.tasks.pytorch import Network, PyTorchTask
+from preflight.tasks.network import Network
+from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 
 MAX_SAMPLES = 256

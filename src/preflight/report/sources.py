@@ -65,7 +65,7 @@ class Sources:
 
 def normalization_label(params: Params) -> str:
     """``input: standardize``, as run.json names its ladders."""
-    return ladder_label(params.normalization)
+    return ladder_label(params)
 
 
 def outcome(recording: Recording) -> str:

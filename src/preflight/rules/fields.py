@@ -84,7 +84,8 @@ class Field:
         if not options or not self.facts.get("option"):
             return {}
         fitting = next((option for option in (wanted, "per_kind") if option in options), options[0])
-        return {f"normalization.{self.name}": fitting}
+        group = "normalization" if self.facts["role"] == "input" else "target_normalization"
+        return {f"{group}.{self.name}": fitting}
 
 
 def fields(recording: Recording, role: str) -> list[Field]:
@@ -106,7 +107,8 @@ def features(recording: Recording, role: str) -> Iterator[tuple[Field, Mapping[s
 
 def _is_as_probed(recording: Recording, field: Field) -> bool:
     try:
-        return str(recording.setting(f"normalization.{field.name}")) == field.option
+        group = "normalization" if field.facts["role"] == "input" else "target_normalization"
+        return str(recording.setting(f"{group}.{field.name}")) == field.option
     except MissingError:
         return True
 

@@ -23,11 +23,9 @@ Rung = Mapping[str, Any]
 def rungs_of(recording: Recording) -> Sequence[Rung]:
     """Rungs with the normalizations that the recording trained with; raises :class:`MissingError` without them."""
     ladders: Mapping[str, Sequence[Rung]] = recording.fact("ladders")
-    used = {name: option for name, option in recording.params.normalization.items() if option != "none"}
+    used = recording.params.normalization_label
     for label, rungs in ladders.items():
-        if set(label.split(", ")) == {f"{name}: {option}" for name, option in used.items()}:
-            return rungs
-        if not used and ": " not in label:
+        if set(label.split(", ")) == set(used.split(", ")) or (not used and ": " not in label):
             return rungs
     raise MissingError("no ladder of learning rates was climbed with these normalizations")
 

@@ -128,7 +128,8 @@ def _found(field: Field, worst: Mapping[str, Any], size: float, limit: float, wa
         (
             Remedy(
                 f"train on ({field.name} - {mean:.4g}) / {std:.4g}, statistics of the training data, and undo it "
-                "before metrics are computed"
+                "before metrics are computed",
+                field.remedy("standardize"),
             ),
         ),
         where=field.where(worst),

@@ -27,15 +27,17 @@ def distributions(
     """Distribution per flat setting name.
 
     ``lr_bounds`` fill in what the space leaves to the range stage; ``options`` are the normalizations that make
-    sense per field, ``scored`` the losses that the score is made of. Raises :class:`ConfigError` for an extra that the
-    factory does not take, a field that is not there, or the weight of a loss that is not scored.
+    sense, by setting (``normalization.input``), ``scored`` the losses that the score is made of. Raises
+    :class:`ConfigError` for an extra that the factory does not take, a field that is not there, or the weight of a loss
+    that is not scored.
     """
     axes: dict[str, Axis] = {}
     if space.lr is not None:
         low, high = lr_bounds
         axes["lr"] = space.lr if space.lr.choices else _lr_axis(space.lr, low, high, today.lr)
     axes |= space.plain
-    axes |= {f"normalization.{name}": axis for name, axis in _normalizations(space, options).items()}
+    for group in ("normalization", "target_normalization"):
+        axes |= _normalizations(getattr(space, group), group, options)
     axes |= {f"loss_weights.{name}": axis for name, axis in _weights(space, today, scored).items()}
     _check_extras(space, factory_parameters)
     flat = today.flat()
@@ -50,13 +52,16 @@ def _lr_axis(axis: Axis, low: float, high: float, today: float) -> Axis:
     return Axis(low=low, high=high, log=axis.log)
 
 
-def _normalizations(space: SpaceSettings, options: Mapping[str, tuple[str, ...]]) -> dict[str, Axis]:
-    if space.normalization is None:
-        return {name: Axis(choices=choices) for name, choices in options.items() if len(choices) > 1}
-    for name in space.normalization:
-        if name not in options:
-            raise ConfigError(f"space.normalization names the field '{name}'; {alternatives(name, options)}")
-    return dict(space.normalization)
+def _normalizations(
+    axes: Mapping[str, Axis] | None, group: str, options: Mapping[str, tuple[str, ...]]
+) -> dict[str, Axis]:
+    fields = {name.split(".", 1)[1]: choices for name, choices in options.items() if name.startswith(f"{group}.")}
+    if axes is None:
+        return {f"{group}.{name}": Axis(choices=choices) for name, choices in fields.items() if len(choices) > 1}
+    for name in axes:
+        if name not in fields:
+            raise ConfigError(f"space.{group} names the field '{name}'; {alternatives(name, fields)}")
+    return {f"{group}.{name}": axis for name, axis in axes.items()}
 
 
 def _weights(space: SpaceSettings, today: Params, scored: tuple[str, ...]) -> dict[str, Axis]:

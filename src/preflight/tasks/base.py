@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from preflight.core.params import Params
 from preflight.tasks.data import Batch, Data
+from preflight.tasks.target_normalizer import TargetNormalizer
 
 Loss = Callable[[Any, Any], Tensor]
 
@@ -24,11 +25,19 @@ class NamedLoss:
     function: Loss
     output: str | None = None
     target: str | None = None
+    normalizer: TargetNormalizer | None = None
+    """Of its target, where it is trained in other units than the target's own."""
 
     def __call__(self, output: Any, targets: Batch) -> Tensor:
-        """Scalar loss, mean over the batch, of ``output`` and ``targets`` (one field alone is passed as a tensor)."""
+        """Scalar loss, mean over the batch, of ``output`` and ``targets`` (one field alone is passed as a tensor).
+
+        Both come in the target's own units.
+        """
         chosen = output if self.output is None else self._picked(output)
-        return self.function(chosen, pick_target(targets, self.target))
+        wanted = pick_target(targets, self.target)
+        if self.normalizer is not None:
+            chosen, wanted = self.normalizer(chosen), self.normalizer(wanted)
+        return self.function(chosen, wanted)
 
     def _picked(self, output: Any) -> Any:
         if not isinstance(output, Mapping):
@@ -59,11 +68,12 @@ class Job:
     lr_ratios: list[float]
     """Learning rate of each parameter group relative to ``Params.lr``."""
     losses: tuple[NamedLoss, ...]
+    """As they are trained: those of a normalized target in its deviations, unlike the task's own."""
     params: Params
     device: torch.device
 
     def outputs(self, batch: Batch) -> Any:
-        """What the user's model makes of a batch."""
+        """What the user's model makes of a batch, in the targets' own units."""
         return self.network(batch)
 
 

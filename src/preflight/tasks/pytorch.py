@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -19,9 +20,11 @@ from preflight.core.params import Params
 from preflight.core.settings import Trust
 from preflight.tasks.base import Job, NamedLoss, pick_target
 from preflight.tasks.batches import endless_batches
-from preflight.tasks.data import QUANTITIES, Batch, Roles, read_data
+from preflight.tasks.data import QUANTITIES, Batch, Roles, is_numeric, read_data
 from preflight.tasks.importing import add_user_folders, find, make
+from preflight.tasks.network import Network
 from preflight.tasks.normalizer import InputNormalizer
+from preflight.tasks.target_normalizer import TargetNormalizer
 
 KEY = "model.scheduler"
 
@@ -87,7 +90,9 @@ class PyTorchTask:
             name: InputNormalizer.from_config(self.normalizers.get((f"normalization.{name}", option)))
             for name, option in params.normalization.items()
         }
-        network = Network(model, normalizers, self.data.roles.inputs).to(self.device)
+        losses = self.losses_with(params.target_normalization)
+        units = {loss.output: loss.normalizer for loss in losses if loss.normalizer is not None}
+        network = Network(model, normalizers, self.data.roles.inputs, units).to(self.device)
         named = [(name, item) for name, item in network.trained_parameters() if item.requires_grad]
         if not named:
             raise TaskError("the model has no parameter that is trained: none has requires_grad")
@@ -102,10 +107,39 @@ class PyTorchTask:
             head=self._head_weight(named, components),
             optimizer=self._optimizer(groups, params),
             lr_ratios=ratios,
-            losses=self.losses,
+            losses=losses,
             params=params,
             device=self.device,
         )
+
+    def scalable_targets(self) -> tuple[str, ...]:
+        """Targets of amounts that are each compared with an output of their own, and so can change their unit."""
+        sample = self.data.train.batch(torch.zeros(1, dtype=torch.long))
+        numbers = [name for name in self.data.roles.targets if is_numeric(sample[name])]
+        return tuple(name for name in numbers if self._has_own_output(name))
+
+    def _has_own_output(self, target: str) -> bool:
+        compared = [(self._target_of(loss), loss.output) for loss in self.losses]
+        outputs = {output for name, output in compared if name == target}
+        shared = any(name is None or (name != target and {output, None} & outputs) for name, output in compared)
+        return len(outputs) == 1 and not shared
+
+    def _target_of(self, loss: NamedLoss) -> str | None:
+        """The one target that a loss takes; None where it takes all of several."""
+        only = self.data.roles.targets[0] if len(self.data.roles.targets) == 1 else None
+        return loss.target or only
+
+    def losses_with(self, target_normalization: Mapping[str, str]) -> tuple[NamedLoss, ...]:
+        """The losses as they are trained where targets are normalized in these ways, by the name of the target."""
+        targets = {
+            name: TargetNormalizer.from_config(self.normalizers.get((f"target_normalization.{name}", option)))
+            for name, option in target_normalization.items()
+            if option != "none"
+        }
+        return tuple(self._as_trained(loss, targets.get(self._target_of(loss) or "")) for loss in self.losses)
+
+    def _as_trained(self, loss: NamedLoss, normalizer: TargetNormalizer | None) -> NamedLoss:
+        return loss if normalizer is None else replace(loss, normalizer=normalizer.to(self.device))
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
         """The user's own scheduler, made anew for ``optimizer``; None where the task follows one of preflight's."""
@@ -207,28 +241,6 @@ class PyTorchTask:
             known = sorted(set(components.values()))
             raise TaskError(f"model.head={self.head} is no component with a weight matrix; known: {', '.join(known)}")
         return matrices[-1]
-
-
-class Network(nn.Module):
-    """Normalizers in front of the user's model; called with a batch."""
-
-    def __init__(self, model: nn.Module, normalizers: Mapping[str, nn.Module], inputs: tuple[str, ...]) -> None:
-        super().__init__()
-        self.model = model
-        self.inputs = inputs
-        self.normalizers = nn.ModuleList([normalizers.get(name, nn.Identity()) for name in inputs])
-
-    def forward(self, batch: Batch) -> Any:
-        """Call the model with the normalized input fields, in their order."""
-        fields = zip(self.inputs, self.normalizers, strict=True)
-        return self.model(*(normalizer(batch[name]) for name, normalizer in fields))
-
-    def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Parameters of the user's model by their own names, then those of the normalizers."""
-        yield from self.model.named_parameters()
-        for name, normalizer in zip(self.inputs, self.normalizers, strict=True):
-            for inner, parameter in normalizer.named_parameters():
-                yield f"normalizer.{name}.{inner}", parameter
 
 
 def component_of(name: str, components: Mapping[str, str]) -> str:

@@ -16,11 +16,14 @@ from preflight.tasks.data import spread
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Losses by name, unweighted; score relative to the best constant predictors; metric in its own units."""
+    """Losses by name, unweighted, as they are trained; score relative to the best constant predictors; metric in its
+    own units. ``original`` are the losses in the targets' own units, which scores are made of.
+    """
 
     losses: dict[str, float]
     score: float
     metric: float
+    original: dict[str, float]
 
     def columns(self) -> dict[str, float]:
         """As the ``val_`` columns of losses.csv."""
@@ -35,22 +38,26 @@ def evaluate(job: Job, task: Task, references: Mapping[str, float], samples: int
     indices = spread(len(source), samples)
     training = job.network.training
     job.network.eval()
+    is_scaled = any(loss.normalizer is not None for loss in job.losses)
+    losses = (*job.losses, *task.losses) if is_scaled else job.losses
     sums: list[Tensor] = []
     outputs, targets = [], []
     for part in indices.split(batch_size):
         batch = source.batch(part.to(job.device) if hasattr(source, "tensors") else part)
         output = job.outputs(batch)
         target = {name: batch[name] for name in task.data.roles.targets}
-        sums.append(len(part) * torch.stack([loss(output, target).detach().double() for loss in job.losses]))
+        values = [loss(output, target).detach().double() for loss in losses]
+        sums.append(len(part) * torch.stack(values))
         outputs.append(output)
         targets.append(target)
     job.network.train(training)
     means = (torch.stack(sums).sum(dim=0) / len(indices)).tolist()
-    losses = dict(zip((loss.name for loss in job.losses), means, strict=True))
+    names = [loss.name for loss in job.losses]
+    trained, original = (dict(zip(names, part, strict=True)) for part in (means[: len(names)], means[-len(names) :]))
     metric = math.nan
     if task.has_metric:  # outputs of some models, [T, B, C] or scalars, cannot be joined along the first axis
         metric = task.metric(_joined(outputs), {name: torch.cat([t[name] for t in targets]) for name in targets[0]})
-    return Evaluation(losses, score(losses, references), metric)
+    return Evaluation(trained, score(original, references), metric, original)
 
 
 def score(losses: Mapping[str, float], references: Mapping[str, float]) -> float:
