@@ -65,7 +65,7 @@ LINES: list[tuple[str, dict[str, Any]]] = [
     ),
     ("Train: loss 0.2 acc 0.9, Val: loss 0.3", {"train_loss": 0.2, "train_acc": 0.9, "val_loss": 0.3}),
     ("Epoch [3/90], Step [100/600], Loss: 0.1234", {"epoch": 3, "step": 100, "loss": 0.1234}),
-    ("\x1b[32mEpoch 2\x1b[0m train_loss=nan val_loss=inf", {"epoch": 2, "train_loss": nan, "val_loss": np.inf}),
+    ("\x1b[32mEpoch 2\x1b[0m train_loss=nan val_loss=inf", {"epoch": 2, "train_loss": np.inf, "val_loss": np.inf}),
     ("step 100 | loss 3.21 | lr 6e-4 | tok/s 123456", {"step": 100, "loss": 3.21, "lr": 6e-4}),
     ("iter 100: loss 3.2, time 50ms", {"step": 100, "loss": 3.2}),
     ("Epoch 1/9 | Loss: 0.5 | Val Loss: 0.6", {"epoch": 1, "loss": 0.5, "val_loss": 0.6}),

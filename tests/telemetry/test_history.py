@@ -61,9 +61,9 @@ def test_rows_that_hold_some_series_leave_the_others_open(read: Read) -> None:
     )
 
 
-def test_what_is_not_finite_is_read(read: Read) -> None:
+def test_what_is_not_finite_is_told_from_what_was_not_saved(read: Read) -> None:
     found = read('{"loss": [1.0, NaN, Infinity, null, "nan", "-inf"]}')
-    np.testing.assert_equal(found.frame["loss"].tolist(), [1.0, nan, np.inf, nan, nan, -np.inf])
+    np.testing.assert_equal(found.frame["loss"].tolist(), [1.0, np.inf, np.inf, nan, np.inf, -np.inf])
 
 
 def test_series_of_different_lengths_are_filled_up_and_said(read: Read) -> None:

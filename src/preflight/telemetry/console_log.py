@@ -14,7 +14,7 @@ import pandas as pd
 from preflight.core.errors import InputError
 from preflight.telemetry.log_line import DECIMAL, THOUSANDS, comma_of, metrics_in
 from preflight.telemetry.metric_names import with_split
-from preflight.telemetry.numbers import parse_number
+from preflight.telemetry.saved_number import saved_number
 from preflight.telemetry.text_lines import Problem, Problems, numbered_lines
 
 # Progress bars print a line many times a second: beyond this every second one is dropped, again and again.
@@ -40,7 +40,7 @@ class ConsoleLog:
 
 
 def read_console_log(path: Path, pattern: str | None = None) -> ConsoleLog:
-    """Read what a log tells of losses and metrics; values are as printed, a percentage stays one.
+    """Read what a log tells of losses and metrics; values are as printed, a percentage stays one, NaN is infinity.
 
     ``pattern`` has a named group for each metric, and may have ``epoch``, ``step`` and ``split``. Raises
     :class:`InputError` where it is none, or where nothing is found.
@@ -76,7 +76,7 @@ class _Own:
             if found is None:
                 continue
             cells = {name: item for name, item in found.groupdict().items() if item is not None}
-            values = {name: parse_number(item) for name, item in cells.items() if name != "split"}
+            values = {name: saved_number(item) for name, item in cells.items() if name != "split"}
             for name in [name for name, value in values.items() if value is None]:
                 problems.add(f"{name}={cells[name][:40]!r} is no number; left out", number)
             known = {name: value for name, value in values.items() if value is not None}

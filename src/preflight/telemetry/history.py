@@ -13,7 +13,7 @@ import pandas as pd
 
 from preflight.core.errors import InputError
 from preflight.telemetry.delimited import read_delimited
-from preflight.telemetry.numbers import parse_number
+from preflight.telemetry.saved_number import saved_number, told
 from preflight.telemetry.text_lines import Problem, Problems
 
 FORMATS = (
@@ -25,7 +25,10 @@ DELIMITED = (".csv", ".tsv", ".txt")
 
 @dataclass(frozen=True)
 class History:
-    """Series as columns, NaN where nothing was saved, and what could not be read."""
+    """Series as columns, and what could not be read.
+
+    NaN is where nothing was saved, infinity where that was not finite: in JSON; of CSV nobody can tell.
+    """
 
     frame: pd.DataFrame
     problems: list[Problem]
@@ -143,7 +146,7 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value) if abs(value) < MAX_NUMBER or isinstance(value, float) else None
+        return told(float(value)) if abs(value) < MAX_NUMBER or isinstance(value, float) else None
     if isinstance(value, list) and len(value) == 1:
         return _number(value[0])
-    return parse_number(value) if isinstance(value, str) else None
+    return saved_number(value) if isinstance(value, str) else None

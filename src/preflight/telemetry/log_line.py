@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from preflight.telemetry.metric_names import LOSS, has_split, is_metric, meaning, with_split
-from preflight.telemetry.numbers import parse_number
+from preflight.telemetry.saved_number import saved_number
 
 # What a comma in a number is: 275,959 is 275959 to Python, and 275.959 where decimals are written with a comma.
 THOUSANDS: Final = "thousands"
@@ -40,7 +40,7 @@ class Printed:
     total: str | None
 
     def number(self, comma: str = THOUSANDS) -> float | None:
-        """Its value, None where the text is no number."""
+        """Its value, infinity for one that is not finite, None where the text is no number."""
         text = self.value
         if "," in text:
             is_grouped = _GROUPED.fullmatch(text) is not None
@@ -50,7 +50,7 @@ class Printed:
                 text = text.replace(",", "")
             else:
                 return None
-        value = parse_number(text)
+        value = saved_number(text)
         return value / float(self.total or 1) if value is not None and self._is_share(value) else value
 
     def _is_share(self, value: float) -> bool:
