@@ -24,12 +24,15 @@ def run(
     kind: str = "Linear",
     fresh: float = 0.0,
     long_run: int = 100,
+    peaks: tuple[float, float] = (1.0, 1.0),
+    **facts: object,
 ) -> Recording:
     return recorded(
         facts={
             "losses": {"mse": {"fresh": fresh}},
             "schedule": {"steps": long_run},
             "activations": [{"module": "backbone", "type": kind}, {"module": "head", "type": "Linear"}],
+            **facts,
         },
         gradient_norms={"overall": np.ones(steps)},
         learning_rates={f"lr_group{index}": np.linspace(0, lr, steps) for index, lr in enumerate(lrs)},
@@ -40,6 +43,7 @@ def run(
             "first_weight_norm": [0.5 * weight for weight in weights],
             "last_weight_norm": weights,
             "update_total": updates,
+            "max_gradient_norm": peaks,
         },
     )
 
@@ -97,10 +101,20 @@ def test_a_slow_component_that_was_trained_before_or_gets_there_is_clean(
         {"updates": (1.0, 1.0), "weights": (1.0, 0.0)},
         {"updates": (1.0, 1e4), "steps": 20},
         {"updates": (1.0, 1e4), "kind": "EmbeddingBag"},  # few of its rows are touched
+        {"updates": (1.0, 1e4), "peaks": (0.0, 1.0)},  # weight decay alone moves it: PF103
     ],
 )
 def test_what_differs_for_another_reason_or_little_is_clean(changes: dict[str, object], recorded: Recorded) -> None:
     assert RULE.judge(run(recorded, **changes)) == Clean()
+
+
+@pytest.mark.parametrize("scales", [False, True])
+def test_another_optimizer_is_advised_where_todays_does_not_scale_its_steps(scales: bool, recorded: Recorded) -> None:
+    known = {"name": "AnyName", "scales_steps": scales}
+    answer = RULE.judge(run(recorded, (1.0, 1e4), optimizer=known))
+    assert isinstance(answer, Finding)
+    assert ("use an optimizer" in answer.remedies[0].text) is not scales
+    assert ("AnyName" in answer.remedies[0].text) is scales
 
 
 def test_without_weight_norms_there_is_nothing_to_judge(recorded: Recorded) -> None:

@@ -69,6 +69,16 @@ def test_weights_that_are_thrown_about_for_nothing(moved: float, recorded: Recor
     assert answer.evidence[0].value == pytest.approx(moved)
 
 
+@pytest.mark.parametrize(
+    ("last", "told"), [(1.03, "no better than its"), (0.98, "hardly better than its first value of 1, by less than 5%")]
+)
+def test_a_loss_that_ends_a_bit_lower_is_not_said_to_be_no_better(last: float, told: str, recorded: Recorded) -> None:
+    losses = [1.0, *[last] * 99]
+    answer = RULE.judge(recorded(TODAY, losses={"total": losses}, **weights(5.0)))
+    assert isinstance(answer, Finding)
+    assert told in answer.message
+
+
 @pytest.mark.parametrize(("peak", "score", "is_found"), [(60.0, 2.0, True), (60.0, 0.4, False), (2.4, 2.0, False)])
 def test_a_jump_after_which_only_the_training_data_is_learned(
     peak: float, score: float, is_found: bool, recorded: Recorded

@@ -38,6 +38,17 @@ def ladder(best: float, final: float = 0.3) -> dict[str, Any]:
     return {"ladders": {"inputs as they are": [{"lr": best, "verdict": "best", "final_loss": final}]}}
 
 
+@pytest.mark.parametrize(("times", "is_known"), [(1.0, False), (2 * BELOW.value, True)])
+def test_no_higher_rate_is_advised_where_none_makes_progress(times: float, is_known: bool, recorded: Recorded) -> None:
+    rungs = [{"lr": times * TODAY.lr, "verdict": "no progress", "final_loss": 2.3}]
+    run = recorded(TODAY, facts={"ladders": {"inputs as they are": rungs}}, losses={"total": FLAT}, **weights(0.001))
+    answer = RULE.judge(run)
+    assert isinstance(answer, Finding)
+    assert (answer.severity == WARNING) is is_known
+    assert ("no rate of the ladder makes progress" in answer.message) is is_known
+    assert ("raise" in answer.remedies[0].text) is not is_known
+
+
 @pytest.mark.parametrize("times", [1.1, 1000.0])
 def test_a_run_far_behind_the_ladder(times: float, recorded: Recorded) -> None:
     best = times * BELOW.value * TODAY.lr

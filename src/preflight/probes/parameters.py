@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from preflight.core.params import Params
+from preflight.probes.optimizers import look_at_optimizer
 from preflight.probes.steps import targets_of, weighted
 from preflight.probes.untouched import backward, leaves_of, untouched
 from preflight.tasks.base import Job
@@ -32,7 +33,8 @@ Samples: TypeAlias = Mapping[str, Sample]
 def look_at_parameters(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
     """Fact ``parameters``: of every parameter of the user's model, and of tensors with a gradient that are none of it.
 
-    Each is ``{name, component, values, shape, trained, in_optimizer, registered, has_gradient, weight_norm,
+    Beside it fact ``optimizer`` of :func:`look_at_optimizer`. Each parameter is
+    ``{name, component, values, shape, trained, in_optimizer, registered, has_gradient, weight_norm,
     gradient_norm, symmetric_units, random, of_loss}`` at initialisation, with the gradient of today's first batch.
     ``registered`` is False for what the loss depends on and the model does not list (layers in a plain Python list):
     no optimizer sees it. ``of_loss`` is True where another build of the model meets the same tensor, which then
@@ -56,7 +58,7 @@ def look_at_parameters(task: PyTorchTask, params: Params, seed: int) -> dict[str
             item["of_loss"] = id(stray) in again
     with seeded(seed, task.device):
         _count_copies(found, job, task, params, seed)
-    return {"parameters": found}
+    return {"parameters": found, **look_at_optimizer(task, params, seed)}
 
 
 def _loss(job: Job, task: PyTorchTask, params: Params, seed: int) -> Tensor:

@@ -81,5 +81,5 @@ RULE = Rule(
     "never lived; replace ReLU by an activation that passes on some gradient everywhere.",
     check=check,
     thresholds=(SILENT, FITTED),
-    causes=("PF102", "PF202", "PF401", "PF402"),
+    causes=("PF102", "PF106", "PF202", "PF401", "PF402"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
@@ -48,7 +49,7 @@ def check(recording: Recording) -> Answer:
         return Clean()
     if ratio <= RATIO.value * explained:
         return _frozen_by_rate(recording, moved, fast, slow, explained)
-    return _finding(moved, fast, slow, explained)
+    return _finding(recording, moved, fast, slow, explained)
 
 
 def _frozen_by_rate(
@@ -87,7 +88,7 @@ def _is_random(recording: Recording, component: str) -> bool:
     return bool(1 - fresh < MOSTLY * share)
 
 
-def _finding(moved: Mapping[str, float], fast: str, slow: str, explained: float) -> Finding:
+def _finding(recording: Recording, moved: Mapping[str, float], fast: str, slow: str, explained: float) -> Finding:
     ratio, limit = moved[fast] / moved[slow], RATIO.value * explained
     return Finding(
         WARNING,
@@ -98,34 +99,50 @@ def _finding(moved: Mapping[str, float], fast: str, slow: str, explained: float)
             Evidence("ratio of the learning rates", explained, unit="x"),
         ),
         (
-            Remedy(
-                f"give {slow!r} a higher learning rate than {fast!r}, or use an optimizer that scales each "
-                "parameter's step (Adam, LARS)"
-            ),
-            Remedy(f"look for what weakens the gradient on its way to {slow!r}"),
+            Remedy(f"give {slow!r} a higher learning rate than {fast!r}{_or_another(recording)}"),
+            Remedy(f"look for what weakens the gradient on its way to {slow!r}, and for weights that begin too large"),
         ),
         where=slow,
         strength=ratio / limit,
     )
 
 
+def _or_another(recording: Recording) -> str:
+    """An optimizer that would move all alike, where today's is not one of them."""
+    optimizer = recording.facts.get("optimizer") or {}
+    if optimizer.get("scales_steps"):
+        return f": that {optimizer['name']} scales each parameter's step has not made up for it"
+    return ", or use an optimizer that scales each parameter's step (Adam, LARS)"
+
+
 def _relative_updates(recording: Recording) -> dict[str, float]:
-    """Sum of the changes over the norm of the weights, of components that are large enough and moved at all."""
+    """Sum of the changes over the norm of the weights, of components that are large enough and learn at all.
+
+    Without a gradient nothing but weight decay moves a component, which is another fault (PF103).
+    """
     updates, first, last, values = (
         recording.column("parameters", name)
         for name in ("update_total", "first_weight_norm", "last_weight_norm", "values")
     )
     table = recording.table("parameters")
     is_table = np.array([module_of(str(name)) in _tables(recording) for name in table["name"]], dtype=bool)
+    has_gradient = _has_gradient(recording)
     owners = table["component"].astype(str).to_numpy()
     found = {}
     for name in dict.fromkeys(owners[~is_table]):
         ours = (owners == name) & ~is_table
         update, weight = norm_of(updates[ours]), norm_of(np.fmax(first, last)[ours])
         is_large = values[ours].sum() >= SHARE.value * values.sum()
-        if is_large and 0 < update < np.inf and 0 < weight < np.inf:
+        if is_large and 0 < update < np.inf and 0 < weight < np.inf and has_gradient[ours].any():
             found[str(name)] = update / weight
     return found
+
+
+def _has_gradient(recording: Recording) -> npt.NDArray[np.bool_]:
+    """Of every parameter whether its gradient ever was other than zero; all of them where that was not recorded."""
+    if "max_gradient_norm" not in recording.table("parameters"):
+        return np.full(len(recording.table("parameters")), True)
+    return np.asarray(recording.column("parameters", "max_gradient_norm") != 0)
 
 
 def _tables(recording: Recording) -> set[str]:
@@ -150,7 +167,8 @@ RULE = Rule(
     title="One component moves far more than another",
     detects="The sum of the weight changes relative to the weights differs between components far more than the "
     "learning rates of their groups do, or a component of random weights moves by less than STILL because of its "
-    "declared rate. Embedding tables are left out: a batch moves few of their rows.",
+    "declared rate. Embedding tables are left out: a batch moves few of their rows; so are components that never had a "
+    "gradient (PF103).",
     matters="The slow component is as good as frozen at the pace of the fast one, or the fast one too unsteady for "
     "the slow one to follow.",
     fix="Set the ratio of the learning rates so that both move at a similar pace, or mend what weakens the gradient.",

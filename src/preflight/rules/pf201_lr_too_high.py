@@ -83,6 +83,16 @@ def is_no_better(losses: Array) -> bool:
     return bool(late_loss(losses) > losses[0] - max(late_noise(losses), DROP.value * abs(losses[0])))
 
 
+def _beside_first(losses: Array) -> str:
+    """How the end of ``losses[T]`` stands to their first value, of which it is no better, in words."""
+    first, noise = f"its first value of {losses[0]:.3g}", late_noise(losses)
+    if late_loss(losses) >= losses[0]:
+        return f"no better than {first}"
+    drop = DROP.value * abs(losses[0])
+    why = f"the noise of the batches, {noise:.2g}" if noise > drop else f"{DROP.value:.0%} of it"
+    return f"hardly better than {first}, by less than {why}"
+
+
 def _diverged(recording: Recording, finite: Array, step: int) -> Answer:
     """What breaks without having grown has another cause: a bad sample, a logarithm of zero."""
     norms = recording.column("gradient_norms", "overall")[:step]
@@ -105,7 +115,7 @@ def _thrown_about(recording: Recording, losses: Array) -> Finding | None:
         return _lost_on_new_data(recording, moved, losses)
     message = (
         f"the first recorded steps move the weights by {moved:.3g} times their own norm, and the loss ends at "
-        f"{late_loss(losses):.3g}, no better than its first value of {losses[0]:.3g}"
+        f"{late_loss(losses):.3g}, {_beside_first(losses)}"
     )
     return _finding(recording, ERROR, message, Evidence("first change over the weights", moved, MOVED.value, "x"))
 

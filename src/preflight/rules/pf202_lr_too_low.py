@@ -83,11 +83,11 @@ def _nothing_moves(recording: Recording, losses: Array) -> Finding | None:
     has_gradient = float(np.nanmedian(recording.column("gradient_norms", "overall"))) > 0
     if learns or not has_gradient or way >= WAY.value or way <= 0:
         return None
+    vain = _rates_in_vain(recording)
     return Finding(
-        ERROR,
+        ERROR if vain is None else WARNING,
         f"over the whole long run the weights can move by {way:.2%} of their norm, and the loss goes from {first:.4g} "
-        "to "
-        f"{late:.4g}",
+        f"to {late:.4g}" + ("" if vain is None else f"; no rate of the ladder makes progress either, up to {vain:.3g}"),
         (
             Evidence("way of the weights over their norm", way, WAY.value),
             Evidence("late loss over early", late / first if first else 1.0),
@@ -97,9 +97,26 @@ def _nothing_moves(recording: Recording, losses: Array) -> Finding | None:
     )
 
 
+def _rates_in_vain(recording: Recording) -> float | None:
+    """The highest rate that was tried, where higher ones than this were and none at all makes progress."""
+    if "params" not in recording.info:
+        return None
+    try:
+        rungs = rungs_of(recording)
+    except MissingError:
+        return None
+    highest = max((float(rung["lr"]) for rung in rungs), default=0.0)
+    return highest if best_rung(rungs) is None and highest >= BELOW.value * recording.params.lr else None
+
+
 def _raised(recording: Recording) -> Remedy:
     """The rate that the ladder advises, where it is higher; without a ladder nobody knows how far to go."""
     advised = advised_rate(recording) if "params" in recording.info else None
+    if _rates_in_vain(recording) is not None:
+        return Remedy(
+            "find out first what keeps every rate from learning: layers without gradient, an output that ignores its "
+            "input, targets that do not fit"
+        )
     if advised is None or advised <= recording.params.lr:
         return Remedy("raise the learning rate by decades, until the loss falls")
     return Remedy("raise the learning rate to one that gains nearly as much as the ladder's best", {"lr": advised})
