@@ -3,19 +3,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from preflight.core.finding import Clean, Finding
 from preflight.core.params import Params
 from preflight.probes import memory
+from preflight.probes.growth import STEPS
 from preflight.probes.memory import look_at_memory
-from preflight.rules.pf604_memory_growing import RULE
-from preflight.telemetry.recording import Recording
 
 
 def look(task: Any, batch_size: int = 16) -> dict[str, Any]:
@@ -69,31 +66,10 @@ def test_what_is_saved_twice_is_counted_once(make_task: Any) -> None:
     assert once < 4 * (3 + 4 * 6 + 4)
 
 
-class Hoarder(nn.Module):
-    """Keeps every output, and with it its graph."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 4))
-        self.kept: list[Tensor] = []
-
-    def forward(self, values: Tensor) -> Tensor:
-        output = self.head(values)
-        self.kept.append(output.exp().mean())
-        return output
-
-
-@pytest.mark.parametrize(("factory", "grows"), [(mlp, False), (Hoarder, True)])
-def test_a_graph_that_is_kept_shows(factory: Any, grows: bool, make_task: Any) -> None:
-    found = look(make_task(factory=factory))
-    answer = RULE.judge(Recording(Path("none"), {}, {"memory": found}, {}))
-    assert isinstance(answer, Finding) if grows else answer == Clean()
-
-
 def test_on_the_cpu_there_is_no_capacity(make_task: Any) -> None:
     found = look(make_task())
     assert (found["capacity"], found["out_of_memory"]) == (None, None)
-    assert found["after_steps"] == [0] * memory.STEPS
+    assert len(found["after_steps"]) == len(found["nodes_after_steps"]) == STEPS
 
 
 class Meter:
@@ -150,4 +126,4 @@ def test_what_does_not_fit_is_said(make_task: Any, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(memory, "take_step", small_only)
     found = look(make_task())
-    assert (list(found["measured"]), found["out_of_memory"], found["after_steps"]) == (["4", "8"], 16, [])
+    assert (list(found["measured"]), found["out_of_memory"], "after_steps" in found) == (["4", "8"], 16, False)

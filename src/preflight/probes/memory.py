@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from preflight.core.params import Params
+from preflight.probes.growth import left_after_steps
 from preflight.probes.training_step import take_step, wait_for, weighted_loss
 from preflight.tasks.base import Job
 from preflight.tasks.data import Batch
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 
-# Steps of one size, after which memory should stay where it is.
-STEPS = 8
 LIMIT_S = 3.0
 # Slopes that agree by so much are one. Sizes are doubled until they do, so often at most.
 AGREE = 0.05
@@ -36,15 +35,15 @@ def look_at_memory(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
     optimizer state and what the forward pass saves for the backward. ``fixed`` and ``per_sample`` are the line through
     the two largest, of the forward and backward pass; ``step`` is what the optimizer's step takes at any size: a step
     of ``B`` samples needs ``max(step, fixed + per_sample * B)``. ``capacity`` of the accelerator, or None.
-    ``after_steps``: bytes that are held after each of a few steps of one size. ``out_of_memory`` is the size that did
-    not fit, or None. What cannot be measured is left out.
+    ``after_steps`` and ``nodes_after_steps``: bytes and nodes of graphs that are held after each of a few steps of one
+    size. ``out_of_memory`` is the size that did not fit, or None. What cannot be measured is left out.
     """
     with seeded(seed, task.device):
         job = task.job(params)
         meter = _Accelerator(task.device) if task.device.type == "cuda" else _Saved(job)
         found = _Measured(task, job, meter, params.batch_size)
         found.run()
-        held = [] if found.failed else _held_after_steps(task, job, meter, found.batch_of(params.batch_size))
+        left = {} if found.failed else left_after_steps(task, job, found.batch_of(params.batch_size))
     return {
         "memory": {
             "batch_size": params.batch_size,
@@ -52,7 +51,7 @@ def look_at_memory(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
             "step": found.step,
             "capacity": meter.capacity,
             "out_of_memory": found.failed,
-            "after_steps": held,
+            **left,
             **_fitted(found.passes),
         }
     }
@@ -141,17 +140,6 @@ def _fitted(passes: dict[int, int]) -> dict[str, float]:
     return {"fixed": passes[large] - per_sample * large, "per_sample": per_sample}
 
 
-def _held_after_steps(task: PyTorchTask, job: Job, meter: _Meter, batch: Batch) -> list[int]:
-    held: list[int] = []
-    started = time.perf_counter()
-    with meter.watching():
-        while len(held) < STEPS and time.perf_counter() - started < LIMIT_S:
-            take_step(job, task, batch)
-            wait_for(task.device)
-            held.append(meter.held)
-    return held
-
-
 class _Accelerator:
     """Counts what the allocator of a CUDA device gives out."""
 
@@ -195,7 +183,7 @@ class _Saved:
         def pack(tensor: Tensor) -> _Held:
             storage = tensor.untyped_storage()
             place, size = storage.data_ptr(), storage.nbytes()
-            kept = _Held(tensor)
+            kept = _Held(tensor.detach())  # a result that its own graph holds would never be let go
             if place not in own:
                 self._take(place, size)
                 finalize(kept, self._release, place, size)
