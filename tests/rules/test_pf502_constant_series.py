@@ -142,3 +142,9 @@ def test_in_a_trial_nothing_is_said_where_training_stands_still_as_well_or_valid
     assert RULE.judge(recorded(losses=steps([2.30768363] * 5, in_the_last_digits))) == Clean()
     moving = [2.30768363, 1.9, 1.5, 1.2, 1.1]
     assert RULE.judge(recorded(losses=steps(moving, np.linspace(2.3, 0.1, 100)))) == Clean()
+
+
+def test_weights_that_never_change_are_why_a_history_stays_at_guessing(recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(history={"val_loss": STILL}))
+    assert isinstance(answer, Finding)
+    assert answer.explains == ("PF401", "PF402")

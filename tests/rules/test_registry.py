@@ -33,6 +33,15 @@ def test_a_rule_is_documented(item: Rule) -> None:
     assert item.code not in item.causes
 
 
+MEASURES = re.compile(r"^([A-Z][A-Z_]*)\b.*= -?[\d.]", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted([*FOLDER.glob("pf5*.py"), FOLDER / "series.py"]), ids=lambda path: path.stem)
+def test_what_decides_on_a_metric_is_a_documented_threshold(path: Path) -> None:
+    """A bare number bounds the strength of a finding, or is a batch size that is advised."""
+    assert set(MEASURES.findall(path.read_text(encoding="utf-8"))) <= {"CAP", "ENOUGH"}
+
+
 def test_codes_and_names_are_unique() -> None:
     assert len({item.code for item in RULES}) == len({item.name for item in RULES}) == len(RULES)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule
+from preflight.rules.guessing import GUESS, RIGHT, judge_saved
 from preflight.rules.levels import (
     ABOVE,
     FALL,
@@ -16,6 +17,7 @@ from preflight.rules.levels import (
     is_trivial,
     stuck_beside,
 )
+from preflight.rules.saved_losses import SAVED_EPOCHS, SPAN, has_no_steps
 from preflight.telemetry.recording import Recording
 
 FITTED = 0.5  # of the constant's loss: a single batch that comes this far can be fitted
@@ -23,6 +25,8 @@ FITTED = 0.5  # of the constant's loss: a single batch that comes this far can b
 
 def check(recording: Recording) -> Answer:
     """Judge every loss by its best constant predictor: all of them are stuck, or one beside others that are learned."""
+    if has_no_steps(recording):
+        return judge_saved(recording)
     steps = len(recording.table("losses"))
     if steps < MIN_STEPS.value:
         return NotApplicable(f"{steps} steps are too few to tell: it takes {MIN_STEPS.value:g}")
@@ -99,11 +103,13 @@ RULE = Rule(
     detects="The last quarter of every loss lies at the level of its best constant predictor or of chance, or is still "
     "where it began, in training and in validation, beyond the noise of the batches, and the second half of the run "
     "falls by less than FALL. Or one loss of a target is stuck there and never was below, while another is learned and "
-    "does not weigh more than 1 / WISHED times as much.",
+    "does not weigh more than 1 / WISHED times as much. Of a history or a log: all losses are level at ln(classes), "
+    "where the number of classes is given, or loss and accuracy are both those of guessing among some number; or the "
+    "accuracy stays at 1 / classes while the loss falls.",
     matters="A network at that level answers the same to every input: it has learned the mean of the targets at most.",
     fix="Look for the cause among the other findings first: raw inputs, a head that cannot reach the targets, dead "
     "units, a learning rate far off, labels that do not belong to their inputs.",
     check=check,
-    thresholds=(MARGIN, ABOVE, FALL, MIN_STEPS, WISHED),
+    thresholds=(MARGIN, ABOVE, FALL, MIN_STEPS, WISHED, GUESS, RIGHT, SPAN, SAVED_EPOCHS),
     causes=("PF402",),
 )

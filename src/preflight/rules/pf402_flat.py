@@ -20,6 +20,9 @@ from preflight.rules.levels import (
     loss_facts,
 )
 from preflight.rules.predicates import Array
+from preflight.rules.saved_losses import SAVED_EPOCHS, SPAN, epochs_of, has_no_steps, is_level, whole_losses
+from preflight.rules.series import HISTORY, LOG, Series, is_rising, saved_series, spoken
+from preflight.telemetry.metric_names import COST, GAIN
 from preflight.telemetry.recording import Recording
 
 CHANGE = Threshold(
@@ -54,6 +57,8 @@ def change_of(losses: Array) -> float:
 
 def check(recording: Recording) -> Answer:
     """Judge the weighted sum that is trained on, and what validation there is."""
+    if has_no_steps(recording):
+        return _judge_saved(recording)
     losses = known(recording.column("losses", "total"))
     if len(losses) < MIN_STEPS.value:
         return NotApplicable(f"{len(losses)} steps are too few to tell: it takes {MIN_STEPS.value:g}")
@@ -72,6 +77,45 @@ def check(recording: Recording) -> Answer:
         where="total",
         strength=min(100.0, CHANGE.value / max(change, 1e-9)),
     )
+
+
+def _judge_saved(recording: Recording) -> Answer:
+    """Judge a history or a log from the first epoch on: all losses are level, and no metric gets or is any good."""
+    losses = whole_losses(recording)
+    if (epochs := epochs_of(losses)) < SAVED_EPOCHS.value:
+        return NotApplicable(f"{epochs} epochs are too few to tell: it takes {SAVED_EPOCHS.value:g}")
+    begins = min(float(np.nanmin(item.epochs)) for item in losses if np.isfinite(item.epochs).any())
+    metrics = saved_series(recording, HISTORY, LOG)
+    if begins >= 2 or any(map(_is_good, metrics)) or not all(is_level(item.values) for item in losses):
+        return Clean()
+    said = " and ".join(
+        f"{item.name} goes from {spoken(item.values[0])} to {spoken(item.values[-1])}" for item in losses
+    )
+    return Finding(
+        WARNING,
+        f"over {epochs} epochs {said}, {', '.join(f'{_gain(item):+.2%}' for item in losses)}: nothing is learned, "
+        "unless all was before the first of them",
+        tuple(
+            Evidence(
+                f"span of {item.name}, relative", float(np.ptp(item.values) / np.abs(item.values).max()), SPAN.value
+            )
+            for item in losses
+        ),
+        (Remedy("look at the learning rate, at frozen parts, and at losses whose scale drowns the others"),),
+        where=losses[0].name,
+    )
+
+
+def _is_good(metric: Series) -> bool:
+    """Whether it gets better, or most is right already."""
+    if metric.meaning.kind == COST:
+        return is_rising(-metric.values)
+    most = 50 if metric.values.max() > 1 else 0.5
+    return metric.meaning.kind == GAIN and (is_rising(metric.values) or float(np.median(metric.values)) > most)
+
+
+def _gain(loss: Series) -> float:
+    return float((loss.values[-1] - loss.values[0]) / abs(loss.values[0]))
 
 
 def _validation(recording: Recording) -> Array:
@@ -139,9 +183,10 @@ RULE = Rule(
     name="flat-loss",
     title="The loss is flat",
     detects="From its first tenth to its second half the training loss changes by less than CHANGE, the noise of the "
-    "batches included, it shows no fall of FALL by ranks, and it had not been learned before.",
+    "batches included, it shows no fall of FALL by ranks, and it had not been learned before. Of a history or a log "
+    "from the first epoch on: all losses stay within SPAN, and no metric gets better or is good.",
     matters="Steps are spent and nothing is learned; waiting longer does not help.",
     fix="A flat loss is a symptom: look at the learning rate, at parts without a gradient, at the head and the inputs.",
     check=check,
-    thresholds=(CHANGE, FALL, LEARNED, MOVED, MIN_STEPS),
+    thresholds=(CHANGE, FALL, LEARNED, MOVED, MIN_STEPS, SPAN, SAVED_EPOCHS),
 )

@@ -11,7 +11,18 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.predicates import Array
-from preflight.rules.series import HISTORY, LOG, Series, counterpart, is_rising, losses_of, names, saved_series, spoken
+from preflight.rules.series import (
+    HISTORY,
+    LOG,
+    TREND,
+    Series,
+    counterpart,
+    is_rising,
+    losses_of,
+    names,
+    saved_series,
+    spoken,
+)
 from preflight.telemetry.metric_names import GAIN, LOSS, TRAIN, VALIDATION
 from preflight.telemetry.recording import Recording
 
@@ -183,6 +194,6 @@ RULE = Rule(
     fix="Follow the saved value back to the meter that holds it: it is read after it was reset for the next epoch, or "
     "it is another one than the training loop updates. How the mean is computed has no part in it.",
     check=check,
-    thresholds=(LOSS_EPOCHS, METRIC_EPOCHS, PERFECT, DROP),
+    thresholds=(LOSS_EPOCHS, METRIC_EPOCHS, PERFECT, DROP, TREND),
     causes=("PF503", "PF504", "PF507"),
 )

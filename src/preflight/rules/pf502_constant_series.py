@@ -10,11 +10,14 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.guessing import GUESS
 from preflight.rules.series import (
     HISTORY,
     LOG,
+    MOVES,
+    SPREAD,
     STEPS,
-    STILL_SPREAD,
+    TREND,
     Series,
     classes_of,
     is_rising,
@@ -25,12 +28,6 @@ from preflight.rules.series import (
 from preflight.telemetry.metric_names import GAIN, TRAIN, VALIDATION
 from preflight.telemetry.recording import Recording
 
-SPREAD = Threshold(
-    "SPREAD",
-    STILL_SPREAD,
-    "of its size is all that the series changes by",
-    "the same weights on the same samples differ by the rounding of float32 and the order of sums, some 1e-6",
-)
 DIGITS = Threshold(
     "DIGITS", 4, "significant digits are saved at least", "a loss rounded to two places stands still on any plateau"
 )
@@ -40,8 +37,6 @@ EPOCHS = Threshold(
 METRIC_EPOCHS = Threshold(
     "METRIC_EPOCHS", 8, "epochs at least for a metric", "a metric counts samples: on a few it repeats for some epochs"
 )
-# Of ln(classes): an untrained model lies above it by little.
-NEAR_CHANCE = 0.05
 STALE = Remedy(
     "evaluate the weights in training: look for a copy made before it began (an average, a wrapped or a reloaded "
     "model) that is never updated"
@@ -113,6 +108,7 @@ def _loss_finding(item: Series, history: Sequence[Series], recording: Recording,
         remedies,
         where=item.name,
         strength=len(item) / EPOCHS.value,
+        explains=("PF401", "PF402"),
     )
 
 
@@ -138,7 +134,7 @@ def _chance(item: Series, recording: Recording) -> tuple[str, list[Evidence]]:
     if classes is None or classes < 2:
         return "", []
     level = math.log(classes)
-    is_chance = abs(float(item.values[0]) - level) <= NEAR_CHANCE * level
+    is_chance = abs(float(item.values[0]) - level) <= GUESS.value * level
     said = f", the level of guessing among {classes} classes ({level:.4g})" if is_chance else ""
     return said, [Evidence(f"loss of guessing, ln({classes})", level)]
 
@@ -177,6 +173,6 @@ RULE = Rule(
     "average that is never updated, a checkpoint loaded every time. Otherwise look at the learning rate and at what "
     "the optimizer was given.",
     check=check,
-    thresholds=(SPREAD, DIGITS, EPOCHS, METRIC_EPOCHS),
+    thresholds=(SPREAD, DIGITS, EPOCHS, METRIC_EPOCHS, GUESS, MOVES, TREND),
     causes=("PF503", "PF504", "PF507"),
 )

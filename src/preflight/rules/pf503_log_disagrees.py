@@ -11,7 +11,7 @@ import numpy as np
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.beside import are_one_evaluation, factors_of, lay_beside
-from preflight.rules.series import HISTORY, LOG, Series, counterpart, names, saved_series, spoken
+from preflight.rules.series import HISTORY, LOG, MOVES, SPREAD, Series, counterpart, names, saved_series, spoken
 from preflight.telemetry.metric_names import GAIN, TRAIN, VALIDATION
 from preflight.telemetry.recording import Recording
 
@@ -179,5 +179,5 @@ RULE = Rule(
     "sum in place of a mean, values of an earlier run in the file. Of a mean over batches and one over samples, which "
     "differ by a little where the last batch is short, that over samples is right.",
     check=check,
-    thresholds=(MARGIN, EVALUATED, ROUNDING, SHARE, EPOCHS),
+    thresholds=(MARGIN, EVALUATED, ROUNDING, SHARE, EPOCHS, SPREAD, MOVES),
 )

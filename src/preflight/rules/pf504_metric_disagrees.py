@@ -12,7 +12,7 @@ from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Re
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.levels import loss_facts
 from preflight.rules.predicates import Array
-from preflight.rules.series import HISTORY, LOG, STEPS, Series, is_rising, losses_of, saved_series, spoken
+from preflight.rules.series import HISTORY, LOG, STEPS, TREND, Series, is_rising, losses_of, saved_series, spoken
 from preflight.telemetry.metric_names import COST, GAIN, TRAIN, VALIDATION
 from preflight.telemetry.recording import Recording
 
@@ -136,5 +136,5 @@ RULE = Rule(
     fix="Compute the metric of one batch by hand. If it is right, the loss is not: look at the weights of its parts "
     "and at the sign and scale of each.",
     check=check,
-    thresholds=(CHANGE, EPOCHS, SHORT),
+    thresholds=(CHANGE, EPOCHS, SHORT, TREND),
 )

@@ -11,7 +11,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.predicates import Array
-from preflight.rules.series import HISTORY, LOG, STEPS, Series, is_rising, losses_of, saved_series, spoken
+from preflight.rules.series import HISTORY, LOG, STEPS, TREND, Series, is_rising, losses_of, saved_series, spoken
 from preflight.telemetry.metric_names import COST, GAIN, TRAIN, VALIDATION
 from preflight.telemetry.recording import Recording
 
@@ -195,5 +195,5 @@ RULE = Rule(
     fix="Keep the weights of the best epoch; to get beyond it, use more or augmented data, dropout, or a smaller "
     "model.",
     check=check,
-    thresholds=(RISE, NOISE, AFTER, LEARNED, UNSOLVED, FITTED),
+    thresholds=(RISE, NOISE, AFTER, LEARNED, UNSOLVED, FITTED, TREND),
 )

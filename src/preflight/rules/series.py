@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from preflight.core.errors import MissingError
+from preflight.rules.base import Threshold
 from preflight.rules.predicates import Array
 from preflight.telemetry.metric_names import COST, GAIN, LOSS, TRAIN, VALIDATION, Meaning, is_of_test, meaning
 from preflight.telemetry.recording import Recording
@@ -18,11 +19,21 @@ from preflight.telemetry.recording import Recording
 HISTORY: Final = "history"
 LOG: Final = "log"
 STEPS: Final = "losses"
-# Relative spread below which a series stands still: the same weights on the same samples differ by a float32's
-# rounding and by the order of sums on a GPU, some 1e-6.
-STILL_SPREAD = 1e-5
-# One answer in two hundred by chance, as for a rung's trend.
-CHANCE = 0.005
+SPREAD = Threshold(
+    "SPREAD",
+    1e-5,
+    "of its size is all that a series that stands still changes by",
+    "the same weights on the same samples differ by the rounding of float32 and the order of sums, some 1e-6",
+)
+MOVES = Threshold(
+    "MOVES",
+    0.05,
+    "of its size is what a series that moves changes by at least",
+    "no rounding to two digits comes to that",
+)
+TREND = Threshold(
+    "TREND", 0.005, "is the chance of a trend among values in random order (Kendall's tau)", "as for a rung's trend"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +56,13 @@ class Series:
     def stands_still(self) -> bool:
         """Whether all values are the same, but for rounding."""
         size = float(np.abs(self.values).max(initial=0.0))
-        return len(self) > 1 and float(np.ptp(self.values)) <= STILL_SPREAD * size
+        return len(self) > 1 and float(np.ptp(self.values)) <= SPREAD.value * size
 
     @property
     def moves(self) -> bool:
-        """Whether it has changed by more than one in twenty: no rounding, and no copy of one value."""
+        """Whether it has changed by more than rounding: it is no copy of one value."""
         size = float(np.abs(self.values).max(initial=0.0))
-        return len(self) > 1 and float(np.ptp(self.values)) > 0.05 * size
+        return len(self) > 1 and float(np.ptp(self.values)) > MOVES.value * size
 
 
 def saved_series(recording: Recording, *tables: str) -> list[Series]:
@@ -104,7 +115,7 @@ def is_rising(values: Array) -> bool:
     if len(values) < 2 or np.ptp(values) == 0:
         return False
     found = stats.kendalltau(np.arange(len(values)), values, alternative="greater")
-    return bool(found.pvalue < CHANCE)
+    return bool(found.pvalue < TREND.value)
 
 
 def spoken(value: float) -> str:
