@@ -18,6 +18,7 @@ from preflight.pipeline.targets import constants_as_trained, fit_targets
 from preflight.pipeline.today import Today, read_today
 from preflight.pipeline.user_file import UserFile
 from preflight.probes.axes import settled
+from preflight.probes.classes import check_classes
 from preflight.probes.constant import best_constants
 from preflight.probes.fields import Field, FieldReport, inspect_field, normalizer_configs, target_ranges
 from preflight.probes.fit import check_fit, one_line
@@ -125,6 +126,7 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     fields = _look_at_inputs(known, task, train)
     check_splits(task.data.roles, train[1], validation[1], known)
     flaws = _find_flaws(task, fields, train, validation)
+    check_classes(task, today.params, settings.seed, (train, validation))
     output = check_fit(task, today.params, settings.seed, flaws)
     targets = _targets(task, train)
     check_sense(task.losses, output, {name: item[: today.params.batch_size] for name, item in targets.items()})

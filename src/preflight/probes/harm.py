@@ -39,7 +39,7 @@ def _harm(task: Task, params: Params, split: str, numbers: list[int]) -> str:
     source = task.data.train if split == TRAINING else task.data.validation
     job = task.job(params)
     job.network.train(split == TRAINING)
-    batch = source.batch(_filled(numbers, source, params.batch_size))
+    batch = source.batch(filled(numbers, source, params.batch_size))
     targets = {name: batch[name] for name in task.data.roles.targets}
     try:
         output = job.outputs(batch)
@@ -63,7 +63,7 @@ def _numbers(flaws: Iterable[Flaw]) -> list[int]:
     return list(dict.fromkeys([flaw.samples[0] for flaw in flaws] + [n for flaw in flaws for n in flaw.samples]))
 
 
-def _filled(numbers: Sequence[int], source: Source, batch_size: int) -> Tensor:
+def filled(numbers: Sequence[int], source: Source, batch_size: int) -> Tensor:
     """A batch of the given samples and, where there is room, the first others: batch norm needs more than one."""
     others = (number for number in range(len(source)) if number not in numbers)
     return torch.tensor(list(itertools.islice(itertools.chain(numbers, others), batch_size)))

@@ -204,7 +204,8 @@ RULE = Rule(
     "is an error only with proof: targets some rows away fit, or those of the validation data do, however few. "
     "Without proof it is a hint, given only where a whole run learned nothing either. Inputs of one sample are held "
     "against each other in the same way. A loss that broadcasts outputs and targets of different shapes to all "
-    "pairs of samples, so that outputs may change places within the batch, is an error as well.",
+    "pairs of samples, so that outputs may change places within the batch, is an error as well. Labels that are no "
+    "class of the model's output are refused before anything else, where the loss fails with them and not without.",
     matters="A network then learns samples by heart: the training loss falls and no new sample is ever right.",
     fix="Join inputs and targets by a key, permute both by one permutation, and look at samples beside their targets.",
     check=check,
