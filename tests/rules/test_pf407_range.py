@@ -40,6 +40,15 @@ def test_a_head_that_cannot_reach_is_found(known: dict[str, Any], severity: str,
 
 
 @pytest.mark.parametrize(
+    ("outside", "told"), [(1.0, "100%"), (0.996, "99.6%"), (0.9999, "99.99%"), (0.9999999, "nearly 100%"), (0.5, "50%")]
+)
+def test_nearly_all_targets_are_not_said_to_be_all(outside: float, told: str, recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(facts=facts("fit", "relu", 0.5, outside)))
+    assert isinstance(answer, Finding)
+    assert f"ends in relu, which gives 0 to inf, and {told} of the targets" in answer.message
+
+
+@pytest.mark.parametrize(
     "known",
     [
         facts("fit", None, 0.0),

@@ -24,6 +24,12 @@ def test_an_output_that_is_the_same_for_every_input_is_found(known: dict[str, An
     assert answer.severity == ERROR
 
 
+def test_it_is_said_which_weights_were_tried(recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(facts=facts(0.0, 0.0, 0.0)))
+    assert isinstance(answer, Finding)
+    assert "before training, after 30 steps and with random numbers added to the weights" in answer.message
+
+
 def test_a_field_that_is_not_used_is_named(recorded: Recorded) -> None:
     answer = RULE.judge(recorded(facts=facts(0.5, 0.5, 0.5, a=0.5, b=0.0)))
     assert isinstance(answer, Finding)

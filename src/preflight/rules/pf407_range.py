@@ -66,14 +66,20 @@ def _judge(name: str, fact: Mapping[str, Any], raw: tuple[str, ...]) -> Finding 
 
 
 def _range(fact: Mapping[str, Any]) -> str:
-    return f"{fact['activation']} gives {fact['low']:g} to {fact['high']:g}"
+    return f"{fact['activation']}, which gives {fact['low']:g} to {fact['high']:g}"
+
+
+def _share(value: float) -> str:
+    """``99.6%``: never 100% of what is not all of it."""
+    texts = [f"{value:.{digits}%}" for digits in range(4)]
+    return next((text for text in texts if value >= 1 or float(text[:-1]) < 100), f"nearly {texts[0]}")
 
 
 def _cannot_reach(name: str, fact: Mapping[str, Any], share: float, raw: tuple[str, ...]) -> Finding:
     return Finding(
         ERROR,
-        f"the head of '{name}' ends in {_range(fact)}, and {fact['target_outside']:.0%} of the targets, which go from "
-        f"{fact['target_min']:.4g} to {fact['target_max']:.4g}, lie out of that",
+        f"the head of '{name}' ends in {_range(fact)}, and {_share(fact['target_outside'])} of the targets, which go "
+        f"from {fact['target_min']:.4g} to {fact['target_max']:.4g}, lie outside",
         (
             Evidence("share of the targets out of range", float(fact["target_outside"]), OUTSIDE.value),
             Evidence("loss that remains, over the best constant's", share, FLOOR.value),

@@ -52,7 +52,7 @@ def check(recording: Recording) -> Answer:
         return _field_ignored(unused)
     blind = [name for name, value in (used.get("losses") or {}).items() if value < SENSITIVITY.value]
     blind = [name for name in blind if _is_fitted(recording, name)]
-    return _head_ignores(blind) if blind else Clean()
+    return _head_ignores(blind, int(used["steps"])) if blind else Clean()
 
 
 def _is_lost(recording: Recording, used: Mapping[str, Any]) -> bool:
@@ -73,18 +73,23 @@ def _drowned(initial: float, later: float, steps: int) -> Finding:
     )
 
 
+def _tried(steps: int) -> str:
+    """Which weights were tried, in words: others than these may use the input."""
+    return f"before training, after {steps} steps and with random numbers added to the weights, as large as weights usually begin"
+
+
 def _is_fitted(recording: Recording, name: str) -> bool:
     """Whether a loss compares an output with a target that a constant does not settle: no penalty, no temperature."""
     fact = loss_facts(recording).get(name, {})
     return fact.get("target") is not None and not is_trivial(fact)
 
 
-def _head_ignores(blind: list[str]) -> Finding:
+def _head_ignores(blind: list[str], steps: int) -> Finding:
     names = ", ".join(f"'{name}'" for name in blind)
     return Finding(
         WARNING,
         f"what the loss{'es' if len(blind) > 1 else ''} {names} take{'' if len(blind) > 1 else 's'} of the output is "
-        "the same for every input, whatever the weights",
+        f"the same for every input, {_tried(steps)}",
         tuple(
             Evidence(f"relative change of what '{name}' takes, with another input", 0.0, SENSITIVITY.value)
             for name in blind
@@ -95,7 +100,7 @@ def _head_ignores(blind: list[str]) -> Finding:
 
 
 def _ignored(later: float, always: bool, steps: int, real: float | None, zeroed: float | None) -> Finding:
-    why = "whatever its weights" if always else f"before training and after {steps} steps"
+    why = _tried(steps) if always else f"before training and after {steps} steps"
     losses = (
         ""
         if real is None or zeroed is None
@@ -132,9 +137,10 @@ RULE = Rule(
     name="ignores-input",
     title="The output does not depend on the input",
     detects="With another sample's input the output changes by less than SENSITIVITY, before training and after a few "
-    "steps, and zeroed inputs train to a loss that differs by less than SAME, or random weights change nothing "
-    "either; or it changes by less than HARDLY whatever the weights, and a run learned next to nothing. An input "
-    "field, or a loss's own part of the output, that does not count with any weights is named.",
+    "steps, and zeroed inputs train to a loss that differs by less than SAME, or random numbers added to the weights, "
+    "as large as weights usually begin, change nothing either; or it changes by less than HARDLY whichever of these "
+    "weights it has, and a run learned next to nothing. An input field, or a loss's own part of the output, that does "
+    "not count with any of these weights is named.",
     matters="Such a network answers a constant, and no learning rate makes it learn more.",
     fix="Follow the input through forward() and see where two samples become equal.",
     check=check,
