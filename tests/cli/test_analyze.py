@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from preflight.cli.analyze import spread
@@ -146,3 +149,78 @@ def test_of_a_long_run_rows_are_spread(count: int, most: int) -> None:
     assert len(set(rows)) == len(rows) == min(count, most)
     assert (rows[0], rows[-1]) == (0, count - 1)
     assert np.ptp(np.diff(rows)) <= 1 if len(rows) > 1 else True
+
+
+def change(folder: Path, table: str, make: Callable[[np.ndarray], np.ndarray], *columns: str) -> None:
+    """Change columns of a table, each by its rows."""
+    frame = pd.read_csv(folder / f"{table}.csv")
+    for name in columns:
+        frame[name] = make(frame[name].to_numpy(dtype=float))
+    frame.to_csv(folder / f"{table}.csv", index=False)
+
+
+NORMS, DELTAS = ("overall", "backbone", "embedding", "arcface"), ("backbone_delta", "embedding_delta", "arcface_delta")
+DECAY, TURN = np.exp(-0.4 * np.arange(ROWS)), np.where(np.arange(ROWS) % 2, 10, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "make", "finding"),
+    [
+        (
+            "gradient_norms",
+            NORMS,
+            lambda values: 0 * values,
+            "PF103 error: the gradient of 'backbone' is zero",
+        ),
+        ("gradient_norms", NORMS[1:2], lambda values: 0 * values, "PF103 warning: the gradient of 'backbone' is zero"),
+        ("gradient_norms", NORMS, lambda values: values * DECAY, "PF102 warning: the gradient of "),
+        ("weight_deltas", DELTAS[:1], lambda values: 0 * values, "PF104 warning: 'backbone' has a gradient and does"),
+        ("weight_deltas", DELTAS[:1], lambda values: values / 1e5, "PF106 warning: "),
+        ("weight_deltas", DELTAS, lambda values: values * TURN, "PF201 warning: the weight changes of "),
+        ("weight_deltas", DELTAS, lambda values: values / 1e10, "PF202 error: over all 120 rows the weights hardly "),
+        ("learning_rates", ("lr_group0", "lr_group1"), lambda values: 0 * values, "PF202 error: the learning rate of "),
+        ("arcface_stats", ("weight_mean",), lambda values: values + 1, "PF701 error: the prototypes of 'arcface'"),
+    ],
+)
+def test_what_the_columns_of_components_show_is_found(
+    command: Command,
+    telemetry: Path,
+    table: str,
+    columns: tuple[str, ...],
+    make: Callable[[np.ndarray], np.ndarray],
+    finding: str,
+) -> None:
+    change(telemetry, table, make, *columns)
+    answer = command("analyze", str(telemetry))
+    assert " rules asked: 1 finding," in answer.out
+    assert finding in answer.out
+
+
+@pytest.mark.parametrize("name", ["gradient_norms", "weight_deltas", "learning_rates", "arcface_stats"])
+def test_a_file_that_is_not_there_is_named(command: Command, telemetry: Path, tmp_path: Path, name: str) -> None:
+    (telemetry / f"{name}.csv").unlink()
+    answer = command("analyze", str(telemetry), "--json", str(tmp_path / "out.json"))
+    file = f"{name}.csv".replace("arcface", "<head>")
+    assert f"not applicable: {file}: not there; " in answer.out
+    assert any(file in item for item in json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["absent"])
+
+
+def test_absolute_limits_are_asked_for(command: Command, telemetry: Path) -> None:
+    assert "0 findings" in command("analyze", str(telemetry)).out
+    assert "PF101 warning: the mean" in command("analyze", str(telemetry), "--norm-above", "1").out
+    assert "PF102 warning: the mean" in command("analyze", str(telemetry), "--norm-below", "100").out
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"findings": [3]}', "{"])
+def test_findings_that_are_none_are_named_and_the_rest_is_judged(command: Command, telemetry: Path, text: str) -> None:
+    (telemetry / "findings.json").write_text(text, encoding="utf-8")
+    answer = command("analyze", str(telemetry))
+    assert answer.code == 0
+    assert "not read: findings.json: " in answer.out
+
+
+def test_the_package_runs_as_a_module(telemetry: Path, command: Command) -> None:
+    program = [sys.executable, "-m", "preflight", "analyze", str(telemetry), "--fail-on", "note"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "0 findings" in done.stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,16 @@ def recorded() -> Recorded:
             frames[name] = frame
         settings = {} if params is None else {"params": asdict(params)}
         return Recording(Path("in-memory"), {**settings, **(info or {})}, facts or {}, frames)
+
+    return make
+
+
+@pytest.fixture
+def foreign(recorded: Recorded) -> Recorded:
+    """The same of another tool: NaN is what was not measured, infinity what was not finite."""
+
+    def make(**keywords: Any) -> Recording:
+        return replace(recorded(**keywords), is_own=False)
 
     return make
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
+from preflight.core.finding import ERROR, Clean, Finding, NotApplicable
 from preflight.core.params import Params
 from preflight.rules.pf101_exploding import GROWTH, RULE
 from preflight.telemetry.recording import Recording
@@ -32,7 +32,7 @@ def test_the_component_that_grew_most_is_named(recorded: Recorded) -> None:
     norms = {"overall": np.where(np.arange(100) < 90, 1.0, 9434.0), "body": body, "head": head}
     answer = RULE.judge(recorded(gradient_norms=norms))
     assert isinstance(answer, Finding)
-    assert (answer.where, answer.severity) == ("head", WARNING)
+    assert (answer.where, answer.severity) == ("head", ERROR)
     assert answer.remedies[0].settings == {}
 
 
@@ -89,3 +89,39 @@ def test_gradients_that_grow_as_the_network_leaves_a_plateau_are_clean(
     losses = np.where(np.arange(100) < 50, 2.3, late)
     answer = RULE.judge(recorded(gradient_norms={"overall": norms}, losses={"total": losses}))
     assert (answer == Clean()) == is_clean
+
+
+@pytest.mark.parametrize("last", [3, 5])
+@pytest.mark.parametrize("end", [[], [np.inf]])
+def test_a_run_whose_end_explodes_is_no_spike(last: int, end: list[float], recorded: Recorded) -> None:
+    norms = np.concatenate([np.ones(300 - last), np.full(last, 1e4), end])
+    answer = RULE.judge(recorded(gradient_norms={"overall": norms}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.step) == (ERROR, 300 - last)
+
+
+@pytest.mark.parametrize("spike", [[1e4, 1e4], [1e4, 1e4, 1e4, 1e4, 1.0]])
+def test_a_spike_near_the_end_is_one(spike: list[float], recorded: Recorded) -> None:
+    assert RULE.judge(recorded(gradient_norms={"overall": np.concatenate([np.ones(300), spike])})) == Clean()
+
+
+def test_an_empty_cell_hides_no_explosion_and_steps_are_those_of_the_file(foreign: Recorded) -> None:
+    norms = np.where(np.arange(100) < 60, 1.0, 1e4)
+    norms[5] = np.nan
+    columns = {"overall": norms, "body": norms, "seconds": 1e9 * norms}
+    answer = RULE.judge(foreign(gradient_norms={"step": 50 * np.arange(100), **columns}))
+    assert isinstance(answer, Finding)
+    assert (answer.step, answer.where) == (3000, "body")
+    assert "at step 3000" in answer.message
+    answer = RULE.judge(foreign(gradient_norms=columns))
+    assert isinstance(answer, Finding)
+    assert "at collection step 60" in answer.message
+
+
+def test_an_absolute_limit_is_asked_for(foreign: Recorded) -> None:
+    norms = {"overall": 1000 * STEADY}
+    assert RULE.judge(foreign(gradient_norms=norms, facts={"limits": {"norm_above": None}})) == Clean()
+    assert RULE.judge(foreign(gradient_norms=norms, facts={"limits": {"norm_above": 1e6}})) == Clean()
+    answer = RULE.judge(foreign(gradient_norms=norms, facts={"limits": {"norm_above": 100}}))
+    assert isinstance(answer, Finding)
+    assert "above the limit of 100" in answer.message

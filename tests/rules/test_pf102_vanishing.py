@@ -82,3 +82,29 @@ def test_without_gradients_by_parameter_there_is_nothing_to_judge(recorded: Reco
 def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, ratio: float) -> None:
     norms = scale * np.geomspace(ratio * RATIO.value, 1.0, 4)
     assert isinstance(RULE.judge(run(recorded, norms)), Finding) == (ratio < 1)
+
+
+SHRINKING = 900 * np.exp(-np.minimum(0.1 * np.arange(300), 25))
+
+
+def test_of_components_a_gradient_that_shrinks_over_the_run_vanishes(foreign: Recorded) -> None:
+    norms = {"overall": np.ones(300), "body": SHRINKING, "head": np.ones(300)}
+    answer = RULE.judge(foreign(gradient_norms=norms))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (WARNING, "body")
+    fitted = {"total": np.linspace(1, 0, 300) ** 8}
+    assert RULE.judge(foreign(gradient_norms=norms, losses=fitted)) == Clean()
+
+
+@pytest.mark.parametrize(
+    "body", [np.ones(300), 1e-9 * np.ones(300), np.maximum(SHRINKING, 0.9), np.zeros(300), SHRINKING[:19]]
+)
+def test_small_or_falling_or_zero_or_short_is_not_vanishing(body: np.ndarray, foreign: Recorded) -> None:
+    assert RULE.judge(foreign(gradient_norms={"body": body})) == Clean()
+
+
+def test_an_absolute_limit_is_asked_for(foreign: Recorded) -> None:
+    norms = {"body": 1e-5 * np.ones(300), "head": np.ones(300)}
+    answer = RULE.judge(foreign(gradient_norms=norms, facts={"limits": {"norm_below": 1e-3}}))
+    assert isinstance(answer, Finding)
+    assert (answer.where, answer.evidence[0].limit) == ("body", 1e-3)

@@ -87,3 +87,21 @@ def test_a_short_run_tells_nothing(recorded: Recorded) -> None:
 def test_without_gradients_by_parameter_there_is_nothing_to_judge(recorded: Recorded) -> None:
     answer = RULE.judge(recorded(parameters={"name": ["a"], "component": ["a"], "values": [1]}))
     assert answer == NotApplicable("parameters.csv has no column 'max_gradient_norm'")
+
+
+def test_of_components_a_gradient_of_zero_is_dead(foreign: Recorded) -> None:
+    late = np.where(np.arange(300) < 150, 1.0, 0.0)
+    answer = RULE.judge(foreign(gradient_norms={"overall": np.ones(300), "body": late, "head": np.ones(300)}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where, answer.step) == (WARNING, "body", 150)
+    answer = RULE.judge(foreign(gradient_norms={"overall": np.zeros(300), "body": np.zeros(300)}))
+    assert isinstance(answer, Finding)
+    assert answer.severity == ERROR
+    assert "zero in every row" in answer.message
+
+
+@pytest.mark.parametrize("silent", [0, 19, 74])
+def test_a_component_that_is_silent_for_a_while_is_not_dead(silent: int, foreign: Recorded) -> None:
+    body = np.where(np.arange(300) < 300 - silent, 1.0, 0.0)
+    sparse = np.where(np.arange(300) % 10, np.nan, 1.0)
+    assert RULE.judge(foreign(gradient_norms={"body": body, "head": sparse})) == Clean()

@@ -125,3 +125,27 @@ def test_what_moves_or_cannot_is_clean(changes: dict[str, list[float]], recorded
 def test_with_neither_facts_nor_table_there_is_nothing_to_judge(recorded: Recorded) -> None:
     answer = RULE.judge(recorded(gradient_norms=STEPS))
     assert answer == NotApplicable("there is no parameters.csv, and no probe has looked at 'parameters'")
+
+
+@pytest.mark.parametrize("columns", [{"body": np.ones(30), "head": np.ones(30)}, None])
+def test_of_components_one_that_never_changes_is_idle(columns: dict[str, np.ndarray] | None, foreign: Recorded) -> None:
+    tables = {} if columns is None else {"gradient_norms": columns}
+    moves = {"body_delta": np.zeros(30), "head_delta": np.ones(30)}
+    answer = RULE.judge(foreign(weight_deltas=moves, **tables))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (WARNING, "body")
+    assert ("has a gradient" in answer.message) == (columns is not None)
+
+
+def test_a_component_without_a_gradient_is_another_rules_matter(foreign: Recorded) -> None:
+    tables = {"gradient_norms": {"body": np.zeros(30)}, "weight_deltas": {"body_delta": np.zeros(30)}}
+    assert RULE.judge(foreign(**tables)) == Clean()
+    assert RULE.judge(foreign(weight_deltas={"body_delta": np.zeros(19)})) == Clean()
+
+
+def test_the_column_that_is_missing_is_named(recorded: Recorded, foreign: Recorded) -> None:
+    table = {"name": ["a.w"], "max_gradient_norm": [1.0], "median_gradient_norm": [1.0]}
+    for make, rest in ((recorded, ""), (foreign, ", there is no weight_deltas.csv")):
+        answer = RULE.judge(make(parameters=table))
+        wanted = f"parameters.csv has no column 'update_total'{rest}, and no probe has looked at 'parameters'"
+        assert answer == NotApplicable(wanted)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preflight.core.finding import Clean, Finding, NotApplicable
+from preflight.core.finding import NOTE, WARNING, Clean, Finding, NotApplicable
 from preflight.rules.pf106_imbalance import RATIO, RULE
 from preflight.telemetry.recording import Recording
 
@@ -135,3 +135,26 @@ def test_where_no_probe_has_looked_for_tables_there_is_nothing_to_judge(recorded
     whole = run(recorded, (1.0, 1e4))
     answer = RULE.judge(Recording(whole.folder, whole.info, {}, whole.tables))
     assert answer == NotApplicable("no probe has looked at 'activations'")
+
+
+def moves(slow: float, fast: float) -> dict[str, np.ndarray]:
+    return {"body_delta": np.full(60, slow), "head_delta": np.full(60, fast)}
+
+
+@pytest.mark.parametrize(("fast", "severity"), [(0.2, NOTE), (5.0, WARNING)])
+def test_without_weights_the_changes_are_compared_and_said_to_be(fast: float, severity: str, foreign: Recorded) -> None:
+    answer = RULE.judge(foreign(weight_deltas=moves(1e-3, fast)))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (severity, "body")
+    assert "not recorded" in answer.message
+    rates = {"lr_group0": np.full(60, 1e-4), "lr_group1": np.full(60, 1.0)}
+    assert RULE.judge(foreign(weight_deltas=moves(1e-3, fast), learning_rates=rates)) == Clean()
+
+
+@pytest.mark.parametrize("fast", [1e-3, 0.09, 0.0, np.nan])
+def test_changes_of_one_size_are_even(fast: float, foreign: Recorded) -> None:
+    assert RULE.judge(foreign(weight_deltas=moves(1e-3, fast))) == Clean()
+
+
+def test_without_weights_and_changes_there_is_nothing_to_compare(foreign: Recorded) -> None:
+    assert RULE.judge(foreign()) == NotApplicable("there is no weight_deltas.csv")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from preflight.core.finding import ERROR, Clean, Finding, NotApplicable
+from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
 from preflight.core.params import Params
 from preflight.rules.pf108_nonfinite import RULE
 from preflight.telemetry.recording import Recording
@@ -78,3 +78,41 @@ def test_another_end_is_clean(status: str, recorded: Recorded) -> None:
 
 def test_without_losses_and_norms_there_is_nothing_to_judge(recorded: Recorded) -> None:
     assert RULE.judge(recorded()) == NotApplicable("there is neither gradient_norms.csv nor losses.csv")
+
+
+@pytest.mark.parametrize("rows", [[5], [0], list(range(1, 100, 2)), [98, 99]])
+def test_an_empty_cell_was_not_measured(rows: list[int], foreign: Recorded) -> None:
+    norms = np.ones(100)
+    norms[rows] = nan
+    assert RULE.judge(foreign(gradient_norms={"overall": norms, "loss": norms})) == Clean()
+
+
+def test_cells_that_are_empty_from_some_row_on_may_be_nan(foreign: Recorded) -> None:
+    norms = np.where(np.arange(100) < 90, 1.0, nan)
+    answer = RULE.judge(foreign(gradient_norms={"overall": norms, "body": np.ones(100)}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where, answer.step) == (WARNING, "overall", 90)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("weight_deltas", "body_delta"), ("learning_rates", "lr_group0"), ("head_stats", "weight_mean")],
+)
+def test_of_another_tool_every_table_is_looked_at(table: str, column: str, foreign: Recorded) -> None:
+    values = np.ones(30)
+    values[10] = inf
+    answer = RULE.judge(foreign(**{table: {column: values, "step": 100 * np.arange(30)}}))
+    assert isinstance(answer, Finding)
+    assert (answer.where, answer.step) == (column, 1000)
+
+
+def test_what_is_never_finite_is_frozen_beside_others_and_broken_alone(foreign: Recorded) -> None:
+    never = np.full(30, inf)
+    assert RULE.judge(foreign(gradient_norms={"overall": np.ones(30), "body": never})) == Clean()
+    answer = RULE.judge(foreign(gradient_norms={"overall": never, "body": never}))
+    assert isinstance(answer, Finding)
+    assert answer.step == 0
+
+
+def test_before_the_first_row_there_is_no_change(foreign: Recorded) -> None:
+    assert RULE.judge(foreign(weight_deltas={"body_delta": [inf, 1.0, 1.0]})) == Clean()

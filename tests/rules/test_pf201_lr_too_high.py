@@ -185,3 +185,28 @@ def test_noise_after_a_fall_is_no_relapse(recorded: Recorded, seed: int, noise: 
     runs = 1 + np.exp(-np.arange(100) / 10) + noise * seeds
     found = [RULE.judge(recorded(TODAY, facts=ladder(0.05, "stable"), losses={"total": run})) for run in runs]
     assert sum(isinstance(answer, Finding) for answer in found) <= 2  # of five seeds, and most are needed
+
+
+def test_without_losses_changes_that_swing_are_told(foreign: Recorded) -> None:
+    swings = 0.01 * np.where(np.arange(60) % 2, 10, 0.1)
+    answer = RULE.judge(foreign(weight_deltas={"body_delta": swings, "head_delta": np.ones(60)}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (WARNING, "body")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        np.exp(np.random.default_rng(0).normal(0, 2, 300)),  # noise
+        np.where(np.arange(60) % 2, 1.0, 0.5),  # small swings
+        np.where(np.arange(60) % 2, 1.0, 0.0),  # moved at every second row
+        np.exp(3 * np.sin(np.arange(300) / 10)),  # a cyclic rate
+    ],
+)
+def test_changes_that_do_not_swing(changes: np.ndarray, foreign: Recorded) -> None:
+    assert RULE.judge(foreign(weight_deltas={"body_delta": changes})) == Clean()
+
+
+def test_of_another_tool_an_empty_loss_is_no_divergence(foreign: Recorded) -> None:
+    losses = np.where(np.arange(300) % 10, np.nan, np.linspace(2, 1, 300))
+    assert RULE.judge(foreign(losses={"total": losses}, gradient_norms={"overall": np.ones(300)})) == Clean()

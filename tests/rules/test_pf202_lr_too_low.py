@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
+from preflight.core.finding import ERROR, NOTE, WARNING, Clean, Finding, NotApplicable
 from preflight.core.params import Params
 from preflight.rules.ladder_facts import AWAY
 from preflight.rules.pf202_lr_too_low import BELOW, RULE, WAY
@@ -149,3 +149,27 @@ def test_the_unit_of_the_loss_does_not_matter(recorded: Recorded, scale: float, 
     losses = scale * (LEARNS if learns else FLAT)
     answer = RULE.judge(recorded(TODAY, facts=ladder(1e-2, 0.3 * scale), losses={"total": losses}, **weights(0.001)))
     assert isinstance(answer, Finding) != learns
+
+
+def test_a_rate_of_zero_is_too_low(foreign: Recorded) -> None:
+    zero, some = np.zeros(30), np.full(30, 0.1)
+    answer = RULE.judge(foreign(learning_rates={"lr_group0": zero, "lr_group1": zero}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.explains) == (ERROR, ("PF104",))
+    answer = RULE.judge(foreign(learning_rates={"lr_group0": zero, "lr_group1": some}))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (NOTE, "lr_group0")
+
+
+def test_changes_that_are_next_to_nothing_are_minimal(foreign: Recorded) -> None:
+    stats = {"weight_norm_mean": np.ones(30)}
+    for body, head, found in ((1e-12, 1e-12, True), (1e-12, 1e-6, True), (1e-12, 1e-2, False), (1e-3, 1e-12, False)):
+        changes = {"body_delta": np.full(30, body), "head_delta": np.full(30, head)}
+        answer = RULE.judge(foreign(weight_deltas=changes, head_stats=stats))
+        assert isinstance(answer, Finding) == found
+        assert found or answer == Clean()
+
+
+def test_a_rate_that_begins_at_zero_is_a_warmup(foreign: Recorded) -> None:
+    answer = RULE.judge(foreign(learning_rates={"lr_group0": np.zeros(19)}))
+    assert answer == NotApplicable("there is no weight_deltas.csv")

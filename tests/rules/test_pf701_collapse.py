@@ -63,4 +63,28 @@ def test_rows_that_agree_at_first_and_part_are_clean(recorded: Recorded) -> None
 def test_equal_norms_prove_nothing(recorded: Recorded) -> None:
     stats = {"weight_norm_mean": np.ones(8), "weight_norm_std": np.zeros(8)}
     answer = RULE.judge(recorded(arcface_stats=stats))
-    assert answer == NotApplicable("there is no <head>_geometry.csv: the task names no head")
+    assert answer == NotApplicable("there is no arcface_geometry.csv with cosine_mean and effective_rank")
+
+
+@pytest.mark.parametrize(("mean", "std", "found"), [(1.0, 0.1, True), (0.0, 0.0, True), (1e-4, 0.05, False)])
+def test_elements_that_agree_are_rows_that_agree(mean: float, std: float, found: bool, recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(arcface_stats={"weight_mean": np.full(8, mean), "weight_std": np.full(8, std)}))
+    assert isinstance(answer, Finding) == found
+    if not found:
+        assert isinstance(answer, NotApplicable)
+        assert "no arcface_geometry.csv" in answer.missing
+
+
+def test_the_bound_by_elements_holds() -> None:
+    rows = np.random.default_rng(0).normal(0.5, 0.2, (20, 30))
+    inner, norms = rows @ rows.T, np.linalg.norm(rows, axis=1)
+    weighted = inner.sum() / np.outer(norms, norms).sum()
+    assert rows.mean() ** 2 / (rows.mean() ** 2 + rows.var()) <= weighted
+
+
+def test_cosines_may_stand_among_the_statistics_and_the_limit_be_unknown(recorded: Recorded) -> None:
+    columns = {"cosine_mean": np.full(8, 0.98), "effective_rank": np.full(8, 1.1)}
+    for table in ("arcface_stats", "arcface_geometry"):
+        answer = RULE.judge(recorded(**{table: columns}))
+        assert isinstance(answer, Finding)
+        assert answer.where == "arcface"

@@ -176,3 +176,43 @@ def test_what_pandas_writes_is_read_again(read: Read, rows: list[tuple[float, fl
 def test_no_bytes_at_all_make_it_fail(read: Read, content: bytes) -> None:
     found = read(content)
     assert found.frame is not None or found.problems
+
+
+def of_telemetry(folder: Path, content: str | bytes, *texts: str) -> Delimited:
+    path = folder / "norms.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_delimited(path, texts, of_telemetry=True)
+
+
+@pytest.mark.parametrize("cell", ["nan", "NaN", "1.#QNAN", "tensor(nan)", "inf"])
+def test_of_telemetry_what_is_not_finite_is_told_from_what_is_empty(tmp_path: Path, cell: str) -> None:
+    found = frame(of_telemetry(tmp_path, f"a,b,val_loss\n{cell},1,nan\n,1,nan\nNA,1,2\n"))
+    np.testing.assert_equal(found["a"].to_numpy(), [math.inf, math.nan, math.nan])
+    np.testing.assert_equal(found["val_loss"].to_numpy(), [math.nan, math.nan, 2])
+
+
+def test_of_telemetry_a_last_number_without_a_line_end_is_left_out(tmp_path: Path) -> None:
+    found = of_telemetry(tmp_path, "a,b\n1,200\n3,40")
+    np.testing.assert_equal(frame(found).to_numpy(), [[1, 200], [3, math.nan]])
+    assert [str(problem) for problem in found.problems] == [
+        "norms.csv, line 3: b=40 ends the file within its line and may be cut off; left out"
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a,b\n1,2\n3,4\n", "a,b\r\n1,2\r\n3,4\r\n", "a,b\r1,2\r3,4\r", "a,b\n1,2\n3,4\n".encode("utf-16"),
+     "\ufeffa,b\n1,2\n3,4\n".encode("utf-16-be")],
+)  # fmt: skip
+def test_of_telemetry_a_whole_file_is_read_whole(tmp_path: Path, content: str | bytes) -> None:
+    found = of_telemetry(tmp_path, content)
+    assert found.problems == []
+    assert frame(found).to_numpy().tolist() == [[1, 2], [3, 4]]
+
+
+def test_of_telemetry_a_row_that_is_cut_off_is_named_once(tmp_path: Path) -> None:
+    found = of_telemetry(tmp_path, "a,b\n1,2\n3")
+    assert [str(problem) for problem in found.problems] == [
+        "norms.csv, line 3: 1 cells where the header has 2; left out"
+    ]
+    assert of_telemetry(tmp_path, "a,name\n1,x\n2,y", "name").problems == []

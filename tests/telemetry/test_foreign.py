@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from preflight.core.errors import InputError
+from preflight.core.errors import InputError, MissingError
 from preflight.telemetry import store
 from preflight.telemetry.foreign import open_foreign
 
@@ -128,3 +128,84 @@ def test_a_run_without_a_trial_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / store.RUN).write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match="has no recorded trial"):
         open_foreign(tmp_path)
+
+
+def test_a_table_that_cannot_be_opened_is_named_and_the_rest_is_read(write: Write) -> None:
+    folder = write(weight_deltas="epoch,a_delta\n0,1\n")
+    (folder / "gradient_norms.csv").mkdir()
+    (folder / "learning_rates.csv").symlink_to(folder / "learning_rates.csv")
+    found = open_foreign(folder)
+    assert set(found.recordings[0].tables or ()) == {"weight_deltas"}
+    assert [str(problem) for problem in found.problems] == [
+        "gradient_norms.csv: cannot be read: Is a directory",
+        "learning_rates.csv: cannot be read: Too many levels of symbolic links",
+    ]
+    with pytest.raises(MissingError, match=r"gradient_norms\.csv could not be read: .*Is a directory"):
+        found.recordings[0].table("gradient_norms")
+
+
+@pytest.mark.parametrize(("text", "why"), [("", "empty"), ("epoch,overall\n", "has no rows"), ("0,1\n", "no header")])
+def test_a_table_without_a_row_is_there(write: Write, text: str, why: str) -> None:
+    found = open_foreign(write(gradient_norms=text, weight_deltas="epoch,a_delta\n0,1\n"))
+    with pytest.raises(MissingError, match=rf"gradient_norms\.csv could not be read: .*{why}"):
+        found.recordings[0].column("gradient_norms", "overall")
+    assert not any("gradient_norms" in str(item) for item in found.absent)
+
+
+def test_files_and_columns_that_are_not_there_are_named(write: Write) -> None:
+    found = open_foreign(write(gradient_norms="epoch,overall\n0,1\n", arcface_stats="epoch,weight_mean\n0,1\n"))
+    assert [str(item) for item in found.absent] == [
+        "gradient_norms.csv: no column '<component>'",
+        "weight_deltas.csv: not there; components that do not move, move unevenly or swing cannot be told",
+        "learning_rates.csv: not there; rates of 0, and whether rates explain uneven moves, cannot be told",
+        "<head>_stats.csv: no column 'weight_std'",
+        "<head>_stats.csv: no column 'weight_norm_mean'",
+        "<head>_stats.csv: no column 'weight_norm_std'",
+        "<head>_geometry.csv: not there; whether prototypes point the same way cannot be told",
+    ]
+
+
+@pytest.mark.parametrize("name", ["step", "Step", "global_step", "iteration"])
+def test_rows_come_in_the_order_of_their_steps(write: Write, name: str) -> None:
+    found = open_foreign(write(gradient_norms=f"epoch,{name},overall\n0,100,2\n0,0,1\n0,50,\n"))
+    measured = found.recordings[0].measured("gradient_norms", "overall")
+    assert (measured.steps.tolist(), measured.values.tolist()) == ([0, 100], [1, 2])
+    assert measured.place(1) == "step 100"
+    assert "not in the order of their steps" in str(found.problems[0])
+
+
+def test_without_steps_rows_are_counted(write: Write) -> None:
+    found = open_foreign(write(gradient_norms="epoch,overall\n0,\n0,1\n"))
+    assert found.problems == ()
+    assert found.recordings[0].measured("gradient_norms", "overall").place(0) == "collection step 1"
+
+
+GOOD = {"purpose": "x", "index": 0, "params": {"lr": 0.1, "batch_size": 8}, "seed": 0, "steps": 2}
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ({"params": 3}, "has no purpose"),
+        ({"params": {"learning_rate": 0.1}}, "has no purpose"),
+        ({**GOOD, "params": {"learning_rate": 0.1}, "outcome": {"status": "completed"}}, "learning_rate"),
+        ({**GOOD, "params": 3, "outcome": {"status": "completed"}}, "holds what no trial does"),
+        ({**GOOD, "outcome": []}, "holds what no trial does"),
+        ([], "holds list where an object belongs"),
+    ],
+)
+def test_a_trials_account_that_is_none_is_named_and_the_tables_are_read(
+    write: Write, document: object, why: str
+) -> None:
+    folder = write(gradient_norms="epoch,overall\n0,1\n")
+    (folder / store.TRIAL).write_text(json.dumps(document), encoding="utf-8")
+    found = open_foreign(folder)
+    (problem,) = found.problems
+    assert why in str(problem)
+    assert (found.recordings[0].info, found.recordings[0].is_own) == ({}, False)
+
+
+def test_tables_beside_a_run_of_some_other_tool_are_read(write: Write) -> None:
+    folder = write(gradient_norms="epoch,overall\n0,1\n")
+    (folder / store.RUN).write_text("{}", encoding="utf-8")
+    assert open_foreign(folder).recordings[0].column("gradient_norms", "overall").tolist() == [1]

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from preflight.core.errors import InputError, MissingError
@@ -205,3 +206,12 @@ def test_texts_are_read_or_not_there_yet(run: Run) -> None:
     store.write_text(run.folder / store.DIFF, "- größe\n")
     assert run.text(store.DIFF) == "- größe\n"
     assert run.text(store.ORIGINAL) is None
+
+
+def test_of_preflights_own_a_value_that_is_not_finite_stays_and_of_others_what_is_empty_goes() -> None:
+    tables = {"gradient_norms": pd.DataFrame({"step": [0, 50, 100], "overall": [1.0, np.nan, np.inf]})}
+    own = Recording(Path(), {}, {}, tables).measured("gradient_norms", "overall")
+    assert (own.steps.tolist(), own.place(1)) == ([0, 1, 2], "step 1")
+    np.testing.assert_equal(own.values, [1, np.nan, np.inf])
+    other = Recording(Path(), {}, {}, tables, is_own=False).measured("gradient_norms", "overall")
+    assert (other.steps.tolist(), other.values.tolist()) == ([0, 100], [1, np.inf])

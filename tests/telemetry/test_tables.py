@@ -129,11 +129,11 @@ def test_whole_numbers_are_read_as_floats_where_the_column_is_one(written: Writt
     assert column(rows, "total") == ["0.0"] * 6
 
 
-def test_a_missing_value_is_an_empty_cell_and_infinity_is_visible(written: Written, history: Chunk) -> None:
+def test_what_is_not_finite_is_visible_beside_what_was_not_measured(written: Written, history: Chunk) -> None:
     losses = history.losses.copy()
     losses[1], losses[2], losses[3] = np.nan, np.inf, -np.inf
     rows = written(replace(history, losses=losses))["losses.csv"]
-    assert column(rows, "arc") == ["0.25", "", "inf", "-inf", "4.25", "5.25"]
+    assert column(rows, "arc") == ["0.25", "nan", "inf", "-inf", "4.25", "5.25"]
 
 
 def test_a_gradient_that_is_not_finite_is_visible_in_the_whole(written: Written, history: Chunk) -> None:
@@ -141,7 +141,7 @@ def test_a_gradient_that_is_not_finite_is_visible_in_the_whole(written: Written,
     norms[2, 2], norms[4, 0] = np.inf, np.nan
     rows = written(replace(history, norms=norms))["gradient_norms.csv"]
     assert column(rows, "overall")[2] == "inf"
-    assert column(rows, "overall")[4] == ""
+    assert column(rows, "overall")[4] == "nan"
     assert column(rows, "embedding")[4] != ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from preflight.cli.options import add_judging_options
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
+
+    from preflight.telemetry.text_lines import Problem
 
 
 def analyze(arguments: list[str]) -> int:
@@ -27,28 +30,42 @@ def analyze(arguments: list[str]) -> int:
 
     found = open_foreign(options.directory)
     first, *others = found.recordings
-    document, epochs = with_proofs(diagnose(found.recordings).as_dict(), options.directory), aggregates(first)
+    problems = list(found.problems)
+    limits = {"norm_above": options.norm_above, "norm_below": options.norm_below}
+    asked = [replace(recording, facts={**recording.facts, "limits": limits}) for recording in found.recordings]
+    document, epochs = with_proofs(diagnose(asked).as_dict(), options.directory, problems), aggregates(first)
     console = make_console()
-    show_problems(console, found.problems)
+    show_problems(console, problems)
+    for item in found.absent:
+        console.print(f"not applicable: {item}", markup=False, soft_wrap=True)
     show_findings(console, document)
     show_answers(console, document, everything=options.all)
     _show_epochs(console, epochs, f" of {first.folder.name}" if others else "")
     if options.json is not None:
         rows = epochs.reset_index().to_dict("records")
-        problems = [str(problem) for problem in found.problems]
-        write_json(options.json, {**document, "epochs": rows, "problems": problems})
+        words = {"problems": [str(item) for item in problems], "absent": [str(item) for item in found.absent]}
+        write_json(options.json, {**document, "epochs": rows, **words})
     if options.figures is not None:
         for path in write_figures(first, options.figures):
             console.print(f"figure: {path}", markup=False, soft_wrap=True)
     return int(exceeds(document, options.fail_on))
 
 
-def with_proofs(document: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The findings with what trying their remedies showed, where the folder is that of a run which tried them."""
-    from preflight.telemetry.store import FINDINGS, read_json
+def with_proofs(document: dict[str, Any], folder: Path, problems: list[Problem] | None = None) -> dict[str, Any]:
+    """The findings with what trying their remedies showed, where the folder is that of a run which tried them.
 
-    path = folder / FINDINGS
-    known = {item["code"]: item["proof"] for item in read_json(path)["findings"]} if path.exists() else {}
+    A file that does not tell is added to ``problems``.
+    """
+    from preflight.telemetry.store import FINDINGS, read_json
+    from preflight.telemetry.text_lines import Problem
+
+    known = {}
+    try:
+        if (folder / FINDINGS).exists():
+            known = {item["code"]: item["proof"] for item in read_json(folder / FINDINGS)["findings"]}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        if problems is not None:
+            problems.append(Problem(FINDINGS, f"holds no findings of a run of preflight: {error}"))
     findings = [{**item, "proof": known.get(item["code"], item["proof"])} for item in document["findings"]]
     return {**document, "findings": findings}
 
@@ -65,6 +82,14 @@ def analyze_parser() -> Parser:
     parser.add_argument("directory", type=Path, metavar="DIR", help="a folder with telemetry")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw them into this folder, as PNG files")
     add_judging_options(parser)
+    for side, rule in (("above", "PF101"), ("below", "PF102")):
+        parser.add_argument(
+            f"--norm-{side}",
+            type=float,
+            metavar="NORM",
+            help=f"{rule}: find fault with a mean gradient norm {side} this, too; off by default, since no such limit "
+            "fits all models: some train well at norms of 1000",
+        )
     return parser
 
 

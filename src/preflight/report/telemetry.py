@@ -10,6 +10,7 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.report.curves import LINEAR, LOG_RATIO_NORM, MAX_COMPONENTS, Array, scale, thin
 from preflight.report.epochs import DELTA, aggregates, component_deltas
+from preflight.rules.components import component_norms
 from preflight.telemetry.recording import Recording
 
 STATS = "_stats"
@@ -191,7 +192,7 @@ def _trace(label: str, values: Array, x: Array | None = None) -> Trace:
 
 
 def _component_names(recording: Recording) -> list[str]:
-    return [name for name in recording.names("gradient_norms") if name != "overall"]
+    return list(component_norms(recording))
 
 
 def _head_names(recording: Recording) -> list[str]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.components import finite, norms_of_parts
 from preflight.rules.layers import Layer, layers, trend_of
-from preflight.telemetry.recording import Recording
+from preflight.rules.levels import last_quarter
+from preflight.rules.pf101_exploding import early_level
+from preflight.rules.progress import is_fitted
+from preflight.telemetry.recording import Measured, Recording
 
 RATIO = Threshold(
     "RATIO",
@@ -23,15 +30,24 @@ TREND = Threshold(
     "rank correlation of norm and depth at least",
     "vanishing is a factor per layer (Hochreiter 1991); one layer with a small gradient is something else",
 )
-MIN_LAYERS, MIN_STEPS = 4, 10
+MIN_LAYERS, MIN_STEPS, MIN_ROWS = 4, 10, 20
 
 
 def check(recording: Recording) -> Answer:
+    """Judge by layers where they were recorded, and else by what is left of each component's gradient at the end."""
+    try:
+        found = layers(recording)
+    except MissingError:
+        if recording.is_own:
+            raise
+        return _over_time(recording)
+    return _with_depth(recording, found)
+
+
+def _with_depth(recording: Recording, every: list[Layer]) -> Answer:
     """Compare the median gradient norms of the first and the last quarter of the layers."""
     # A gradient of exactly zero is cut off, not shrunk: PF103 and PF410 judge that.
-    found = [
-        layer for layer in layers(recording) if layer.values > 1 and np.isfinite(layer.gradient) and layer.gradient
-    ]
+    found = [layer for layer in every if layer.values > 1 and np.isfinite(layer.gradient) and layer.gradient]
     if len(found) < MIN_LAYERS or len(recording.column("gradient_norms", "overall")) < MIN_STEPS:
         return Clean()
     norms = np.array([layer.gradient for layer in found])
@@ -40,6 +56,53 @@ def check(recording: Recording) -> Answer:
     if first >= RATIO.value * last or trend_of(norms) < TREND.value:
         return Clean()
     return _finding(found, first / last)
+
+
+def _over_time(recording: Recording) -> Answer:
+    """Compare the last quarter of the norms with the first rows; a run that has fitted its data has none left."""
+    left = {}
+    parts = norms_of_parts(recording)
+    for name, norms in parts.items():
+        moving = finite(norms.values)
+        early, late = early_level(moving), float(np.median(last_quarter(moving))) if len(moving) else 0.0
+        if len(moving) >= MIN_ROWS and early > 0 and late > 0:
+            left[name] = late / early
+    shrunk = {name: ratio for name, ratio in left.items() if ratio < LOST.value}
+    if not shrunk or is_fitted(recording):
+        return _below_limit(recording, parts)
+    where = min(shrunk, key=shrunk.__getitem__)
+    others = f", and so does that of {len(shrunk) - 1} more" if len(shrunk) > 1 else ""
+    return Finding(
+        WARNING,
+        f"the gradient of {where!r} shrinks over the run, at its end to {shrunk[where]:.2g} of its early level{others}",
+        (
+            Evidence("late gradient norm over the early level", shrunk[where], LOST.value),
+            Evidence("components that shrank so", len(shrunk), unit=f"of {len(parts)}"),
+        ),
+        (
+            Remedy("look at the loss: where it is near zero nothing is left to learn, and this is no fault"),
+            Remedy("else look for units that saturate, and lower the learning rate that drove them there"),
+        ),
+        where=where,
+        strength=min(1e6, LOST.value / shrunk[where]),
+    )
+
+
+def _below_limit(recording: Recording, parts: Mapping[str, Measured]) -> Answer:
+    """The fallback that a user may ask for: a limit on the mean norm, whatever the run began with."""
+    limit = recording.facts.get("limits", {}).get("norm_below")
+    means = {name: float(finite(norms.values).mean()) for name, norms in parts.items() if len(finite(norms.values))}
+    low = {name: mean for name, mean in means.items() if limit is not None and mean < limit}
+    if not low:
+        return Clean()
+    where = min(low, key=low.__getitem__)
+    return Finding(
+        WARNING,
+        f"the mean gradient norm of {where!r}, {low[where]:.3g}, lies below the limit of {limit:g} that was asked for",
+        (Evidence("mean gradient norm", low[where], limit),),
+        (Remedy("look for what weakens the gradient on its way there, if such norms are not usual for this model"),),
+        where=where,
+    )
 
 
 def _finding(found: list[Layer], ratio: float) -> Finding:
@@ -64,9 +127,11 @@ def _finding(found: list[Layer], ratio: float) -> Finding:
 RULE = Rule(
     code="PF102",
     name="vanishing-gradients",
-    title="Gradients vanish with depth",
+    title="Gradients vanish",
     detects="The median gradient norm falls from layer to layer towards the input, to next to nothing of what it is "
-    "at the output.",
+    "at the output. Of a directory that tells of components only: the gradient of one falls over the run to less "
+    "than LOST of its early level, while the loss is not known to be fitted; with --norm-below `preflight analyze` "
+    "holds its mean against an absolute limit as well.",
     matters="The first layers hardly change, so that the network trains its last ones on random features.",
     fix="Use activations that do not saturate with an initialisation made for them, normalization layers or residual "
     "connections; a plain deep network needs one of them.",

@@ -7,7 +7,10 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.components import norms_of_parts
 from preflight.rules.layers import Layer, layers
+from preflight.rules.predicates import Array
+from preflight.rules.progress import FITTED, is_fitted
 from preflight.telemetry.recording import Recording
 
 SILENT = Threshold(
@@ -16,33 +19,60 @@ SILENT = Threshold(
     "steps at the end without any gradient, and a quarter of the run, at least",
     "a margin loss or a rarely used branch is silent for a few batches, a dead layer for good",
 )
-FITTED = Threshold(
-    "FITTED",
-    0.01,
-    "of its first value is a loss with nothing left to learn",
-    "margin losses have no gradient where every sample is beyond the margin",
-)
 
 
 def check(recording: Recording) -> Answer:
     """Name the layers that had a gradient of zero from some step to the end, or from the start."""
-    found = [layer for layer in layers(recording) if not np.isnan(layer.peak)]
+    try:
+        found = [layer for layer in layers(recording) if not np.isnan(layer.peak)]
+    except MissingError:
+        if recording.is_own:
+            raise
+        return _of_components(recording)
     steps = len(recording.column("gradient_norms", "overall"))
     needed = max(SILENT.value, steps / 4)
     if steps < needed or not found:
         return Clean()
     dead = [layer for layer in found if steps - 1 - layer.moved >= needed]
-    if not dead or (len(dead) == len(found) and _is_fitted(recording)):
+    if not dead or (len(dead) == len(found) and is_fitted(recording)):
         return Clean()
     return _finding(dead, found, steps)
 
 
-def _is_fitted(recording: Recording) -> bool:
-    try:
-        losses = recording.column("losses", "total")
-    except MissingError:
-        return False
-    return bool(np.median(np.abs(losses[-int(SILENT.value) :])) <= FITTED.value * abs(losses[0]))
+def _of_components(recording: Recording) -> Answer:
+    """The same of components, where layers were not recorded."""
+    parts = norms_of_parts(recording)
+    silent = {name: _silent_rows(norms.values) for name, norms in parts.items()}
+    dead = {name: rows for name, rows in silent.items() if rows >= max(SILENT.value, len(parts[name].values) / 4)}
+    if not dead or (len(dead) == len(parts) and is_fitted(recording)):
+        return Clean()
+    where = max(dead, key=dead.__getitem__)
+    norms, first = parts[where], len(parts[where].values) - dead[where]
+    when = "in every row" if first == 0 else f"from {norms.place(first)} on"
+    others = "".join(f", {name!r}" for name in dead if name != where)
+    return Finding(
+        ERROR if len(dead) == len(parts) else WARNING,
+        f"the gradient of {where!r} is zero {when}{f'; so is that of {others[2:]}' if others else ''}",
+        (
+            Evidence("components without gradient", len(dead), unit=f"of {len(parts)}"),
+            Evidence("rows without gradient", dead[where], max(SILENT.value, len(norms.values) / 4), "rows"),
+        ),
+        (
+            Remedy(
+                "nothing, if it is frozen on purpose; else look for detach() and no_grad() on its way to the loss, "
+                "and for units that died"
+            ),
+        ),
+        where=where,
+        step=int(norms.steps[first]),
+        strength=1 + len(dead) / len(parts),
+    )
+
+
+def _silent_rows(norms: Array) -> int:
+    """Rows at the end of ``norms[T]`` that are zero."""
+    moving = np.flatnonzero(norms != 0)
+    return len(norms) - 1 - int(moving[-1]) if len(moving) else len(norms)
 
 
 def _finding(dead: list[Layer], found: list[Layer], steps: int) -> Finding:

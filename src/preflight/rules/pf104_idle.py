@@ -10,6 +10,7 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.components import component_deltas, has_gradient
 from preflight.rules.layers import module_of
 from preflight.telemetry.recording import Recording
 
@@ -36,15 +37,21 @@ REASONS = {
     "has a gradient and does not change": "check the learning rate of its group",
     "is frozen at values drawn at random": "load the weights that it was frozen for, or train it",
 }
+MIN_ROWS = 20
 Idle = Mapping[str, Sequence[tuple[str, int]]]
 
 
 def check(recording: Recording) -> Answer:
     """Judge by what the probe saw before training, and by what changed in a run."""
     facts = _facts(recording)
-    rows = _rows(recording)
-    if facts is None and rows is None:
-        raise MissingError("there is no parameters.csv, and no probe has looked at 'parameters'")
+    try:
+        rows = _rows(recording)
+    except MissingError as error:
+        rows = None
+        if facts is None:
+            if recording.is_own:
+                raise MissingError(f"{error}, and no probe has looked at 'parameters'") from error
+            return _of_components(recording, str(error))
     idle: dict[str, list[tuple[str, int]]] = {reason: [] for reason in REASONS}
     stray, left_out, silent, _, frozen = REASONS
     for item in facts or ():
@@ -71,17 +78,42 @@ def _facts(recording: Recording) -> list[Mapping[str, Any]] | None:
         return None
 
 
-def _rows(recording: Recording) -> dict[str, list[tuple[str, int]]] | None:
-    """Parameters that never had a gradient in the run, and layers that had one and did not change."""
+def _of_components(recording: Recording, missing: str) -> Answer:
+    """Components that have a gradient, as far as that is known, and whose every recorded change is zero."""
     try:
-        names = [str(name) for name in recording.table("parameters")["name"]]
-        peaks = recording.column("parameters", "max_gradient_norm")
-        medians = recording.column("parameters", "median_gradient_norm")
-        changes = recording.column("parameters", "update_total")
-        values = recording.column("parameters", "values")
-        broken = recording.column("parameters", "first_nonfinite_step")
-    except MissingError:
-        return None
+        moves = component_deltas(recording)
+    except MissingError as error:
+        raise MissingError(f"{missing}, {error}, and no probe has looked at 'parameters'") from error
+    long = {name: move.values for name, move in moves.items() if len(move.values) >= MIN_ROWS}
+    still = [name for name, changes in long.items() if not changes.any() and has_gradient(recording, name) is not False]
+    if not still:
+        return Clean()
+    others = f"; neither does {', '.join(map(repr, still[1:]))}" if len(still) > 1 else ""
+    pulled = "has a gradient and" if has_gradient(recording, still[0]) else "(of its gradient nothing is known)"
+    return Finding(
+        ERROR if len(still) == len(moves) else WARNING,
+        f"{still[0]!r} {pulled} does not change in any of {len(long[still[0]])} rows{others}",
+        (Evidence("components that do not change", len(still), unit=f"of {len(moves)}"),),
+        (
+            Remedy(
+                "check the learning rate of its group, and that it is in the optimizer, unless it is meant to be frozen"
+            ),
+        ),
+        where=still[0],
+        strength=1 + len(still) / len(moves),
+    )
+
+
+def _rows(recording: Recording) -> dict[str, list[tuple[str, int]]]:
+    """Parameters that never had a gradient in the run, and layers that had one and did not change."""
+    peaks = recording.column("parameters", "max_gradient_norm")
+    medians = recording.column("parameters", "median_gradient_norm")
+    changes = recording.column("parameters", "update_total")
+    values = recording.column("parameters", "values")
+    broken = recording.column("parameters", "first_nonfinite_step")
+    if "name" not in recording.table("parameters"):
+        raise MissingError("parameters.csv has no column 'name'")
+    names = [str(name) for name in recording.table("parameters")["name"]]
     _, _, silent, still, _ = REASONS
     named = [(name, int(count)) for name, count in zip(names, values, strict=True)]
     never = np.isnan(peaks) & (broken < 0) & (len(recording.column("gradient_norms", "overall")) > 0)
@@ -121,7 +153,8 @@ RULE = Rule(
     name="idle-parameters",
     title="Parameters are not trained",
     detects="A parameter is not registered with the model or not in the optimizer, never gets a gradient, does not "
-    "change although it has one, or is frozen at values that were drawn at random.",
+    "change although it has one, or is frozen at values that were drawn at random. Of a directory that tells of "
+    "components only: one whose every recorded change is zero.",
     matters="That part of the model stays as it was initialised, while everything seems to run.",
     fix="Register layers in nn.ModuleList, give all parameters to the optimizer, keep the way from loss to parameter "
     "free of detach() and no_grad(), and freeze only what was loaded: a part that is frozen at loaded weights is no "

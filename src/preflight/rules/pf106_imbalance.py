@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from preflight.core.errors import MissingError
-from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.core.finding import NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.components import component_deltas, finite, lr_ratio
 from preflight.rules.layers import module_of, norm_of
 from preflight.rules.levels import loss_facts
 from preflight.rules.progress import times_longer
@@ -21,6 +22,13 @@ RATIO = Threshold(
     "times the relative update of another component, beyond what their learning rates differ by",
     "components of healthy runs differed by up to 25, embedding tables left out; 100 between raw weight changes is a "
     "limit that people use in the field",
+)
+SIZES = Threshold(
+    "SIZES",
+    1000,
+    "times as far, where the weights are not known, is more than sizes explain: a warning, and below it a note",
+    "equal steps of every value, as Adam takes them, grow with the root of their number: 1000 is a million times as "
+    "many values",
 )
 STILL = Threshold(
     "STILL",
@@ -38,18 +46,54 @@ MOSTLY = 0.5  # of a component is random: biases of zero and scales of one are n
 
 
 def check(recording: Recording) -> Answer:
-    """Compare the sum of each component's changes, relative to its weights."""
-    moved = _relative_updates(recording)
+    """Compare the sum of each component's changes, relative to its weights where these are known."""
+    try:
+        moved = _relative_updates(recording)
+    except MissingError:
+        if recording.is_own:
+            raise
+        return _by_changes_alone(recording)
     if len(moved) < 2 or len(recording.column("gradient_norms", "overall")) < MIN_STEPS:
         return Clean()
     fast, slow = max(moved, key=moved.__getitem__), min(moved, key=moved.__getitem__)
-    explained = _lr_ratio(recording)
+    explained = lr_ratio(recording)
     ratio = moved[fast] / moved[slow]
     if ratio <= RATIO.value:
         return Clean()
     if ratio <= RATIO.value * explained:
         return _frozen_by_rate(recording, moved, fast, slow, explained)
     return _finding(recording, moved, fast, slow, explained)
+
+
+def _by_changes_alone(recording: Recording) -> Answer:
+    """Compare the sums of the changes themselves, which differ by the sizes of the components too."""
+    ways = {
+        name: float(finite(move.values).sum())
+        for name, move in component_deltas(recording).items()
+        if len(move.values) >= MIN_STEPS
+    }
+    moved = {name: way for name, way in ways.items() if way > 0}
+    if len(moved) < 2:
+        return Clean()
+    fast, slow = max(moved, key=moved.__getitem__), min(moved, key=moved.__getitem__)
+    ratio, limit = moved[fast] / moved[slow], RATIO.value * lr_ratio(recording)
+    if ratio <= limit:
+        return Clean()
+    return Finding(
+        WARNING if ratio > SIZES.value * lr_ratio(recording) else NOTE,
+        f"{fast!r} moved {ratio:.3g} times as far as {slow!r}, {moved[fast]:.2g} against {moved[slow]:.2g}; the "
+        "weights themselves were not recorded, so that a part of this may be a matter of their sizes",
+        (
+            Evidence("sum of the changes of the fastest component over the slowest", ratio, limit, "x"),
+            Evidence("ratio of the learning rates", lr_ratio(recording), unit="x"),
+        ),
+        (
+            Remedy(f"hold the change of {slow!r} against the norm of its weights: near 0.001 a step is common"),
+            Remedy(f"where it is far less, raise the learning rate of {slow!r}"),
+        ),
+        where=slow,
+        strength=ratio / limit,
+    )
 
 
 def _frozen_by_rate(
@@ -150,17 +194,6 @@ def _tables(recording: Recording) -> set[str]:
     return {str(item["module"]) for item in recording.fact("activations") if "Embedding" in item["type"]}
 
 
-def _lr_ratio(recording: Recording) -> float:
-    """Largest over smallest learning rate of the optimizer's groups, where they were recorded."""
-    try:
-        names = recording.names("learning_rates")
-    except MissingError:
-        return 1.0
-    peaks = [float(np.nanmax(recording.column("learning_rates", name), initial=0.0)) for name in names]
-    peaks = [peak for peak in peaks if peak > 0]
-    return max(peaks) / min(peaks) if peaks else 1.0
-
-
 RULE = Rule(
     code="PF106",
     name="component-imbalance",
@@ -168,10 +201,11 @@ RULE = Rule(
     detects="The sum of the weight changes relative to the weights differs between components far more than the "
     "learning rates of their groups do, or a component of random weights moves by less than STILL because of its "
     "declared rate. Embedding tables are left out: a batch moves few of their rows; so are components that never had a "
-    "gradient (PF103).",
+    "gradient (PF103). Of a directory without "
+    "parameters.csv, the changes themselves are compared, and said to be.",
     matters="The slow component is as good as frozen at the pace of the fast one, or the fast one too unsteady for "
     "the slow one to follow.",
     fix="Set the ratio of the learning rates so that both move at a similar pace, or mend what weakens the gradient.",
     check=check,
-    thresholds=(RATIO, STILL, SHARE),
+    thresholds=(RATIO, SIZES, STILL, SHARE),
 )

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from preflight.core.errors import MissingError
-from preflight.core.finding import ERROR, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule
-from preflight.rules.predicates import first_nonfinite
-from preflight.telemetry.recording import Recording
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.rules.base import Rule, Threshold
+from preflight.rules.components import ASIDE, DELTA, STATS, head_names
+from preflight.rules.predicates import Array, first_nonfinite
+from preflight.telemetry.recording import Measured, Recording
+
+WHOLE = ("overall", "total")
+SILENT = Threshold(
+    "SILENT",
+    3,
+    "rows at the end are empty at least, and twice the longest gap before",
+    "a logger that skips rows does so from the start; a run that ended while it wrote leaves one row or two",
+)
+MIN_ROWS = 20
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """A column that ceases to be finite at ``step``; ``rank`` is its place among the columns."""
+
+    step: int
+    rank: int
+    what: str
+    name: str
+    place: str
 
 
 def check(recording: Recording) -> Answer:
@@ -20,10 +42,9 @@ def check(recording: Recording) -> Answer:
     if outcome.get("status") == "diverged" and outcome.get("step") is not None:
         return _told(outcome, recording)
     found = _first(recording)
-    if found is None:
-        return Clean()
-    step, what, where = found
-    return _finding(f"{what} is not finite at step {step}", step, where, (), recording)
+    if found is not None:
+        return _finding(f"{found.what} is not finite at {found.place}", found.step, found.name, (), recording)
+    return Clean() if recording.is_own else _falls_silent(recording) or Clean()
 
 
 def _told(outcome: Mapping[str, Any], recording: Recording) -> Finding:
@@ -39,30 +60,97 @@ def _told(outcome: Mapping[str, Any], recording: Recording) -> Finding:
     return _finding(reason, step, where, tuple(evidence), recording)
 
 
-def _first(recording: Recording) -> tuple[int, str, str] | None:
-    """Step, description and name of what ceased to be finite first; a gradient comes before the loss that shows it."""
-    candidates = []
-    tables = 0
-    for table, kind, rank in (("gradient_norms", "the gradient of", 0), ("losses", "the loss", 1)):
-        try:
-            names = recording.names(table)
-        except MissingError:
+def _first(recording: Recording) -> _Broken | None:
+    """What ceased to be finite first; a gradient comes before the loss that shows it."""
+    if not any(_is_there(recording, table) for table, _ in _tables(recording)):
+        if recording.is_own:
+            raise MissingError("there is neither gradient_norms.csv nor losses.csv")
+        raise MissingError(f"there is none of {', '.join(f'{table}.csv' for table, _ in _tables(recording))}")
+    found = list(_columns(recording))
+    broken = [item for rank, column in enumerate(found) if (item := _broken(rank, column)) is not None]
+    return min(broken, key=lambda item: (item.step, item.rank)) if broken else None
+
+
+def _tables(recording: Recording) -> Iterator[tuple[str, str]]:
+    """Tables to look at and how their columns are called; of preflight's own, these two say it all."""
+    yield "gradient_norms", "the gradient of"
+    yield "losses", "the loss"
+    if not recording.is_own:
+        yield "weight_deltas", "the change of"
+        yield "learning_rates", "the learning rate of"
+        yield from ((f"{head}{STATS}", f"{head}'s") for head in head_names(recording))
+
+
+def _is_there(recording: Recording, table: str) -> bool:
+    try:
+        return recording.table(table) is not None
+    except MissingError:
+        return False
+
+
+def _columns(recording: Recording) -> Iterator[tuple[str, str, Measured]]:
+    """Name, description and values of what should be finite."""
+    for table, kind in _tables(recording):
+        if not _is_there(recording, table):
             continue
-        tables += 1
-        named = [name for name in names if not name.startswith("val_")]
+        names = recording.names(table)
+        aside = ASIDE if table == "gradient_norms" else ()
+        named = [name for name in names if not name.startswith("val_") and name.lower() not in aside]
+        found = {name: recording.measured(table, name) for name in named}
+        if table == "weight_deltas":  # before the first row there is nothing that it could have changed from
+            found = {name: Measured(item.steps[1:], item.values[1:], item.unit) for name, item in found.items()}
         # The whole is not finite where a part is: the part says more.
-        for name in sorted(named, key=lambda name: name in ("overall", "total")):
+        for name in sorted(_recorded(found, recording.is_own), key=lambda name: name in WHOLE):
+            yield name, f"{kind} {name.removesuffix(DELTA)!r}", found[name]
+
+
+def _recorded(columns: Mapping[str, Measured], is_own: bool) -> list[str]:
+    """Columns without those that are never finite beside others that are: what is frozen has no gradient."""
+    never = [
+        name
+        for name, item in columns.items()
+        if (np.isnan(item.values).all() if is_own else not np.isfinite(item.values).any())
+    ]
+    is_all = len(never) == len(columns)
+    return [name for name in columns if name not in never or (is_all and not is_own)]
+
+
+def _broken(rank: int, column: tuple[str, str, Measured]) -> _Broken | None:
+    name, what, found = column
+    row = first_nonfinite(found.values)
+    return None if row is None else _Broken(int(found.steps[row]), rank, what, name, found.place(row))
+
+
+def _falls_silent(recording: Recording) -> Finding | None:
+    """A column that was measured all along and is empty at the end: many programs write NaN as an empty cell."""
+    for table, kind in _tables(recording):
+        for name in sorted(recording.names(table) if table in (recording.tables or {}) else (), key=WHOLE.__contains__):
             values = recording.column(table, name)
-            broken = np.isinf(values) if np.isnan(values).all() else ~np.isfinite(values)
-            step = first_nonfinite(np.where(broken, np.nan, 0.0))
-            if step is not None and not np.isnan(values).all():
-                candidates.append((step, rank, name in ("overall", "total"), f"{kind} {name!r}", name))
-    if not tables:
-        raise MissingError("there is neither gradient_norms.csv nor losses.csv")
-    if not candidates:
-        return None
-    step, _, _, what, name = min(candidates)
-    return step, what, name
+            silent = len(values) - _last_measured(values) - 1
+            if not SILENT.value <= silent < len(values) - MIN_ROWS or silent <= 2 * _longest_gap(values):
+                continue
+            first = len(values) - silent
+            return Finding(
+                WARNING,
+                f"{kind} {name!r} is empty in the last {silent} rows, where it was written in those before: pandas and "
+                "others write NaN as an empty cell",
+                (Evidence("empty rows at the end", silent, SILENT.value, "rows"),),
+                (Remedy("see whether the loss was NaN there; if so, look at the samples of that batch"),),
+                where=name,
+                step=int(recording.steps_of(table)[first]),
+            )
+    return None
+
+
+def _last_measured(values: Array) -> int:
+    rows = np.flatnonzero(~np.isnan(values))
+    return int(rows[-1]) if len(rows) else -1
+
+
+def _longest_gap(values: Array) -> int:
+    """Most empty rows in a row before the last one measured."""
+    rows = np.flatnonzero(~np.isnan(values))
+    return int(np.diff(rows, prepend=-1).max()) - 1
 
 
 def _finding(reason: str, step: int, where: str, evidence: tuple[Evidence, ...], recording: Recording) -> Finding:
@@ -88,9 +176,11 @@ RULE = Rule(
     name="first-nonfinite",
     title="A value is not finite",
     detects="A loss or a gradient is NaN or infinite; the first such step is named, with the parameter or loss and, "
-    "where the run recorded them, the batch and its samples.",
+    "where the run recorded them, the batch and its samples. Of another tool's tables every column is looked at; an "
+    "empty cell is not measured, but cells that are empty from some row to the end are a warning.",
     matters="One step with such a gradient makes every weight NaN; nothing that follows is worth computing.",
     fix="Clean the samples that are not finite themselves; guard logarithms, roots and divisions with a small "
     "constant; else lower the learning rate or clip.",
     check=check,
+    thresholds=(SILENT,),
 )

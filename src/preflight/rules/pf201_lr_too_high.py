@@ -7,6 +7,7 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.components import component_deltas
 from preflight.rules.ladder_facts import BROKEN, Rung, advised_rate, best_rung, rung_at, rungs_of
 from preflight.rules.predicates import (
     RUNAWAY_RATIO,
@@ -18,7 +19,7 @@ from preflight.rules.predicates import (
     has_run_away,
 )
 from preflight.rules.progress import MIN_STEPS, first_movement, late_loss, late_noise
-from preflight.telemetry.recording import Recording
+from preflight.telemetry.recording import Measured, Recording
 
 RISE = Threshold(
     "RISE", 1.2, "times its first level is a loss that has risen", "noise of one batch is sorted out by ranks"
@@ -48,13 +49,29 @@ ABOVE = Threshold(
     "ABOVE", 3.0, "times the ladder's best rate is too high, where that rate broke there", "one rung is half a decade"
 )
 
+SWING = Threshold(
+    "SWING", 3.0, "times the change before, or a third of it, is a swing", "half a decade; noise of a batch is below"
+)
+TURNS = Threshold(
+    "TURNS",
+    0.9,
+    "of the changes from row to row turn back, at least",
+    "of values without order two in three do (Bienayme 1874), of those that swing all",
+)
+
 
 def check(recording: Recording) -> Answer:
     """Divergence, a rising loss, weights that are thrown about, or a ladder of rates on which this one broke."""
-    losses = recording.column("losses", "total")
+    try:
+        recorded = recording.measured("losses", "total")
+    except MissingError:
+        if recording.is_own:
+            raise
+        return _swinging(recording)
+    losses = recorded.values
     broken = first_nonfinite(losses)
     if broken is not None:
-        return _diverged(recording, losses[:broken], broken)
+        return _diverged(recording, recorded, broken)
     if len(losses) < MIN_STEPS:
         return Clean()
     if has_run_away(losses):
@@ -70,6 +87,35 @@ def check(recording: Recording) -> Answer:
     ladder = _own_ladder(recording)
     found = _thrown_about(recording, losses) or (ladder and _worse_than_lower(recording, losses, *ladder))
     return found or (ladder and _loses_again(recording, losses, *ladder)) or Clean()
+
+
+def _swinging(recording: Recording) -> Answer:
+    """What weight changes alone tell: steps that overshoot are followed by steps that undo them."""
+    moves = component_deltas(recording)
+    found = {name: swing_of(move.values) for name, move in moves.items()}
+    wide = {name: swing for name, swing in found.items() if swing > SWING.value}
+    if not wide:
+        return Clean()
+    where = max(wide, key=wide.__getitem__)
+    return Finding(
+        WARNING,
+        f"the weight changes of {where!r} go up and down in turn, by {wide[where]:.3g} times from row to row; "
+        f"{len(wide)} of {len(moves)} components do",
+        (Evidence("median factor between a change and the next", wide[where], SWING.value, "x"),),
+        (Remedy("lower the learning rate", _lower(recording)), Remedy("or record the loss, which tells for sure")),
+        where=where,
+        strength=min(100.0, wide[where] / SWING.value),
+    )
+
+
+def swing_of(changes: Array) -> float:
+    """Median factor between one of ``changes[T]`` and the next, where nearly all go up and down in turn; else 1."""
+    logs = np.log(changes[np.isfinite(changes) & (changes > 0)])
+    ways = np.diff(logs)
+    turns = np.sign(ways[1:]) * np.sign(ways[:-1]) < 0
+    if len(logs) < MIN_STEPS or turns.mean() < TURNS.value:
+        return 1.0
+    return float(np.exp(np.median(np.abs(ways))))
 
 
 def has_risen(losses: Array) -> bool:
@@ -93,14 +139,17 @@ def _beside_first(losses: Array) -> str:
     return f"hardly better than {first}, by less than {why}"
 
 
-def _diverged(recording: Recording, finite: Array, step: int) -> Answer:
+def _diverged(recording: Recording, losses: Measured, broken: int) -> Answer:
     """What breaks without having grown has another cause: a bad sample, a logarithm of zero."""
-    norms = recording.column("gradient_norms", "overall")[:step]
+    finite, step = losses.values[:broken], int(losses.steps[broken])
+    overall = recording.measured("gradient_norms", "overall")
+    norms = overall.values[overall.steps < step]
     growth = growth_of_gradient(norms) if len(norms) else 1.0
-    if step == 0 or not (growth > UNSTEADY_RATIO or (len(finite) >= 4 and has_run_away(finite))):
+    if broken == 0 or not (growth > UNSTEADY_RATIO or (len(finite) >= 4 and has_run_away(finite))):
         return Clean()
     evidence = Evidence("growth of the gradient norm before", growth, UNSTEADY_RATIO, "x")
-    message = f"the run diverges: the gradient norm grows {growth:.3g} times and the loss is not finite at step {step}"
+    when = losses.place(broken)
+    message = f"the run diverges: the gradient norm grows {growth:.3g} times and the loss is not finite at {when}"
     return _finding(recording, ERROR, message, evidence, step)
 
 
@@ -137,7 +186,7 @@ def _own_ladder(recording: Recording) -> tuple[float, Rung, Rung] | None:
     """This rate, its own rung and the best one, where that one is lower."""
     try:
         rungs, lr = rungs_of(recording), recording.params.lr
-    except (MissingError, KeyError):
+    except MissingError:
         return None
     best, own = best_rung(rungs), rung_at(rungs, lr)
     return None if best is None or own is None or lr <= best["lr"] else (lr, own, best)
@@ -222,11 +271,12 @@ RULE = Rule(
     "the weights by more than MOVED times their norm and nothing is learned, or the loss jumps and new data is then "
     "answered WORSE than by a constant; or the run ends worse than short runs at a rate that is ABOVE times lower, "
     "or at any lower one where it learned next to nothing, on a ladder on which its own rate broke; or, above the "
-    "best rate of the ladder, the loss gives back LOST of its gain.",
+    "best rate of the ladder, the loss gives back LOST of its gain. Of a directory without losses: the weight changes "
+    "swing by SWING and more, up and down in turn.",
     matters="Steps that overshoot undo what was learned; what the network loses early it may never find again.",
     fix="Lower the rate to the lowest one of the ladder that gains nearly as much as its best, or warm up to it. "
     "Where the inputs are raw (PF301), normalize them first: the rate that fits is often a higher one then.",
     check=check,
-    thresholds=(RISE, MOVED, WORSE, DROP, LOST, ABOVE),
+    thresholds=(RISE, MOVED, WORSE, DROP, LOST, ABOVE, SWING, TURNS),
     causes=("PF101", "PF103", "PF205", "PF401", "PF402", "PF507"),
 )

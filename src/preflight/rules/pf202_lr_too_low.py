@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from preflight.core.errors import MissingError
-from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.core.finding import ERROR, NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.components import component_deltas, finite, prototype_norms, rates
 from preflight.rules.ladder_facts import advised_rate, best_rung, rungs_of
 from preflight.rules.predicates import Array, are_decreasing
 from preflight.rules.progress import MIN_STEPS, late_loss, movement, times_longer
@@ -24,12 +25,33 @@ WAY = Threshold(
     "of their own norm is farther than weights go over the whole long run",
     "wide networks that learn in place move by a few hundredths; networks that learn features by more",
 )
+FLOOR = Threshold(
+    "FLOOR",
+    1e-6,
+    "is the whole way of a component of unknown weights that is as good as none",
+    "weights of a layer at common initialisations have a norm of 1 and more, of which float32 resolves 1e-7",
+)
+STILL = Threshold(
+    "STILL",
+    1e-3,
+    "of the norm of one of its rows, where a head's statistics tell it: less is no way for a head to go",
+    "the whole matrix is at least as long as a row; components of healthy runs moved by 0.05 and more",
+)
 DROP = Threshold("DROP", 0.05, "of its first level is no drop of a loss", "one in twenty")
 
 
 def check(recording: Recording) -> Answer:
-    """Little is gained beside a higher rate of the ladder; or nothing moves over the whole long run."""
-    losses = recording.column("losses", "total")
+    """A rate of zero; little is gained beside a higher rate of the ladder; or nothing moves over the whole long run."""
+    found = _rate_of_zero(recording)
+    if found is not None:
+        return found
+    if not recording.is_own and not _has_scale(recording):
+        return _minimal_changes(recording)
+    return _by_losses(recording)
+
+
+def _by_losses(recording: Recording) -> Answer:
+    losses = recording.measured("losses", "total").values
     if len(losses) < MIN_STEPS or not np.isfinite(losses).all():
         return Clean()
     missing = []
@@ -44,6 +66,59 @@ def check(recording: Recording) -> Answer:
     if len(missing) == 2:
         raise MissingError("; ".join(missing))
     return Clean()
+
+
+def _rate_of_zero(recording: Recording) -> Finding | None:
+    """Whether groups had a rate of zero in every row: all of them, or some of another tool's that may mean it."""
+    try:
+        found = {name: item.values for name, item in rates(recording).items() if len(item.values) >= MIN_STEPS}
+    except MissingError:
+        return None
+    zero = [name for name, values in found.items() if not values.any()]
+    is_all = len(zero) == len(found)
+    if not zero or (recording.is_own and not is_all):
+        return None
+    which = "every parameter group" if is_all else ", ".join(map(repr, zero))
+    return Finding(
+        ERROR if is_all else NOTE,
+        f"the learning rate of {which} is 0 in each of {len(found[zero[0]])} rows: nothing there can move",
+        (Evidence("groups with a rate of 0", len(zero), unit=f"of {len(found)}"),),
+        (Remedy("look at the schedule and at the rate that the optimizer was given"),),
+        where=zero[0],
+        strength=100.0,
+        explains=("PF104",),
+    )
+
+
+def _has_scale(recording: Recording) -> bool:
+    """Whether losses and the norms of all weights are known, to hold a movement against."""
+    try:
+        return bool(len(recording.column("losses", "total"))) and movement(recording) >= 0
+    except MissingError:
+        return False
+
+
+def _minimal_changes(recording: Recording) -> Answer:
+    """What weight changes alone tell, and the norm of a head's prototypes: no component is known to have moved."""
+    moves = component_deltas(recording)
+    long = {name: move.values for name, move in moves.items() if len(move.values) >= MIN_STEPS}
+    ways = {name: float(finite(changes).sum()) for name, changes in long.items()}
+    if not any(ways.values()) or len(long) < len(moves):
+        return Clean()
+    heads = prototype_norms(recording)
+    limits = {name: max(FLOOR.value, STILL.value * heads.get(name, 0.0)) for name in ways}
+    if any(way > limits[name] for name, way in ways.items()):
+        return Clean()
+    where = max(ways, key=lambda name: ways[name] / limits[name])
+    return Finding(
+        ERROR,
+        f"over all {len(long[where])} rows the weights hardly move: all changes of {where!r} together are "
+        f"{ways[where]:.2g}, and no component moves by more than its limit",
+        (Evidence(f"sum of the changes of {where!r}", ways[where], limits[where], "weight"),),
+        (Remedy("raise the learning rate by decades, until the weights move by about 0.001 of their norm a step"),),
+        where=where,
+        strength=min(100.0, limits[where] / ways[where]) if ways[where] else 100.0,
+    )
 
 
 def start_of(losses: Array) -> float:
@@ -130,11 +205,12 @@ RULE = Rule(
     "times "
     "higher, and more times higher than the long run is longer; or the loss does not fall and the weights, at their "
     "pace, "
-    "move by less than WAY of their norm over the whole long run.",
+    "move by less than WAY of their norm over the whole long run; or the recorded rates are 0 throughout. Of a "
+    "directory that tells of components only: all their changes together are next to nothing.",
     matters="The run ends where it began, after all of its time.",
     fix="Raise the rate to the lowest one of the ladder that gains nearly as much as its best. Where the schedule "
     "keeps it low (PF206, PF204), mend that first.",
     check=check,
-    thresholds=(BELOW, GAINED, WAY, DROP),
+    thresholds=(BELOW, GAINED, WAY, FLOOR, STILL, DROP),
     causes=("PF401", "PF402"),
 )

@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from preflight.core.errors import MissingError
+from preflight.rules.base import Threshold
 from preflight.rules.predicates import Array
 from preflight.telemetry.recording import Recording
 
+FITTED = Threshold(
+    "FITTED",
+    0.01,
+    "of its first value is a loss with nothing left to learn",
+    "margin losses have no gradient where every sample is beyond the margin",
+)
 # Fewer steps have no end that could be told from their beginning.
 MIN_STEPS = 20
 
@@ -21,6 +28,15 @@ def late_noise(losses: Array) -> float:
     """Deviation of the last quarter of ``losses[T]``, by its median absolute deviation."""
     late = losses[-max(1, len(losses) // 4) :]
     return 1.4826 * float(np.median(np.abs(late - np.median(late))))
+
+
+def is_fitted(recording: Recording) -> bool:
+    """Whether the loss has come down to next to nothing; False where it was not recorded."""
+    try:
+        losses = recording.measured("losses", "total").values
+    except MissingError:
+        return False
+    return bool(len(losses) and np.median(np.abs(losses[-MIN_STEPS:])) <= FITTED.value * abs(losses[0]))
 
 
 def weight_norm(recording: Recording) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from preflight.telemetry.numbers import parse_number
+from preflight.telemetry.numbers import is_absent, parse_number
 from preflight.telemetry.text_lines import MAX_PROBLEMS, Problem, Problems, numbered_lines
 
 MAX_ROWS = 1_000_000
@@ -32,12 +32,15 @@ class Delimited:
     problems: list[Problem]
 
 
-def read_delimited(path: Path, texts: Collection[str] = ()) -> Delimited:
+def read_delimited(path: Path, texts: Collection[str] = (), *, of_telemetry: bool = False) -> Delimited:
     """Read a table with a header line; columns named in ``texts`` stay text.
 
     Separators are commas, or semicolons, tabs and bars (with which a decimal comma is read too). A row that is cut
     off or holds a cell that is no number is left out, with its line. Raises :class:`InputError` where the file cannot
     be opened.
+
+    ``of_telemetry`` tells what is not finite from what was not measured: a cell that says NaN is infinity, an empty
+    one NaN. The last number of a file whose last line has no end is left out, since it may have lost digits.
     """
     problems = Problems(path.name)
     lines = ((number, line) for number, line in numbered_lines(path, problems) if not line.startswith("#"))
@@ -50,11 +53,13 @@ def read_delimited(path: Path, texts: Collection[str] = ()) -> Delimited:
     if all(parse_number(name) is not None for name in names):
         problems.add("has no header, but numbers", number)
         return Delimited(None, problems.listed())
-    table = _Table(_unique(names, number, problems), separator, texts, problems)
+    table = _Table(_unique(names, number, problems), separator, texts, problems, math.inf if of_telemetry else math.nan)
     for number, line in lines:
         is_again = line == header  # which a run that was resumed may have written again
         if not is_again and (line.strip() or _is_row_of_nothing(line, header, separator)):
             table.add(number, line)
+    if of_telemetry and not _ends_a_line(path):
+        table.doubt(number)
     frame = table.frame()
     if frame.empty:
         problems.add("has no rows")
@@ -64,7 +69,9 @@ def read_delimited(path: Path, texts: Collection[str] = ()) -> Delimited:
 class _Table:
     """Columns that grow row by row."""
 
-    def __init__(self, names: list[str], separator: str, texts: Collection[str], problems: Problems) -> None:
+    def __init__(
+        self, names: list[str], separator: str, texts: Collection[str], problems: Problems, broken: float
+    ) -> None:
         self._names, self._separator, self._problems = names, separator, problems
         self._decimal = "." if separator == "," else ","
         self._texts: dict[int, list[str]] = {index: [] for index, name in enumerate(names) if name in texts}
@@ -73,6 +80,8 @@ class _Table:
         self._unreadable = {index: array("q") for index in self._numbers}  # rows
         self._examples: dict[int, list[tuple[int, str]]] = {index: [] for index in self._numbers}
         self._rows, self._stride = 0, 1
+        # Value of a cell that says NaN; where nothing was evaluated, many programs say so.
+        self._broken = {index: math.nan if name.startswith("val") else broken for index, name in enumerate(names)}
 
     def add(self, number: int, line: str) -> None:
         """Append a line's cells, or report it."""
@@ -90,9 +99,19 @@ class _Table:
             value = parse_number(cells[index], self._decimal)
             if value is None:
                 self._note(index, number, cells[index])
-            column.append(math.nan if value is None else value)
+            is_written = value is not None and math.isnan(value) and not is_absent(cells[index])
+            column.append(self._broken[index] if is_written else math.nan if value is None else value)
         if len(self._lines) >= MAX_ROWS:
             self._thin()
+
+    def doubt(self, number: int) -> None:
+        """Leave out the number that line ``number`` ends with: it may go on where the file does not."""
+        index = len(self._names) - 1
+        column = self._numbers.get(index)
+        if column and self._lines[-1] == number and math.isfinite(column[-1]):
+            what = f"{self._names[index]}={column[-1]:g} ends the file within its line and may be cut off; left out"
+            self._problems.add(what, number)
+            column[-1] = math.nan
 
     def frame(self) -> pd.DataFrame:
         """The table without columns of text and without rows that hold a cell that is no number."""
@@ -136,6 +155,14 @@ def _cells(line: str, separator: str) -> list[str]:
         return next(csv.reader([line], delimiter=separator)) if '"' in line else line.split(separator)
     except csv.Error:  # a cell beyond the module's limit
         return line.split(separator)
+
+
+def _ends_a_line(path: Path) -> bool:
+    """Whether the last character of a file, of one byte or two, is a line end."""
+    with path.open("rb") as file:
+        file.seek(-min(2, file.seek(0, 2)), 2)
+        end = file.read()
+    return end[-1:] in b"\r\n" or (end[1:] == b"\0" and end[:1] in b"\r\n")
 
 
 def _is_row_of_nothing(line: str, header: str, separator: str) -> bool:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from preflight.core.errors import InputError
 from preflight.telemetry import store
+from preflight.telemetry.absent import absent
 from preflight.telemetry.delimited import read_delimited
-from preflight.telemetry.recording import Recording
+from preflight.telemetry.recording import Recording, fault_of
 from preflight.telemetry.schema import TABLES
 from preflight.telemetry.text_lines import Problem
 
@@ -21,15 +22,17 @@ ENDINGS = tuple(table.file.rpartition(">")[2] for table in TABLES if "<" in tabl
 TEXTS = {"parameters": ("name", "component")}
 # Columns that every tool means the same by, however it writes them.
 COMMON = ("epoch", "step", "overall")
+STEP_NAMES = dict.fromkeys(("global_step", "iteration", "iter"), "step")
 MAX_NAMED = 8
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """What a directory holds: a recording for each training run in it, and what could not be read."""
+    """What a directory holds: a recording for each training run in it, what was not read, and what is not there."""
 
     recordings: tuple[Recording, ...]
     problems: tuple[Problem, ...]
+    absent: tuple[Problem, ...] = ()
 
 
 def open_foreign(folder: Path) -> Foreign:
@@ -39,9 +42,9 @@ def open_foreign(folder: Path) -> Foreign:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    if (folder / store.RUN).exists():
-        return _open_run(folder)
     found = _open_tables(folder)
+    if (folder / store.RUN).exists() and not found.recordings:
+        return _open_run(folder)
     if not found.recordings:
         detail = f"; {found.problems[0]}" if found.problems else _others(folder)
         raise InputError(f"{folder} has no telemetry: none of {', '.join(KNOWN)}, <head>_stats.csv{detail}")
@@ -60,10 +63,9 @@ def _open_run(folder: Path) -> Foreign:
 
 def _todays(folder: Path, recordings: list[Recording]) -> list[Recording]:
     """The longest trials of today's settings: those that the candidates were compared with, or the explored one."""
-    path = folder / store.INSPECTION
-    if not path.exists():
+    today = _document(folder / store.INSPECTION, []).get("today")
+    if today is None:
         return []
-    today = store.read_json(path).get("today")
     own = [recording for recording in recordings if recording.info.get("params") == today]
     stages = ([item for item in own if item.info.get("purpose") == stage] for stage in ("confirm", "explore"))
     return next((found for found in stages if found), [])
@@ -71,17 +73,39 @@ def _todays(folder: Path, recordings: list[Recording]) -> list[Recording]:
 
 def _open_tables(folder: Path) -> Foreign:
     tables: dict[str, pd.DataFrame] = {}
+    unread: dict[str, str] = {}
     problems: list[Problem] = []
+    info = _trial(folder / store.TRIAL, problems)
     for path in sorted(path for path in folder.iterdir() if _is_table(path.name)):
-        read = read_delimited(path, TEXTS.get(_name(path), ()))
-        problems += read.problems
-        if read.frame is not None:
-            tables[_name(path)] = read.frame.rename(columns=_common(read.frame.columns))
-            problems += _without_epoch(path, tables[_name(path)])
-    info = _document(folder / store.TRIAL, problems)
+        frame = _frame(path, problems)
+        if frame is None:
+            unread[_name(path)] = f"{path.name} could not be read: {problems[-1].text}"
+        else:
+            tables[_name(path)] = frame
     facts = _document(folder.parent.parent / store.FACTS, problems) if info else {}
-    recordings = (Recording(folder, info, facts, tables),) if tables else ()
-    return Foreign(recordings, tuple(problems))
+    if not tables:
+        return Foreign((), tuple(problems))
+    recording = Recording(folder, info, facts, tables, unread, is_own=bool(info))
+    return Foreign((recording,), tuple(problems), () if info else tuple(absent(tables, unread)))
+
+
+def _frame(path: Path, problems: list[Problem]) -> pd.DataFrame | None:
+    """A table with its common columns by their common names, in the order of its steps; None where it has no row."""
+    try:
+        read = read_delimited(path, TEXTS.get(_name(path), ()), of_telemetry=True)
+    except InputError as error:
+        problems.append(Problem(path.name, str(error).removeprefix(f"{path} ")))
+        return None
+    problems += read.problems
+    if read.frame is None:
+        return None
+    frame = read.frame.rename(columns=_common(read.frame.columns))
+    problems += _without_epoch(path, frame)
+    steps = frame.get("step")
+    if steps is None or steps.isna().any() or steps.is_monotonic_increasing:
+        return frame
+    problems.append(Problem(path.name, "rows are not in the order of their steps; sorted by 'step'"))
+    return frame.sort_values("step", kind="stable", ignore_index=True)
 
 
 def _is_table(name: str) -> bool:
@@ -95,13 +119,29 @@ def _name(path: Path) -> str:
 
 
 def _common(columns: Iterable[str]) -> dict[str, str]:
-    return {name: name.lower() for name in columns if name.lower() in COMMON and name.lower() not in columns}
+    """Names of columns as they are written -> as every tool means them."""
+    names = list(columns)
+    found: dict[str, str] = {}
+    for name in names:
+        common = STEP_NAMES.get(name.lower(), name.lower())
+        if common in COMMON and common not in names and common not in found.values():
+            found[name] = common
+    return found
 
 
 def _without_epoch(path: Path, frame: pd.DataFrame) -> list[Problem]:
     if "epoch" in frame or path.name.lower() == "parameters.csv":
         return []
     return [Problem(path.name, "has no column 'epoch'; aggregates by epoch are not applicable")]
+
+
+def _trial(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
+    """A trial's own account of itself; empty where there is none of preflight's."""
+    info = _document(path, problems)
+    if info and (fault := fault_of(info)):
+        problems.append(Problem(path.name, f"is no account of a trial of preflight: it {fault}"))
+        return {}
+    return info
 
 
 def _document(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
@@ -113,7 +153,10 @@ def _document(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         problems.append(Problem(path.name, f"cannot be read: {error}"))
         return {}
-    return found if isinstance(found, dict) else {}
+    if isinstance(found, dict):
+        return found
+    problems.append(Problem(path.name, f"holds {type(found).__name__} where an object belongs"))
+    return {}
 
 
 def _others(folder: Path) -> str:

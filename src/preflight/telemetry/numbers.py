@@ -13,10 +13,15 @@ _MSVC = re.compile(r"([+-]?)1\.?#(inf|ind|qnan|snan|nan)\w*", re.IGNORECASE)
 _WRAPPED = re.compile(r"(?:tensor|array|np\.float\d+)?[(\[]\s*([^()\[\],]+?)\s*(?:,[^()]*)?[)\]]", re.IGNORECASE)
 
 
+def is_absent(text: str) -> bool:
+    """Whether a cell is empty or spelled so."""
+    return text.strip().strip("\"'").lower() in ABSENT
+
+
 def parse_number(text: str, decimal: str = ".") -> float | None:
     """Value of a cell, NaN for one that is empty or spelled so; None where it is no number."""
     text = text.strip().strip("\"'")
-    if text.lower() in ABSENT:
+    if is_absent(text):
         return math.nan
     try:
         return float(text)

@@ -20,19 +20,38 @@ from preflight.telemetry import store
 Array = npt.NDArray[np.float64]
 REQUIRED = ("purpose", "index", "params", "seed", "steps", "outcome")
 
+STEP, ROW = "step", "collection step"
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Values ``[T]`` of a column, the steps ``[T]`` that they were measured at, and what is counted by these."""
+
+    steps: Array
+    values: Array
+    unit: str = STEP
+
+    def place(self, index: int) -> str:
+        """``step 12400``."""
+        return f"{self.unit} {self.steps[index]:.0f}"
+
 
 @dataclass(frozen=True)
 class Recording:
-    """One training run as it was recorded; read-only.
+    """One training run as it was recorded; read-only. What is asked of it and not known raises :class:`MissingError`.
 
     ``facts`` are what the probes found of the task before training, as ``facts.json`` holds them. ``tables`` take the
-    place of the folder's files, by their names without the suffix.
+    place of the folder's files, by their names without the suffix; ``unread`` says of a table why it is not among
+    them. ``is_own`` is whether preflight recorded it: a row a step, and every row measured. Of another tool's, NaN
+    is what was not measured and infinity what was not finite.
     """
 
     folder: Path
     info: Mapping[str, Any]
     facts: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] | None = None
+    unread: Mapping[str, str] = field(default_factory=dict)
+    is_own: bool = True
 
     @classmethod
     def open(cls, folder: Path, facts: Mapping[str, Any] = MappingProxyType({})) -> Recording:
@@ -49,7 +68,7 @@ class Recording:
             if self.tables is None and not (self.folder / f"{name}.csv").exists():
                 raise MissingError(f"there is no {name}.csv")
             if self.tables is not None and name not in self.tables:
-                raise MissingError(f"there is no {name}.csv")
+                raise MissingError(self.unread.get(name, f"there is no {name}.csv"))
             texts = {"name": str, "component": str} if name == "parameters" else None  # "0" may be a name
             self._known[name] = self._table(f"{name}.csv", texts) if self.tables is None else self.tables[name]
         return self._known[name]
@@ -61,6 +80,20 @@ class Recording:
             raise MissingError(f"{table}.csv has no column '{name}'")
         values: Array = frame[name].to_numpy(dtype=np.float64)
         return values
+
+    def measured(self, table: str, name: str) -> Measured:
+        """The same where it was measured, with the steps."""
+        values, steps = self.column(table, name), self.steps_of(table)
+        kept = np.full(len(values), True) if self.is_own else ~np.isnan(values)
+        is_row = not self.is_own and "step" not in self.table(table)
+        return Measured(steps[kept], values[kept], ROW if is_row else STEP)
+
+    def steps_of(self, table: str) -> Array:
+        """The step of each row; where another tool does not tell it, and of preflight's own, the number of the row."""
+        frame = self.table(table)
+        if self.is_own or "step" not in frame or frame["step"].isna().any():
+            return np.arange(len(frame), dtype=np.float64)
+        return self.column(table, "step")
 
     def names(self, table: str) -> tuple[str, ...]:
         """Columns of a table besides the epoch and the step."""
@@ -84,6 +117,11 @@ class Recording:
             found = found[key]
         return found
 
+    def _told(self, key: str, noun: str) -> Any:
+        if key not in self.info:
+            raise MissingError(f"this run does not tell its {noun}")
+        return self.info[key]
+
     @cached_property
     def _known(self) -> dict[str, pd.DataFrame]:
         return {}
@@ -91,32 +129,32 @@ class Recording:
     @property
     def purpose(self) -> str:
         """Stage that the trial belongs to: today, range, explore, confirm, proof, verify."""
-        return str(self.info["purpose"])
+        return str(self._told("purpose", "stage"))
 
     @property
     def params(self) -> Params:
         """Settings it trained with."""
-        return Params(**self.info["params"])
+        return Params(**self._told("params", "settings"))
 
     @property
     def seed(self) -> int:
         """Seed of initialisation, data order and dropout."""
-        return int(self.info["seed"])
+        return int(self._told("seed", "seed"))
 
     @property
     def steps(self) -> int:
         """Optimizer steps it was planned for."""
-        return int(self.info["steps"])
+        return int(self._told("steps", "number of steps"))
 
     @property
     def status(self) -> str:
         """How it ended: completed, pruned, diverged, out_of_memory, crashed, interrupted."""
-        return str(self.info["outcome"]["status"])
+        return str(self._told("outcome", "outcome")["status"])
 
     @property
     def reason(self) -> str:
         """Why it did not complete, in words; empty when it did."""
-        return str(self.info["outcome"].get("reason", ""))
+        return str(self._told("outcome", "outcome").get("reason", ""))
 
     @property
     def score(self) -> float:
@@ -214,6 +252,20 @@ class Run:
         """A text file of the run, or None."""
         path = self.folder / name
         return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def fault_of(info: Mapping[str, Any]) -> str:
+    """Why a document is no trial's of preflight; empty where it is one."""
+    missing = [key for key in REQUIRED if key not in info]
+    if missing:
+        return f"has no {', '.join(missing)}"
+    try:
+        Params(**info["params"]).flat()
+        str(info["outcome"]["status"])
+        int(info["steps"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return f"holds what no trial does: {error}"
+    return ""
 
 
 def _object(path: Path, problem: str) -> dict[str, Any]:

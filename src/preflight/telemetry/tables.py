@@ -126,8 +126,14 @@ def _of_update(deltas: Array, weights: Array, begun: float) -> tuple[str, ...]:
 
 
 def _rows(epochs: Integers, columns: Mapping[str, Array | Integers]) -> list[Sequence[object]]:
-    cells = [[_number(value) for value in column.tolist()] for column in columns.values()]
+    cells = [_cells(column, name.startswith("val_")) for name, column in columns.items()]
     return [("epoch", *columns), *zip(epochs.tolist(), *cells, strict=True)]
+
+
+def _cells(column: Array | Integers, is_sparse: bool) -> list[str]:
+    """Cells ``[T]``; where every row is measured a NaN is said, but for a column that never was."""
+    cells = [_number(value) for value in column.tolist()]
+    return cells if is_sparse or not any(cells) else [cell or "nan" for cell in cells]
 
 
 def _write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
@@ -137,7 +143,7 @@ def _write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
 
 
 def _number(value: float) -> str:
-    """Nine digits carry a float32; an empty cell is how CSV readers take a missing value, infinity stays visible.
+    """Nine digits carry a float32; an empty cell is how CSV readers take what was not measured.
 
     A whole float keeps its point, or a column of them would be read as integers.
     """
