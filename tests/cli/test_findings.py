@@ -43,6 +43,13 @@ def test_a_finding_is_shown_whole_however_narrow_the_window() -> None:
     ]
 
 
+def test_what_was_not_tried_says_so() -> None:
+    untested = {**FINDING, "proof": {"verdict": "untested"}}
+    assert "  untested: no run was made with lr=0.01" in shown(findings=[untested])
+    words = {**untested, "remedies": [{"text": "look at the data", "settings": {}}]}
+    assert "  untested: what is to be done is no setting that could be tried" in shown(findings=[words])
+
+
 def test_a_likely_cause_is_named() -> None:
     cause = {**FINDING, "code": "PF101", "severity": "warning"}
     symptom = {**FINDING, "code": "PF108", "proof": {"verdict": "untested"}}

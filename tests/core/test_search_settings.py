@@ -122,10 +122,15 @@ def test_an_unknown_axis_is_named_with_the_known_ones(refused: Callable[..., str
     assert "unknown key 'model.space.dropuot'" in refused({}, {"dropuot": [0.1]})
 
 
-@pytest.mark.parametrize("value", [5, "auto", 0.1, True])
+@pytest.mark.parametrize("value", [5, "free", 0.1, True])
 def test_an_axis_says_what_it_may_be(value: object, refused: Callable[..., str]) -> None:
     text = refused({"batch_size": value})
-    assert text == f"space.batch_size must be keep, a list of values, or {{low: ..., high: ...}}, got {value!r}"
+    assert text == f"space.batch_size must be keep, auto, a list of values, or {{low: ..., high: ...}}, got {value!r}"
+
+
+def test_what_is_left_to_remedies_is_no_axis() -> None:
+    found = parse_space({"weight_decay": "auto", "clip_norm": "keep", "batch_size": [8]}, {}, ())
+    assert (found.mended, list(found.plain)) == (("weight_decay",), ["batch_size"])
 
 
 @pytest.mark.parametrize("value", [{"lo": 1}, {"low": 1, "high": 2, "step": 1}])

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import preflight.pipeline.diagnosis as module
-from preflight.advise.diagnosis import Diagnosis, Judged
+from preflight.advise.diagnosis import Diagnosis, Judged, Proof
 from preflight.advise.evidence import Effect
 from preflight.core.finding import CONFIRMED, ERROR, REFUTED, UNTESTED, Clean, Finding, Remedy
 from preflight.core.params import Params, ParamValue
 from preflight.pipeline.audience import Nobody
-from preflight.pipeline.diagnosis import MAX_TRIED, after_search, gather_facts, try_remedies
+from preflight.pipeline.diagnosis import after_search, gather_facts
+from preflight.pipeline.remedies import MAX_TRIED, candidates_with, try_remedies
 from preflight.rules.base import Rule
 
 TODAY = Params(lr=0.3, batch_size=8, normalization={"height": "none"}, loss_weights={"mse": 1.0})
@@ -69,6 +71,20 @@ def test_what_cannot_be_trained_or_is_todays_stays_untested(settings: dict[str, 
 def test_only_the_first_remedies_are_tried(tried: Any) -> None:
     proofs = tried(*(finding(f"PF20{index}", lr=0.01 * (index + 1)) for index in range(MAX_TRIED + 2)))
     assert [proof.verdict for proof in proofs] == [CONFIRMED] * MAX_TRIED + [UNTESTED] * 2
+
+
+def test_confirmed_remedies_are_candidates_alone_and_with_the_best(tried: Any) -> None:
+    decay, rate, idle = finding("PF409", weight_decay=0.01), finding("PF201", lr=0.03), finding("PF205", clip_norm=1.0)
+    proofs = [Proof(CONFIRMED, decay.answer.remedies[0]), Proof(CONFIRMED, rate.answer.remedies[0]), Proof(REFUTED)]
+    judged = [replace(item, proof=proof) for item, proof in zip((decay, rate, idle), proofs, strict=True)]
+    best = TODAY.with_values({"lr": 0.01})
+    found, left = candidates_with(Diagnosis(tuple(judged), (), ()), TODAY, [best], lambda name: True)
+    assert (found[0], left) == (best, [])
+    changed = [params.changes_from(TODAY) for params in found[1:]]
+    assert changed == [{"weight_decay": 0.01}, {"lr": 0.03}, {"weight_decay": 0.01, "lr": 0.03}]
+    found, left = candidates_with(Diagnosis(tuple(judged), (), ()), TODAY, [], lambda name: name == "lr")
+    assert [params.changes_from(TODAY) for params in found] == [{"lr": 0.03}]
+    assert left == [{"weight_decay": 0.01}]
 
 
 def test_a_probe_that_breaks_is_named_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,17 @@ from preflight.cli.analyze import with_proofs
 from preflight.core.errors import ConfigError, Interrupted, NothingTrainedError
 from preflight.core.settings import load
 from preflight.pipeline import flight as module
-from preflight.pipeline.flight import fly, prepare
+from preflight.pipeline.axes import searched
+from preflight.pipeline.flight import Flight, fly, prepare
 from preflight.telemetry import store
 from preflight.telemetry.foreign import open_foreign
 from preflight.telemetry.recording import Run
 
 FlyProject = Callable[..., Any]
+
+
+def explore_only(flight: Flight) -> None:
+    module._explore(flight, searched(flight.settings.space, flight.inspection, flight.task, (1e-3, 1.0)))
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +126,7 @@ def test_every_stage_is_announced_with_the_runs_that_it_takes(flown: Any) -> Non
     assert stages == [
         "learning rates, inputs as they are",
         "explore",
+        "today's settings",
         "confirm",
         "single changes",
         "fresh seeds",
@@ -129,7 +135,7 @@ def test_every_stage_is_announced_with_the_runs_that_it_takes(flown: Any) -> Non
     totals = dict(flown.stages.begun)
     assert totals["explore"] == 12
     for (stage, total), count in zip(flown.stages.begun, flown.stages.counts, strict=True):
-        if stage.startswith(("learning", "explore")):
+        if stage.startswith(("learning", "explore", "today", "confirm")):
             assert count == total
 
 
@@ -155,7 +161,7 @@ def test_the_same_seed_gives_the_same_run(
 
 
 def test_the_callers_random_state_is_untouched(fly_project: FlyProject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_stages", lambda flight: module._explore(flight, (1e-3, 1.0)))
+    monkeypatch.setattr(module, "_stages", explore_only)
     monkeypatch.setattr(module, "write_report", lambda run_dir: run_dir)
     torch.manual_seed(3)
     expected = torch.rand(4)
@@ -167,7 +173,7 @@ def test_the_callers_random_state_is_untouched(fly_project: FlyProject, monkeypa
 def test_another_seed_gives_another_run(
     study: optuna.Study, fly_project: FlyProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_stages", lambda flight: module._explore(flight, (1e-3, 1.0)))
+    monkeypatch.setattr(module, "_stages", explore_only)
     monkeypatch.setattr(module, "write_report", lambda run_dir: run_dir)
     again = fly_project("seed=1", "budget.trials=3", "budget.trial_steps=4")
     other = optuna.load_study(study_name=None, storage=store.study_url(again.flight.run_dir))
@@ -226,7 +232,7 @@ def test_a_crash_of_one_trial_does_not_end_the_study(
 
     monkeypatch.setattr(flight.task, "job", sometimes)
     monkeypatch.setattr(module, "write_report", lambda run_dir: run_dir)
-    monkeypatch.setattr(module, "_stages", lambda flight: module._explore(flight, (1e-3, 1.0)))
+    monkeypatch.setattr(module, "_stages", explore_only)
     fly(flight)
     outcomes = [item.status for item in Run.open(flight.run_dir).recordings("explore")]
     assert outcomes == ["completed", "crashed", "completed"]
@@ -239,7 +245,7 @@ def test_ctrl_c_while_exploring_keeps_what_was_finished(
     prepared: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flight = prepared("budget.trials=5", "budget.trial_steps=4")
-    monkeypatch.setattr(module, "_stages", lambda flight: module._explore(flight, (1e-3, 1.0)))
+    monkeypatch.setattr(module, "_stages", explore_only)
     batches, runs = flight.task.batches, []
 
     def stop_in_the_third(params: Any, seed: int) -> Any:

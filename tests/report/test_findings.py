@@ -49,9 +49,9 @@ def test_a_finding_has_its_numbers_its_remedy_and_its_proof() -> None:
     assert card.evidence == (("largest <value>", "77,785 ns", "3.00 ns"),)
 
 
-def test_what_was_not_tried_is_untested_and_has_no_proof() -> None:
+def test_what_was_not_tried_is_untested_and_says_so() -> None:
     card = cards(DOCUMENT)[1]
-    assert (card.verdict, card.proof) == ("untested", "")
+    assert (card.verdict, card.proof) == ("untested", "no run was made with lr=0.0123")
     assert card.message == "the input <pulses> reaches 77785"
     assert card.remedies == ("look at the inputs", "lower it (lr=0.0123)")
     assert card.evidence == (("where", "head", ""),)

@@ -148,6 +148,12 @@ def proof_of(remedy: Remedy, effect: Effect) -> Proof:
     return Proof(UNDECIDED if effect.is_undecided or effect.is_vague else REFUTED, remedy, effect)
 
 
+def confirmed_remedies(diagnosis: Diagnosis) -> list[Remedy]:
+    """Remedies whose gain a paired run has shown, in the order of their findings."""
+    proofs = [item.proof for item in diagnosis.findings]
+    return [proof.remedy for proof in proofs if proof.verdict == CONFIRMED and proof.remedy is not None]
+
+
 def explained_by(findings: Sequence[Mapping[str, Any]], rules: Sequence[Rule] = RULES) -> dict[str, list[str]]:
     """Code of every finding of findings.json -> codes of the findings among them that may have caused it."""
     known = {rule.code: rule for rule in rules}

@@ -72,7 +72,6 @@ def inspect_parser() -> Parser:
         description="Looks at data, model, losses and schedule, and names what is wrong; trains no trial and writes\n"
         "no run directory.",
     )
-    parser.add_argument("--json", type=writable, metavar="FILE", help="write facts and findings there too")
     return _with_model(parser)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from preflight.core.finding import ERROR, NOTE, UNTESTED, WARNING
+from preflight.core.finding import ERROR, NOTE, WARNING
 from preflight.report.findings import Card, cards, summary
 
 STYLES = {ERROR: "bold red", WARNING: "bold yellow", NOTE: "bold"}
@@ -30,5 +30,4 @@ def lines(card: Card) -> Iterator[str]:
         yield f"  probably because of {card.because}"
     for remedy in card.remedies:
         yield f"  remedy: {remedy}"
-    if card.verdict != UNTESTED:
-        yield f"  {card.verdict}: {card.proof}"
+    yield f"  {card.verdict}: {card.proof}"

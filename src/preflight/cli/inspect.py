@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 
 from preflight.cli.arguments import inspect_parser, overrides_of
+from preflight.cli.options import add_judging_options
 
 
 def inspect(arguments: list[str]) -> int:
     """Look at the task with every probe and ask the rules; returns the exit code."""
-    options = overrides_of(inspect_parser(), arguments)
+    parser = inspect_parser()
+    add_judging_options(parser)
+    options = overrides_of(parser, arguments)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from preflight.cli.answers import exceeds, show_answers
     from preflight.cli.findings import show_findings
     from preflight.cli.tables import show_inspection
     from preflight.cli.terminal import make_console
@@ -21,9 +25,11 @@ def inspect(arguments: list[str]) -> int:
     inspection, facts, diagnosis = look(load(options.overrides, options.config_dir, options.allow))
     console = make_console()
     show_inspection(console, inspection.as_dict())
-    show_findings(console, diagnosis.as_dict())
+    document = diagnosis.as_dict()
+    show_findings(console, document)
+    show_answers(console, document, everything=options.all)
     for name, problem in facts["failed"].items():
         console.print(f"not looked at: {name} ({problem})", markup=False, soft_wrap=True)
     if options.json is not None:
-        store.write_json(options.json, {"facts": facts, **diagnosis.as_dict()})
-    return 0
+        store.write_json(options.json, {"facts": facts, **document})
+    return int(exceeds(document, options.fail_on))

@@ -36,13 +36,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class SpaceSettings:
-    """An axis per setting. A setting that is not here keeps today's value; ``None`` leaves the choice to preflight."""
+    """An axis per setting. A setting that is not here keeps today's value; ``None`` leaves the choice to preflight.
+
+    ``mended`` are settings that only change where the remedy of a finding, proved by runs, asks for it.
+    """
 
     lr: Axis | None
     plain: Mapping[str, Axis]
     normalization: Mapping[str, Axis] | None
     target_normalization: Mapping[str, Axis] | None
     loss_weights: Mapping[str, Axis] | None
+    mended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ OWN = ("lr", *PLAIN)
 POSITIVE = ("lr", "clip_norm")
 FROM_ZERO = ("warmup_fraction", "weight_decay")
 NULLABLE = ("weight_decay", "clip_norm")
+AUTO = "auto"
 
 
 def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tuple[str, ...]) -> SpaceSettings:
@@ -104,12 +109,13 @@ def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tup
             section.get("target_normalization", "keep"), "space.target_normalization", default_log=False
         ),
         loss_weights=_group(weights, "space.loss_weights", default_log=True),
+        mended=tuple(name for name, (value, _) in plain.items() if value == AUTO),
     )
 
 
 def _group(value: Any, path: str, *, default_log: bool) -> dict[str, Axis] | None:
     """``auto`` -> None, ``keep`` -> no axis, a mapping -> an axis each."""
-    if value == "auto":
+    if value == AUTO:
         return None
     if value == "keep":
         return {}
@@ -120,12 +126,13 @@ def _group(value: Any, path: str, *, default_log: bool) -> dict[str, Axis] | Non
 
 
 def _axis(value: Any, path: str, *, default_log: bool = False) -> Axis | None:
-    if value is None or value == "keep":
+    if value is None or value == "keep" or (value == AUTO and path != "space.lr"):
         return None
     if isinstance(value, list | tuple):
         value = {"choices": value}
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{path} must be keep, a list of values, or {{low: ..., high: ...}}, got {value!r}")
+        known = "keep, a list of values," if path == "space.lr" else "keep, auto, a list of values,"
+        raise ConfigError(f"{path} must be {known} or {{low: ..., high: ...}}, got {value!r}")
     section = Section(value, path, ("choices", "low", "high", "log", "integer"))
     if section.get("choices") is not None:
         return Axis(choices=_choices(section, path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from optuna.distributions import BaseDistribution
 
 from preflight.core.search_settings import SpaceSettings
@@ -34,6 +36,11 @@ def free_normalizations(space: SpaceSettings, inspection: Inspection) -> list[st
     groups = {"normalization": space.normalization, "target_normalization": space.target_normalization}
     names = [name for name in inspection.options if groups[name.split(".", 1)[0]] is None]
     return [name for name in names if _can_be_written(name, inspection)]
+
+
+def may_be_mended(name: str, space: SpaceSettings, inspection: Inspection, axes: Collection[str]) -> bool:
+    """Whether a finding's remedy may change a setting: one that is searched, or that is left open for that."""
+    return (name in axes or name in space.mended) and _can_be_written(name, inspection)
 
 
 def _all(

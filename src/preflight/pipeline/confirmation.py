@@ -62,6 +62,11 @@ class Bench:
             self._known[spec.params.key()] = Measured(scores, {**known.metrics, spec.seed: result.metric})
         return [self._known[params.key()] for params in settings]
 
+    def due(self, settings: Sequence[Params]) -> int:
+        """Runs that a round of these settings takes beyond those that were made."""
+        known = [self._known.get(key, Measured({}, {})) for key in {params.key() for params in settings}]
+        return sum(max(0, self.budget.seeds - len(item.scores)) for item in known)
+
     def _spec(self, params: Params, seed: int) -> TrialSpec:
         self._index += 1
         return TrialSpec(self.purpose, self._index - 1, params, seed, self.steps, self.budget.rungs)
@@ -81,7 +86,7 @@ def confirm(
     steps, audience, seeds = bench.steps, bench.audience, bench.budget.seeds
     if not candidates:
         return Recommendation(CANNOT_TELL, NOTHING_ELSE, today, today, steps=steps)
-    audience.begin("confirm", seeds * (1 + len(candidates)))
+    audience.begin("confirm", bench.due([today, *candidates]))
     best, gain = choose.best_candidate(today, candidates, bench.scores)
     audience.end()
     if not gain.is_better:
@@ -97,7 +102,7 @@ def confirm(
 
 def _not_better(gain: Effect) -> tuple[str, str]:
     """Decision and reason where the best of the candidates is not better beyond the noise."""
-    found = f"the best of the other settings {gain}"
+    found = f"the best of the settings searched {gain}"
     if gain.is_vague:
         return CANNOT_TELL, f"{found}: give it more seeds (budget.seeds)"
     if gain.gain <= 0:
@@ -107,7 +112,8 @@ def _not_better(gain: Effect) -> tuple[str, str]:
     return KEEP, f"{found}, too little to change a line for"
 
 
-def _described(settings: Mapping[str, ParamValue]) -> str:
+def described(settings: Mapping[str, ParamValue]) -> str:
+    """``lr=0.001, normalization.input=standardize``."""
     return ", ".join(
         f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in settings.items()
     )
@@ -128,7 +134,7 @@ def _proved(
     gain = choose.compare(today, chosen, bench.scores, choose.MAX_ROUNDS)
     before, after = bench.measure([today, chosen])
     bench.audience.end()
-    what = _described(chosen.changes_from(today))
+    what = described(chosen.changes_from(today))
     decision, reason = CHANGE, f"on fresh seeds it {gain}"
     if not gain.is_better:
         decision, reason = _not_repeated(gain, what)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from preflight.advise.diagnosis import Diagnosis, diagnose, proof_of, remedy_to_try
-from preflight.advise.evidence import effect
+from preflight.advise.diagnosis import Diagnosis, diagnose
 from preflight.advise.ladder import Rung
-from preflight.core.params import Params, ParamValue
+from preflight.core.params import Params
 from preflight.core.settings import Settings
-from preflight.pipeline.confirmation import Bench
 from preflight.pipeline.inspection import Inspection, inspect_task, open_file, open_task, staying
 from preflight.pipeline.rehearsal import rehearse
 from preflight.probes.activations import look_at_activations
@@ -32,11 +30,6 @@ from preflight.probes.usage import look_at_usage
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.telemetry.recording import Recording
 
-# Of several findings the first ones are the causes; trying more of them costs more than it tells.
-MAX_TRIED = 3
-
-Fitted = tuple[str, str]
-"""A setting, such as normalization.input, and an option of it that can be trained with."""
 Look = Callable[[], Mapping[str, Any]]
 
 
@@ -90,38 +83,6 @@ def _probes(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, L
 def _metric(task: PyTorchTask) -> dict[str, Any]:
     metric = task.settings.metric
     return {} if metric is None else {"metric": {"name": metric.name, "goal": metric.goal}}
-
-
-def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Collection[Fitted]) -> Diagnosis:
-    """Run the first findings' remedies against today's settings on paired seeds, and say what that showed."""
-    tried = 0
-    findings = []
-    for item in diagnosis.findings:
-        remedy = remedy_to_try(item)
-        if remedy is None or tried == MAX_TRIED or not _can_train(remedy.settings, today, fitted):
-            findings.append(item)
-            continue
-        if not tried:
-            bench.audience.begin("remedies", bench.budget.seeds * MAX_TRIED)
-        tried += 1
-        before, after = bench.scores([today, today.with_values(dict(remedy.settings))], 1)
-        findings.append(replace(item, proof=proof_of(remedy, effect(before, after))))
-    if tried:
-        bench.audience.end()
-    return replace(diagnosis, findings=tuple(findings))
-
-
-def _can_train(settings: Mapping[str, ParamValue], today: Params, fitted: Collection[Fitted]) -> bool:
-    """Whether the task has these settings, not all as today, and a fitted normalizer where one is asked for."""
-    known = today.flat()
-    if all(known.get(name) == value for name, value in settings.items()):
-        return False
-    for name, value in settings.items():
-        if name not in known:
-            return False
-        if "normalization." in name and value != "none" and (name, value) not in fitted:
-            return False
-    return True
 
 
 def after_search(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from optuna.distributions import BaseDistribution
 
 from preflight.advise.choose import leaders
 from preflight.advise.diagnosis import Diagnosis, diagnose
@@ -15,9 +18,9 @@ from preflight.core.errors import Interrupted, NothingTrainedError
 from preflight.core.params import Params
 from preflight.core.settings import Settings
 from preflight.pipeline.audience import Audience
-from preflight.pipeline.axes import free_normalizations, not_searched, searched
-from preflight.pipeline.confirmation import Bench, confirm
-from preflight.pipeline.diagnosis import after_search, gather_facts, try_remedies
+from preflight.pipeline.axes import free_normalizations, may_be_mended, not_searched, searched
+from preflight.pipeline.confirmation import Bench, confirm, described
+from preflight.pipeline.diagnosis import after_search, gather_facts
 from preflight.pipeline.inspection import (
     Inspection,
     inspect_task,
@@ -28,6 +31,7 @@ from preflight.pipeline.inspection import (
 from preflight.pipeline.ladder import HIGHEST, LOWEST, Ladders, reasons
 from preflight.pipeline.logbook import origin, write_inputs
 from preflight.pipeline.rehearsal import rehearse
+from preflight.pipeline.remedies import candidates_with, try_remedies
 from preflight.pipeline.writing import Written, output_path, write_config
 from preflight.pipeline.written import rounded
 from preflight.report.page import write_report
@@ -140,15 +144,16 @@ def _stages(flight: Flight) -> None:
     if left:
         audience.say(f"not searched, since model.mapping has no key of your file for it: {', '.join(left)}")
     bounds = flight.ladders.bounds(free_normalizations(settings.space, flight.inspection))
-    explored = _explore(flight, bounds)
+    axes = searched(settings.space, flight.inspection, flight.task, bounds)
+    explored = _explore(flight, axes)
     metric, horizon = settings.model.metric, flight.inspection.today.length.horizon_steps
     bench = Bench(flight.engine, settings.budget, settings.seed, horizon, audience)
     finished = [(item.spec.params, item.result.score) for item in explored if item.result.outcome.status == COMPLETED]
     flight.facts |= after_search(flight.ladders.climbed, bounds, finished)
+    _diagnose(flight, bench)
     if not finished:
-        _diagnose(flight, bench)
         raise NothingTrainedError(f"no trial ended with a score: {reasons(item.result for item in explored)}")
-    candidates = leaders(finished, flight.today, settings.budget.candidates)
+    candidates = _with_remedies(flight, leaders(finished, flight.today, settings.budget.candidates), axes)
     goal = None if metric is None else metric.goal
     flight.recommendation = confirm(bench, flight.today, candidates, goal, flight.finish)
     store.write_json(flight.run_dir / store.RECOMMENDATION, flight.recommendation.as_dict())
@@ -157,12 +162,13 @@ def _stages(flight: Flight) -> None:
             settings, flight.inspection.today, flight.recommendation, flight.task.normalizers, flight.run_dir
         )
     flight.ladders.of(flight.recommendation.recommended)
-    _diagnose(flight, bench)
 
 
 def _diagnose(flight: Flight, bench: Bench) -> None:
     """What the rules say of today's settings, and what their remedies do on the seeds of the confirming runs."""
+    flight.audience.begin("today's settings", bench.due([flight.today]))
     bench.measure([flight.today])
+    flight.audience.end()
     recordings = [
         replace(recording, facts=flight.facts)
         for recording in Run(flight.run_dir, {}).recordings(bench.purpose)
@@ -173,7 +179,16 @@ def _diagnose(flight: Flight, bench: Bench) -> None:
     store.write_json(flight.run_dir / store.FINDINGS, flight.diagnosis.as_dict())
 
 
-def _explore(flight: Flight, bounds: tuple[float, float]) -> list[Explored]:
+def _with_remedies(flight: Flight, candidates: list[Params], axes: Collection[str]) -> list[Params]:
+    assert flight.diagnosis is not None
+    is_open = partial(may_be_mended, space=flight.settings.space, inspection=flight.inspection, axes=axes)
+    found, left = candidates_with(flight.diagnosis, flight.today, candidates, is_open)
+    for settings in left:
+        flight.audience.say(f"confirmed, and left alone since it may not change: {described(settings)}")
+    return found
+
+
+def _explore(flight: Flight, axes: Mapping[str, BaseDistribution]) -> list[Explored]:
     settings, audience = flight.settings, flight.audience
     study = create_study(settings.model.name, flight.run_dir, settings.budget, settings.seed)
     best = [float("inf")]
@@ -187,7 +202,7 @@ def _explore(flight: Flight, bounds: tuple[float, float]) -> list[Explored]:
         study,
         flight.engine,
         flight.today,
-        searched(settings.space, flight.inspection, flight.task, bounds),
+        axes,
         settings.budget,
         settings.seed,
         flight.finish,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ def _card(item: Mapping[str, Any], because: str) -> Card:
         evidence=tuple(map(_evidence, item["evidence"])),
         remedies=tuple(map(_remedy, item["remedies"])),
         verdict=proof["verdict"],
-        proof=_proof(text, proof) if text else "",
+        proof=_proof(text, proof) if text else _not_tried(item["remedies"]),
     )
 
 
@@ -71,6 +71,11 @@ def _proof(text: str, proof: Mapping[str, Any]) -> str:
     effect = proof["effect"]
     what = _settings(proof["remedy"]["settings"])
     return text.format(what=what, seeds=fmt.count(effect["seeds"], "seed"), gain=percent(effect["gain"]))
+
+
+def _not_tried(remedies: Sequence[Mapping[str, Any]]) -> str:
+    named = next((_settings(remedy["settings"]) for remedy in remedies if remedy["settings"]), "")
+    return f"no run was made with {named}" if named else "what is to be done is no setting that could be tried"
 
 
 def _evidence(item: Mapping[str, Any]) -> tuple[str, str, str]:
