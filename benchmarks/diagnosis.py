@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ WIDTHS = (38, 7, 6, 6, 6, 6, 12, 8, 6)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, write; 0 where nothing broke."""
     options = _options(arguments)
-    chosen = select(options.split, options.only, QUICK if options.quick else 1)
+    chosen = options.chosen
     started = time.perf_counter()
     verdicts = list(_judged(chosen, options))
     report = summary(verdicts, options.split, options.reveal)
@@ -194,12 +195,43 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="programs whose name holds this")
     parser.add_argument("--reveal", action="store_true", help="show single programs of the held-out half too")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--runs", type=Path, help="keep the recordings here, and judge those that are there again")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        help="keep the recordings here, and judge those that are there again, by the programs' names: after a change "
+        "of a probe or a program give an empty folder",
+    )
     parser.add_argument("--out", type=Path, help=f"where to write the JSON; default: {RESULTS.name} for a whole run")
     options = parser.parse_args(arguments)
+    _check(parser, options)
     if options.out is None and not (options.quick or options.only or options.split != ALL):
         options.out = RESULTS
     return options
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with a message, and code 2, on what would fail after hours or measure nothing."""
+    if options.workers < 1:
+        parser.error(f"--workers must be at least 1, got {options.workers}")
+    if options.out is not None and options.out.is_dir():
+        parser.error(f"--out must be a file, got the folder {options.out}")
+    for name, folder in (("--out", options.out and options.out.parent), ("--runs", options.runs)):
+        if folder is not None and not _can_be_folder(folder):
+            parser.error(f"{name} must be in a folder that can be written to, got {folder}")
+    options.chosen = select(options.split, options.only, QUICK if options.quick else 1)
+    if not options.chosen:
+        bases = ", ".join(sorted({item.base for item in PROGRAMS}))
+        quick = ", --quick" if options.quick else ""
+        parser.error(
+            f"--only must be part of a program's name, got {options.only!r}, which fits none of --split {options.split}"
+            f"{quick}; names begin with {bases}"
+        )
+
+
+def _can_be_folder(path: Path) -> bool:
+    """Whether it is a folder that can be written to, or can be made one."""
+    there = next(item for item in (path, *path.absolute().parents) if item.exists())
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 if __name__ == "__main__":

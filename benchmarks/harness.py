@@ -123,12 +123,7 @@ def _judge(program: Program, folder: Path) -> Verdict:
         return replace(_empty(program), said=(Said(error.code, ERROR, str(error), True),), stopped=str(error))
     except PreflightError as error:
         return replace(_empty(program), stopped=str(error))
-    recorded = folder / "recorded.json"
-    if not recorded.exists():
-        facts = _facts(stand, folder / "range")
-        scores = stand.train(stand.today, folder / "today")
-        store.write_json(recorded, {"facts": facts, "scores": scores})
-    found = store.read_json(recorded)
+    found = _recorded(stand, folder)
     recordings = Run(folder / "today", {}).recordings(PURPOSE)
     diagnosis = diagnose([replace(item, facts={**found["facts"], **_of_its_loop(item)}) for item in recordings])
     causes = explained_by([item.as_dict() for item in diagnosis.findings])
@@ -144,6 +139,20 @@ def _judge(program: Program, folder: Path) -> Verdict:
     healthy = prepare(program.repaired_by(), f"{program.base}-twin", folder)
     twin = _median(healthy, healthy.today, folder / "twin")
     return replace(verdict, twin=twin, repair=_repair(stand, diagnosis, verdict.score, twin, folder / "repair"))
+
+
+def _recorded(stand: Stand, folder: Path) -> dict[str, Any]:
+    """Facts and scores of the recordings in ``folder``; recorded now where there are none, or their file is cut off."""
+    path = folder / "recorded.json"
+    try:
+        found = store.read_json(path)
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not found.keys() >= {"facts", "scores"}:
+        facts = _facts(stand, folder / "range")
+        store.write_json(path, {"facts": facts, "scores": stand.train(stand.today, folder / "today")})
+        found = store.read_json(path)
+    return dict(found)
 
 
 def _facts(stand: Stand, folder: Path) -> dict[str, Any]:
@@ -181,11 +190,14 @@ def _lowest(recording: Recording) -> float:
 
 def _median(stand: Stand, params: Params, folder: Path) -> float:
     """Median score over the seeds; trained once in ``folder``'s lifetime."""
-    known = folder / "scores.json"
-    if not known.exists():
-        store.write_json(known, stand.train(params, folder))
-    scores: list[float] = store.read_json(known)
-    return statistics.median(scores)
+    path = folder / "scores.json"
+    try:
+        scores = store.read_json(path)
+    except (OSError, ValueError):
+        scores = None
+    if not isinstance(scores, list) or not scores:
+        store.write_json(path, scores := stand.train(params, folder))
+    return float(statistics.median(scores))
 
 
 def _repair(stand: Stand, diagnosis: Diagnosis, faulty: float, twin: float, folder: Path) -> Repair | None:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.harness import PURPOSE, judge, prepare
 from benchmarks.plain_loop import Habits
 from benchmarks.program import HELD_OUT, TRAIN, Training
-from benchmarks.suite import PROGRAMS, program
+from benchmarks.suite import HEALTHY, PROGRAMS, program
 from benchmarks.verdict import Said, Verdict
 
 from benchmarks import diagnosis
@@ -31,6 +31,60 @@ def test_a_faulty_program_is_run_and_its_twin(tmp_path: Path) -> None:
     assert verdict.twin < min(verdict.scores)
     kept = judge(item, tmp_path)
     assert (kept.said, kept.scores, kept.twin) == (verdict.said, verdict.scores, verdict.twin)
+
+
+def test_recordings_that_were_cut_off_are_made_anew(tmp_path: Path) -> None:
+    item = program("wine/relu-adam-0.003")
+    first = judge(item, tmp_path)
+    (recorded,) = tmp_path.glob("*/recorded.json")
+    for text in ("", '{"facts": {', "[]", recorded.read_text()[:100]):
+        recorded.write_text(text)
+        again = judge(item, tmp_path)
+        assert (again.broken, again.said, again.scores) == ("", first.said, first.scores)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--workers", "0"], "--workers must be at least 1, got 0"),
+        (["--workers", "-2"], "--workers must be at least 1, got -2"),
+        (["--out", "."], "--out must be a file, got the folder ."),
+        (["--out", "file/out.json"], "--out must be in a folder that can be written to, got file"),
+        (["--runs", "file"], "--runs must be in a folder that can be written to, got file"),
+        (
+            ["--only", "nothing"],
+            "--only must be part of a program's name, got 'nothing', which fits none of --split all",
+        ),
+    ],
+)
+def test_a_bad_argument_is_said_before_any_work(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(SystemExit) as ended:
+        diagnosis.main(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+# One of every kind of data and model: not the whole matrix, which the benchmark itself runs.
+HEALTHY_FAMILIES = ("digits_mlp", "signals", "waves", "table", "moons")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("base", HEALTHY_FAMILIES)
+def test_nothing_is_said_against_a_healthy_program(base: str) -> None:
+    item = next(item for item in HEALTHY if item.base == base and "adam-" in item.name)
+    verdict = judge(item)
+    assert verdict.broken == ""
+    assert verdict.stopped == ""
+    assert len(verdict.scores) == 3
+    assert [f"{said.code}: {said.message}" for said in verdict.alarms] == []
 
 
 def test_a_refusal_that_names_a_rule_is_its_finding(tmp_path: Path) -> None:
