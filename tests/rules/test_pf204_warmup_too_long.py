@@ -57,3 +57,19 @@ def test_without_a_replay_the_setting_counts(recorded: Recorded) -> None:
     assert RULE.judge(recorded(Params(0.1, 8, 0.1), info={"steps": 100})) == Clean()
     answer = RULE.judge(recorded())
     assert answer == NotApplicable("the settings of this run are not known, so neither is 'warmup_fraction'")
+
+
+def test_what_cannot_be_replayed_is_not_judged_by_a_setting_of_another_schedule(recorded: Recorded) -> None:
+    params = Params(lr=0.1, batch_size=8)
+    found = {"kind": "ReduceLROnPlateau", "unit": "epoch", "reason": "ReduceLROnPlateau follows a metric"}
+    answer = RULE.judge(recorded(params, facts={"schedule": found}))
+    assert answer == NotApplicable("the schedule cannot be replayed: ReduceLROnPlateau follows a metric")
+    answer = RULE.judge(recorded(params, facts={"failed": {"schedule": "ValueError: no"}}))
+    assert answer == NotApplicable("the schedule cannot be replayed: ValueError: no")
+
+
+def test_a_run_too_long_to_replay_is_judged_by_its_setting(recorded: Recorded) -> None:
+    found = {"kind": "cosine", "unit": "step", "steps": 2 * 10**6, "reason": "the run has more than 1000000 steps"}
+    answer = RULE.judge(recorded(Params(0.1, 8, 0.8), facts={"schedule": found}))
+    assert isinstance(answer, Finding)
+    assert answer.remedies[0].text == "shorten the warmup to 100,000 steps, 5% of the run"

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import preflight.rules
 from preflight.core.errors import InputError
+from preflight.core.params import Params
 from preflight.rules.base import FAMILIES, Rule
 from preflight.rules.registry import RULES, rule
+from preflight.telemetry.recording import Recording
 
 FOLDER = Path(preflight.rules.__file__).parent
 TESTS = Path(__file__).parent
@@ -62,3 +67,18 @@ def test_a_rule_is_found_by_code_and_by_name() -> None:
     assert rule("pf101") is rule("exploding-gradients") is RULES[0]
     with pytest.raises(InputError, match="there is no rule 'PF1O1'; did you mean 'PF101'"):
         rule("PF1O1")
+
+
+PLATEAU = {"kind": "ReduceLROnPlateau", "unit": "epoch", "steps": 6, "reason": "ReduceLROnPlateau follows a metric"}
+
+
+@pytest.mark.parametrize("item", RULES, ids=lambda item: item.code)
+@pytest.mark.parametrize("facts", [{}, {"schedule": PLATEAU}, {"failed": {"schedule": "TypeError: bad T_max"}}])
+@pytest.mark.parametrize("params", [None, Params(lr=0.1, batch_size=8)])
+def test_a_rule_answers_of_a_run_that_tells_next_to_nothing(
+    item: Rule, facts: dict[str, Any], params: Params | None, recorded: Callable[..., Recording]
+) -> None:
+    losses = {"total": np.geomspace(1.0, 1e9, 200)}
+    norms, rates = {"overall": np.geomspace(1.0, 1e9, 200)}, {"lr_group0": [0.1] * 200}
+    item.judge(recorded(params, facts))
+    item.judge(recorded(params, facts, losses=losses, gradient_norms=norms, learning_rates=rates))

@@ -61,6 +61,12 @@ def lengths_of(scheduler: LRScheduler, lrs: Array) -> list[Length]:
     return [Length(f"{kind.__name__}.{name}", value, _role(lrs, value)) for name, value in found.items()]
 
 
+def numbers_of(scheduler: LRScheduler) -> set[int]:
+    """Whole numbers that a scheduler and its parts hold, any of which may be a length."""
+    parts = getattr(scheduler, "_schedulers", ())
+    return {value for _, value in _numbers(scheduler)}.union(*(numbers_of(part) for part in parts))
+
+
 def _numbers(scheduler: LRScheduler) -> Iterator[tuple[str, int]]:
     """Whole numbers in the attributes of a scheduler and in what its functions close over."""
     values = {name: value for name, value in vars(scheduler).items() if name not in COUNTERS}

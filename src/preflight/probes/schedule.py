@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from preflight.core.errors import TaskError
 from preflight.core.params import Params
 from preflight.core.units import RunLength
+from preflight.probes.decay import early_end
 from preflight.probes.lengths import lengths_of
+from preflight.probes.warmup import before_peak, own_warmup
 from preflight.rules.pf206_scheduler_unit import OTHER, STEP, unit_of
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.schedules import Array, Replay, lr_factor, replay
@@ -30,26 +33,55 @@ def look_at_schedule(task: PyTorchTask, params: Params, seed: int, length: RunLe
     the unit that they count; ``applied`` and ``planned`` as ``[[step, lr], ...]``, where planned is the same scheduler
     advanced in the unit that its lengths count; ``departs_at`` ``{step, epoch, planned, applied, gap}`` where they lie
     farthest apart (``gap`` over the planned peak), or None; ``peak``, ``end``, ``warmup_share`` (share of the run
-    before the peak, 0 without a rise); ``groups`` ``[{ratio, peak}]``; ``error``, what it raised before the end.
+    before the peak, 0 without a rise); ``warmup`` ``{name, advances, reached}``, its own length where that is known,
+    and the share of its peak that the run reaches; ``decay``, see :func:`early_end`; ``groups`` ``[{ratio, peak}]``;
+    ``error``, what it raised before the end.
 
-    A scheduler that follows a metric, and one of a run beyond a million steps, has ``kind``, ``unit`` and a ``reason``.
+    A scheduler that cannot be built, one that follows a metric, and one of a run beyond a million steps, has ``kind``,
+    ``unit`` and a ``reason``.
     """
     unit, steps = task.scheduler_interval, length.horizon_steps
-    with seeded(seed, task.device):
+
+    def replayed(advances: int) -> Replay | None:
+        with seeded(seed, task.device):
+            return replay(task, params, advances)
+
+    def unknown(kind: str, reason: str, **more: str) -> dict[str, Any]:
+        return {"schedule": {"kind": kind, "unit": unit, "steps": steps, "reason": reason, **more}}
+
+    try:
         # Beyond the end, so that a corner there shows.
-        found = replay(task, params, steps + steps // 5 + 2 if steps <= MAX_STEPS else 0)
-        ratios = task.job(params).lr_ratios
+        found = replayed(steps + steps // 5 + 2 if steps <= MAX_STEPS else 0)
+    except TaskError as error:
+        return unknown(task.schedule, str(error), error=str(error))
     kind = task.schedule if found is None else type(found.scheduler).__name__
-    if steps > MAX_STEPS or (found is not None and not found.is_free):
-        reason = f"{kind} follows a metric" if steps <= MAX_STEPS else f"the run has more than {MAX_STEPS} steps"
-        return {"schedule": {"kind": kind, "unit": unit, "reason": reason}}
-    look = _preflights_own(task, params, length, ratios) if found is None else _users_own(found, unit, params, length)
-    return {"schedule": {"kind": kind, **look}}
+    if steps > MAX_STEPS:
+        return unknown(kind, f"the run has more than {MAX_STEPS} steps")
+    if found is None:
+        with seeded(seed, task.device):
+            ratios = task.job(params).lr_ratios
+        return {"schedule": {"kind": kind, **_preflights_own(task, params, length, ratios)}}
+    if not found.is_free:
+        return unknown(kind, f"{kind} follows a metric")
+    look = _users_own(found, unit, params, length)
+    group, advances = _plainest(found.ratios), _advances(unit, length)
+    warmup = own_warmup(found, group, advances, lambda advances: replayed(advances) or found)
+    return {"schedule": {"kind": kind, **look, "warmup": warmup}}
+
+
+def _plainest(ratios: Sequence[float]) -> int:
+    """The group whose ratio is nearest to 1."""
+    return int(np.argmin(np.abs(np.log(ratios))))
+
+
+def _advances(unit: str, length: RunLength) -> int:
+    """How many rates a run has, from the one of no advance on."""
+    return 1 + (length.horizon_steps - 1) // (1 if unit == STEP else length.steps_per_epoch)
 
 
 def _users_own(found: Replay, unit: str, params: Params, length: RunLength) -> dict[str, Any]:
     steps, epoch = np.arange(length.horizon_steps + 1), length.steps_per_epoch
-    group = int(np.argmin(np.abs(np.log(found.ratios))))
+    group, advances = _plainest(found.ratios), _advances(unit, length)
     curves = {name: found.at_steps(steps, name, epoch) for name in OTHER}
     lengths = lengths_of(found.scheduler, found.lrs[:, group])
     guess = unit_of(
@@ -60,7 +92,6 @@ def _users_own(found: Replay, unit: str, params: Params, length: RunLength) -> d
         {name: _half_way(curve[:, group]) for name, curve in curves.items()},
     )
     applied, planned = curves[unit], curves[guess]
-    last = (length.horizon_steps - 1) // (1 if unit == STEP else epoch)
     return {
         **_common(unit, params, length, applied[:, group], planned[:, group]),
         "lengths": {item.name: item.value for item in lengths},
@@ -68,7 +99,8 @@ def _users_own(found: Replay, unit: str, params: Params, length: RunLength) -> d
         "length_unit_guess": guess,
         "groups": _groups(found.ratios, applied.max(axis=0)),
         # What it raises after the last step of the run is never met.
-        "error": found.error if last >= len(found.lrs) else None,
+        "error": found.error if advances > len(found.lrs) else None,
+        "decay": early_end(found.lrs[:advances, group], lengths),
     }
 
 
@@ -83,7 +115,14 @@ def _preflights_own(task: PyTorchTask, params: Params, length: RunLength, ratios
         "length_unit_guess": STEP,
         "groups": _groups(ratios, curve.max() * np.array(ratios)),
         "error": None,
+        "decay": None,
+        "warmup": _warmup_asked_for(params, total),
     }
+
+
+def _warmup_asked_for(params: Params, steps: int) -> dict[str, Any] | None:
+    asked = round(params.warmup_fraction * steps)
+    return {"name": None, "advances": asked, "reached": min(1.0, steps / asked)} if asked else None
 
 
 def _common(unit: str, params: Params, length: RunLength, applied: Array, planned: Array) -> dict[str, Any]:
@@ -99,7 +138,7 @@ def _common(unit: str, params: Params, length: RunLength, applied: Array, planne
         "departs_at": _departure(applied, planned, length.steps_per_epoch),
         "peak": float(applied.max()),
         "end": float(applied[-1]),
-        "warmup_share": _warmup_share(applied),
+        "warmup_share": before_peak(applied) / (len(applied) - 1),
     }
 
 
@@ -129,11 +168,6 @@ def _departure(applied: Array, planned: Array, steps_per_epoch: int) -> dict[str
         "applied": float(applied[place]),
         "gap": float(gaps[place] / planned.max()),
     }
-
-
-def _warmup_share(curve: Array) -> float:
-    """Share of the run that passes before the rate first comes near its peak; 0 where it starts there."""
-    return float(np.flatnonzero(curve >= 0.99 * curve.max())[0]) / (len(curve) - 1)
 
 
 def _thinned(curve: Array) -> list[list[float]]:

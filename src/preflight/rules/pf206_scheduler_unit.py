@@ -46,13 +46,13 @@ def unit_of(
     if unit == EPOCH:
         too_long = any(APART.value * epochs < value <= NEAR.value * steps for value, _ in lengths)
         return STEP if too_long else EPOCH
-    if half_way[STEP] < DEAD.value <= half_way[EPOCH]:
-        return EPOCH
     ends = [value for value, role in lengths if role == DECAY]
     ends += [value for value, role in lengths if role == CYCLE and _is_restless(value, steps, steps_per_epoch)]
-    fits = any(value >= steps / APART.value for value in ends)
-    too_short = any(epochs / APART.value <= value <= NEAR.value * epochs for value in ends)
-    return EPOCH if too_short and not fits else STEP
+    if any(value >= steps / APART.value for value in ends):
+        return STEP
+    if half_way[STEP] < DEAD.value <= half_way[EPOCH] and all(value <= APART.value * epochs for value in ends):
+        return EPOCH
+    return EPOCH if any(epochs / APART.value <= value <= NEAR.value * epochs for value in ends) else STEP
 
 
 def _is_restless(cycle: int, steps: int, steps_per_epoch: int) -> bool:

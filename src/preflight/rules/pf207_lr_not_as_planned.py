@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from preflight.core.finding import ERROR, Answer, Clean, Evidence, Finding, Remedy
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.core.model_settings import OWN_SCHEDULE, SCHEDULES
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.pf206_scheduler_unit import STEP
 from preflight.rules.predicates import Array
 from preflight.rules.schedule_facts import replayed
 from preflight.telemetry.recording import Recording
@@ -17,16 +18,26 @@ from preflight.telemetry.recording import Recording
 GAP = Threshold(
     "GAP", 0.1, "of the peak is the mean distance from the plan", "rounding of a short warmup stays below 0.05"
 )
+RISEN = Threshold(
+    "RISEN", 0.1, "of its way down is too far for a rate to have come back", "the last fifth of a cosine is below that"
+)
+IDLE = Threshold(
+    "IDLE", 0.1, "of the run may train at next to no rate", "a cosine, a line or a cubic is there for its last step"
+)
 FASTER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64)
 PARTS = 20
 MIN_STEPS = 20
 
 
 def check(recording: Recording) -> Answer:
-    """Compare learning_rates.csv with the replay; a scheduler that raises before the end is found without it."""
+    """Compare learning_rates.csv with the replay; a schedule that is over before the end is found without it."""
+    known = recording.fact("schedule") if "schedule" in recording.facts else {}
+    if known.get("error"):
+        return _gives_up(known)
     facts = replayed(recording)
-    if facts.get("error"):
-        return _gives_up(facts)
+    early = _over_early(facts)
+    if early is not None:
+        return early
     group = _nearest_to_one(facts)
     applied = recording.column("learning_rates", f"lr_group{group}")
     steps = int(recording.info.get("steps", len(applied)))
@@ -54,6 +65,8 @@ def check(recording: Recording) -> Answer:
 
 
 def _gives_up(facts: Mapping[str, Any]) -> Finding:
+    if facts.get("reason"):  # it was never there to be replayed
+        return Finding(ERROR, facts["error"], (), (Remedy("mend what makes the scheduler"),))
     return Finding(
         ERROR,
         f"the scheduler cannot be advanced to the end of the run: {facts['error']}",
@@ -63,6 +76,33 @@ def _gives_up(facts: Mapping[str, Any]) -> Finding:
         ),
         (Remedy("give the scheduler the length of the run"),),
         where=str(facts["kind"]),
+    )
+
+
+def _over_early(facts: Mapping[str, Any]) -> Finding | None:
+    """A decay that ends before the run; one in the wrong unit is PF206."""
+    decay = facts.get("decay")
+    if decay is None or facts["length_unit_guess"] != facts["unit"]:
+        return None
+    over, advances, risen, idle = (decay[key] for key in ("over", "advances", "risen", "idle"))
+    if risen <= RISEN.value and idle <= IDLE.value:
+        return None
+    then = f"then rises again, {risen:.0%} of the way back to its peak" if risen else "is next to nothing from there on"
+    named = f" ({decay['name']} is {decay['value']:,})" if decay["name"] else ""
+    noun = "step" if facts["unit"] == STEP else "epoch"
+    fitting = f": {decay['name']}={decay['value'] + advances - over}" if decay["name"] else ""
+    return Finding(
+        ERROR if idle > 0.5 else WARNING,
+        f"the decay is over at {noun} {over:,} of {advances:,}{named}, and the learning rate {then}",
+        (
+            Evidence("share of its way down that the rate has come back", risen, RISEN.value),
+            Evidence("share of the run at next to no rate", idle, IDLE.value),
+            Evidence("advances of the run", advances, unit="advances"),
+        ),
+        (Remedy(f"let the decay end with the run{fitting}"),),
+        where=str(facts["kind"]),
+        step=over if facts["unit"] == STEP else over * int(facts["steps_per_epoch"]),
+        strength=max(risen / RISEN.value, idle / IDLE.value),
     )
 
 
@@ -119,14 +159,14 @@ RULE = Rule(
     code="PF207",
     name="lr-not-as-planned",
     title="The learning rate is not the planned one",
-    detects="The recorded rates lie further than GAP of the peak from the replayed schedule, or the scheduler raises "
-    "an "
-    "error before the run is over.",
+    detects="The recorded rates lie further than GAP of the peak from the replayed schedule; or the scheduler cannot "
+    "be built, raises an error before the run is over, or has ended its decay (T_max, total_iters) long before: the "
+    "rate has come back by RISEN, or there is next to none for IDLE of the run. Cycles by design (warm restarts, "
+    "CyclicLR) are left alone.",
     matters="What was chosen is not what trains: warmups end early, decays are over before the run is, or the run "
     "stops.",
-    fix="Advance the scheduler once per optimizer step. With gradient accumulation, advancing it with every batch "
-    "makes a "
-    "schedule run as many times too fast.",
+    fix="Give the scheduler the length of the run, and advance it once per optimizer step. With gradient accumulation, "
+    "advancing it with every batch makes a schedule run as many times too fast.",
     check=check,
-    thresholds=(GAP,),
+    thresholds=(GAP, RISEN, IDLE),
 )

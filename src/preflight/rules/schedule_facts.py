@@ -14,6 +14,9 @@ from preflight.telemetry.recording import Recording
 
 def replayed(recording: Recording) -> Mapping[str, Any]:
     """Facts of a schedule that could be replayed; raises :class:`MissingError` with the reason where it could not."""
+    failure = recording.facts.get("failed", {}).get("schedule")
+    if failure:
+        raise MissingError(f"the schedule cannot be replayed: {failure}")
     facts: Mapping[str, Any] = recording.fact("schedule")
     if facts.get("reason"):
         raise MissingError(f"the schedule cannot be replayed: {facts['reason']}")
