@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from preflight.core.finding import NOTE, WARNING, Clean, Finding, NotApplicable
+from preflight.core.finding import ERROR, NOTE, WARNING, Clean, Finding, NotApplicable
 from preflight.rules.pf306_validation import RULE
 from preflight.telemetry.recording import Recording
 
@@ -55,14 +55,27 @@ def test_many_rare_classes_differ_by_chance(data_seen: DataSeen) -> None:
     assert RULE.judge(data_seen(train, validation)) == Clean()
 
 
-@pytest.mark.parametrize("share", [0.05, 0.5, 1.0])
-def test_samples_in_both_splits_are_worth_a_note(share: float, data_seen: DataSeen) -> None:
+def test_every_feature_that_differs_is_counted(data_seen: DataSeen) -> None:
+    answer = RULE.judge(data_seen(split(0), split(1, shift=3.0)))
+    assert isinstance(answer, Finding)
+    first, others = answer.message.split("; so are the ")
+    assert {name for name in ("'x[0]'", "'x[1]'", "'x[2]'") if name in first} == {f"'{answer.where.split('.')[1]}'"}
+    assert others.count("input 'x[") == 2
+    alone = split(1)
+    alone["x"][:, 1] += 3.0
+    answer = RULE.judge(data_seen(split(0), alone))
+    assert isinstance(answer, Finding)
+    assert "; so" not in answer.message
+
+
+@pytest.mark.parametrize(("share", "severity"), [(0.05, NOTE), (0.3, WARNING), (0.75, ERROR), (1.0, ERROR)])
+def test_samples_in_both_splits_weigh_by_their_share(share: float, severity: str, data_seen: DataSeen) -> None:
     train, validation = split(0), split(1)
     some = int(share * 400)
     validation["x"][:some] = train["x"][:some]
     answer = RULE.judge(data_seen(train, validation))
     assert isinstance(answer, Finding)
-    assert answer.severity == NOTE
+    assert answer.severity == severity
     assert answer.evidence[0].value == pytest.approx(share)
 
 

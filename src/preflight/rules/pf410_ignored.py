@@ -75,7 +75,10 @@ def _drowned(initial: float, later: float, steps: int) -> Finding:
 
 def _tried(steps: int) -> str:
     """Which weights were tried, in words: others than these may use the input."""
-    return f"before training, after {steps} steps and with random numbers added to the weights, as large as weights usually begin"
+    return (
+        f"before training, after {steps} steps and with random numbers added to the weights, as large as weights "
+        "usually begin"
+    )
 
 
 def _is_fitted(recording: Recording, name: str) -> bool:
