@@ -62,7 +62,10 @@ def audit_parser() -> Parser:
         "these are known: loss=9.16, loss: 18.5 (18.4), {'loss': 1.2}, and the progress bars of tqdm and Keras",
     )
     parser.add_argument(
-        "--classes", type=int, metavar="N", help="of a classifier: its loss is compared with ln N, that of guessing"
+        "--classes",
+        type=int,
+        metavar="N",
+        help="of a classifier: its loss is compared with ln N and its accuracy with 1 / N, those of guessing",
     )
     add_judging_options(parser)
     return parser
