@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,16 +17,13 @@ from preflight.core.params import Params
 from preflight.probes.axes import settled
 from preflight.probes.fields import (
     MAX_NAMED_FEATURES,
-    MAX_UNIT_MEAN,
-    MAX_UNIT_STD,
-    MIN_UNIT_STD,
     FieldReport,
     inspect_field,
 )
 from preflight.probes.flaws import COVERED, TRAINING, VALIDATION, Expected, Flaw, by_field, find_flaws
 from preflight.probes.harm import check_flaws
-from preflight.probes.kinds import classify
 from preflight.probes.layout import layout_of
+from preflight.probes.moments import distribution, extremes, half, moments, rms, tail
 from preflight.probes.outliers import Range
 from preflight.probes.overlap import look_at_overlap
 from preflight.probes.shift import feature_shift, label_shift
@@ -37,12 +33,9 @@ from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 
 Array = npt.NDArray[np.float64]
-QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 # Values of a field, and of a feature, that are looked at, so that time and memory stay small.
 MAX_VALUES, MAX_FEATURE_VALUES = 2**22, 2**18
 MIN_SAMPLES = 32
-KIND_VALUES = 2**14
-MIN_BEYOND, USUAL = 10, 0.95
 ANYTHING = Range(0.0, math.inf, math.inf)
 Samples = tuple[Tensor, Batch]
 
@@ -123,14 +116,14 @@ class _Look:
                 {
                     "name": name,
                     "kind": report.kinds[index],
-                    **_extremes(raw[index]),
-                    **_distribution(known),
+                    **extremes(raw[index]),
+                    **distribution(known),
                     "fed": {
-                        **_moments(passed),
-                        "rms": _rms(passed),
+                        **moments(passed),
+                        "rms": rms(passed),
                         "peak": float(np.abs(passed).max()),
-                        "tail": _tail(passed),
-                        "half": _half(passed),
+                        "tail": tail(passed),
+                        "half": half(passed),
                     },
                     "samples": len(self.train[self.name]),
                     **self._comparison(known, there[index]),
@@ -195,7 +188,7 @@ class _Look:
         """The same feature of the validation split."""
         there = there[np.isfinite(there)]
         sizes = len(self.train[self.name]), len(self.validation[self.name])
-        found: dict[str, Any] = {"validation": {**_moments(there), "samples": sizes[1]}}
+        found: dict[str, Any] = {"validation": {**moments(there), "samples": sizes[1]}}
         return found if self.is_class or not len(there) else {**found, **feature_shift(known, there, *sizes)}
 
     def _labels(self) -> tuple[str, Tensor, Tensor]:
@@ -217,57 +210,6 @@ def _usual(values: Array, known: Range) -> npt.NDArray[np.int64]:
     """Positions of the values that count, no outliers, evenly thinned where they are very many."""
     places = np.flatnonzero(np.isfinite(values) & (values >= known.low) & (values <= known.high))
     return places[spread(len(places), MAX_FEATURE_VALUES).numpy()] if len(places) else places
-
-
-def _extremes(values: Array) -> dict[str, float]:
-    finite = values[np.isfinite(values)]
-    return {"minimum": float(finite.min()), "maximum": float(finite.max())} if len(finite) else {}
-
-
-def _distribution(values: Array) -> dict[str, Any]:
-    mean, std = float(values.mean()), float(values.std())
-    return {
-        "values": classify(torch.from_numpy(values[spread(len(values), KIND_VALUES).numpy()])),
-        "mean": mean,
-        "std": std,
-        "quantiles": {
-            f"{q:g}": float(value) for q, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)
-        },
-        "deviation": float(np.abs(values - np.median(values)).mean()),
-        "skew": float((((values - mean) / std) ** 3).mean()) if std > 0 else 0.0,
-        "zeros": float((values == 0).mean()),
-        "distinct": len(np.unique(values)),
-        "normalized": abs(mean) <= MAX_UNIT_MEAN and MIN_UNIT_STD <= std <= MAX_UNIT_STD,
-    }
-
-
-def _moments(values: Array) -> dict[str, float]:
-    return {"mean": float(values.mean()), "std": float(values.std())} if len(values) else {}
-
-
-def _rms(values: Array) -> float:
-    return float(np.sqrt((values[np.isfinite(values)] ** 2).mean()))
-
-
-def _tail(values: Array) -> float:
-    """Distance from the median that one value in a thousand lies beyond, over the mean distance of the nearest 95%.
-
-    Of few values the tenth from either end: the extremes say little of a tail.
-    """
-    beyond = max(0.001, min(0.5, MIN_BEYOND / len(values)))
-    low, middle, high = np.quantile(values, (beyond, 0.5, 1 - beyond))
-    distances = np.sort(np.abs(values - middle))
-    usual = float(distances[: max(1, int(USUAL * len(values)))].mean()) or float(distances.mean())
-    return float(max(high - middle, middle - low) / usual) if usual > 0 else 0.0
-
-
-def _half(values: Array) -> float:
-    """Narrowest interval that half of the values lie in, over their deviation; the median's own repetitions, such as
-    the zeros of what is mostly absent, do not count.
-    """
-    ordered, std = np.sort(values[values != np.median(values)]), float(values.std())
-    size = len(ordered) // 2
-    return float((ordered[size:] - ordered[: len(ordered) - size]).min() / std) if size and std > 0 else 0.0
 
 
 def _add_flaws(
