@@ -59,6 +59,18 @@ def advised_rate(recording: Recording) -> float | None:
     return float(best["lr"]) / (AWAY if above is not None and above["verdict"] in BROKEN else 1.0)
 
 
+def lowered_rate(recording: Recording, times: float) -> dict[str, float]:
+    """The setting of a lower rate: what the ladder advises where that is lower, else so many times lower than today's.
+
+    Every rule that lowers the rate asks here, so that one remedy does not contradict another, nor the ladder.
+    """
+    lr = recording.setting("lr") if "params" in recording.info else None
+    if not isinstance(lr, int | float):
+        return {}
+    advised = advised_rate(recording)
+    return {"lr": advised if advised is not None and advised < lr else lr / times}
+
+
 def _start(recording: Recording, lowest: float) -> float:
     try:
         constant = constant_total(loss_facts(recording))

@@ -11,6 +11,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.components import component_norms
+from preflight.rules.ladder_facts import lowered_rate
 from preflight.rules.predicates import EXPLODED_RATIO, Array, first_nonfinite
 from preflight.telemetry.recording import Recording
 
@@ -87,7 +88,10 @@ def check(recording: Recording) -> Answer:
         f"the gradient norm grew {growth:.3g} times over its early level of {level:.3g}, first beyond "
         f"{GROWTH.value:g} times at {overall.place(first)}{f', most in {where!r}' if where else ''}",
         evidence,
-        (Remedy("lower the learning rate", _lower(recording)), Remedy("clip gradients", {"clip_norm": 2 * level})),
+        (
+            Remedy("lower the learning rate", lowered_rate(recording, 10)),
+            Remedy("clip gradients", {"clip_norm": 2 * level}),
+        ),
         where=where,
         step=int(overall.steps[first]),
         strength=growth / GROWTH.value,
@@ -119,10 +123,6 @@ def _component(recording: Recording, step: float) -> str:
         if level > 0 and len(there) and math.isfinite(there[0]):
             growth[name] = there[0] / level
     return max(growth, key=growth.__getitem__) if growth else ""
-
-
-def _lower(recording: Recording) -> dict[str, float]:
-    return {"lr": recording.params.lr / 10} if "params" in recording.info else {}
 
 
 RULE = Rule(

@@ -12,6 +12,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.components import ASIDE, DELTA, STATS, head_names
+from preflight.rules.ladder_facts import lowered_rate
 from preflight.rules.predicates import Array, first_nonfinite
 from preflight.telemetry.recording import Measured, Recording
 
@@ -156,7 +157,7 @@ def _longest_gap(values: Array) -> int:
 def _finding(reason: str, step: int, where: str, evidence: tuple[Evidence, ...], recording: Recording) -> Finding:
     remedies = [
         Remedy("look at the samples of that batch, and at logarithms, roots and divisions between input and loss"),
-        Remedy("lower the learning rate", {"lr": recording.params.lr / 10} if "params" in recording.info else {}),
+        Remedy("lower the learning rate", lowered_rate(recording, 10)),
     ]
     if step == 0:
         remedies = remedies[:1]  # before the first update no learning rate is to blame

@@ -8,7 +8,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.components import component_deltas
-from preflight.rules.ladder_facts import BROKEN, Rung, advised_rate, best_rung, rung_at, rungs_of
+from preflight.rules.ladder_facts import BROKEN, Rung, best_rung, lowered_rate, rung_at, rungs_of
 from preflight.rules.predicates import (
     RUNAWAY_RATIO,
     UNSTEADY_RATIO,
@@ -102,7 +102,10 @@ def _swinging(recording: Recording) -> Answer:
         f"the weight changes of {where!r} go up and down in turn, by {wide[where]:.3g} times from row to row; "
         f"{len(wide)} of {len(moves)} components do",
         (Evidence("median factor between a change and the next", wide[where], SWING.value, "x"),),
-        (Remedy("lower the learning rate", _lower(recording)), Remedy("or record the loss, which tells for sure")),
+        (
+            Remedy("lower the learning rate", lowered_rate(recording, 10)),
+            Remedy("or record the loss, which tells for sure"),
+        ),
         where=where,
         strength=min(100.0, wide[where] / SWING.value),
     )
@@ -248,19 +251,10 @@ def _finding(recording: Recording, severity: str, message: str, evidence: Eviden
         severity,
         message,
         (evidence,),
-        (Remedy("lower the learning rate", _lower(recording)), Remedy("warm up", {"warmup_fraction": 0.05})),
+        (Remedy("lower the learning rate", lowered_rate(recording, 10)), Remedy("warm up", {"warmup_fraction": 0.05})),
         step=step,
         strength=max(1.0, value / limit),
     )
-
-
-def _lower(recording: Recording) -> dict[str, float]:
-    """The rate that the ladder advises where it is lower, else a tenth."""
-    if "params" not in recording.info:
-        return {}
-    lr = recording.params.lr
-    advised = advised_rate(recording)
-    return {"lr": advised if advised is not None and advised < lr else lr / 10}
 
 
 RULE = Rule(

@@ -7,6 +7,7 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.ladder_facts import lowered_rate
 from preflight.rules.predicates import RUNAWAY_RATIO, Array
 from preflight.rules.schedule_facts import replayed
 from preflight.telemetry.recording import Recording
@@ -45,7 +46,10 @@ def check(recording: Recording) -> Answer:
             Evidence("early peak of the loss over its first value", jump, JUMP.value, "x"),
             Evidence("early peak of the gradient norm over its first value", spike, SPIKE.value, "x"),
         ),
-        (Remedy("warm up over the first 5% of the run", {"warmup_fraction": 0.05}), _lower(recording)),
+        (
+            Remedy("warm up over the first 5% of the run", {"warmup_fraction": 0.05}),
+            Remedy("or lower the learning rate", lowered_rate(recording, 3)),
+        ),
         step=step,
         strength=min(100.0, jump / JUMP.value),
     )
@@ -65,11 +69,6 @@ def _rise(values: Array, early: int) -> float:
 def _stands_alone(values: Array, early: int) -> bool:
     """Whether the peak of the first ``early`` of ``values[T]`` is far above all that comes after twice as many."""
     return bool(values[:early].max() > LATER.value * values[2 * early :].max())
-
-
-def _lower(recording: Recording) -> Remedy:
-    settings = {"lr": recording.params.lr / 3} if "params" in recording.info else {}
-    return Remedy("or lower the learning rate", settings)
 
 
 RULE = Rule(

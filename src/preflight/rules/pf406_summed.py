@@ -12,6 +12,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules import pf201_lr_too_high
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.ladder_facts import lowered_rate
 from preflight.rules.levels import MIN_STEPS, all_stuck, loss_facts
 from preflight.rules.predicates import are_decreasing, has_run_away
 from preflight.rules.progress import first_movement, weight_norm
@@ -59,9 +60,8 @@ def check(recording: Recording) -> Answer:
     harm = _harm(recording, len(summed) < len(facts))
     if not harm:
         return Clean()
-    lr = recording.setting("lr")
     names = ", ".join(f"'{name}'" for name in summed)
-    settings = {"lr": float(f"{float(lr) / size:.3g}")} if isinstance(lr, int | float) else {}
+    settings = {name: float(f"{value:.3g}") for name, value in lowered_rate(recording, size).items()}
     return Finding(
         WARNING,
         f"{names} {'is' if len(summed) == 1 else 'are'} summed over the batch, so that the gradient is {size} times "
@@ -71,7 +71,7 @@ def check(recording: Recording) -> Answer:
             for name in summed
             for parts, ratio in facts[name]["batch_scaling"].items()
         ),
-        (Remedy("average the loss over the batch (reduction='mean')"), Remedy("divide the learning rate", settings)),
+        (Remedy("average the loss over the batch (reduction='mean')"), Remedy("lower the learning rate", settings)),
         where=summed[0],
         strength=min(100.0, max(1.0, math.log2(size))),
     )
