@@ -47,10 +47,25 @@ def test_a_named_feature_is_worth_a_note(data_seen: DataSeen) -> None:
     assert (answer.severity, answer.where) == (NOTE, "x.b")
 
 
-def test_a_border_pixel_or_an_unnamed_column_is_no_fault(data_seen: DataSeen) -> None:
-    x = noise(64)
+@pytest.mark.parametrize("value", [3.0, -40.0, 0.5])
+def test_an_unnamed_column_with_a_value_of_its_own_is_worth_a_note(value: float, data_seen: DataSeen) -> None:
+    x = noise(8)
+    x[:, 4] = value
+    answer = RULE.judge(data_seen(split(x)))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (NOTE, "x.x[4]")
+
+
+@pytest.mark.parametrize("scale", [lambda x: x, lambda x: 255 * x, lambda x: (x - 0.13) / 0.31])
+def test_a_border_pixel_an_absent_word_or_an_intercept_is_no_fault(
+    scale: Callable[[Tensor], Tensor], data_seen: DataSeen
+) -> None:
+    x = noise(64).clamp(0, 1)
     x[:, :5] = 0.0
-    assert RULE.judge(data_seen(split(x))) == Clean()
+    assert RULE.judge(data_seen(split(scale(x)))) == Clean()
+    assert RULE.judge(data_seen(split(scale(x).unflatten(1, (1, 8, 8))))) == Clean()
+    each = (x - x.mean(dim=0)) / x.std(dim=0).clamp(min=1e-6)
+    assert RULE.judge(data_seen(split(each))) == Clean()
     ones = torch.cat([noise(), torch.ones(200, 1)], 1)
     assert RULE.judge(data_seen(split(ones))) == Clean()
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 from preflight.core.finding import ERROR, NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.fields import Field, features, fields, several
@@ -32,8 +36,7 @@ def check(recording: Recording) -> Answer:
     named = [
         (field, feature)
         for field, feature in features(recording, "input")
-        if _is_named(field, str(feature["name"])) and feature["values"] == "constant" and field.facts["constants"]
-        if field.facts["samples"] >= SAMPLES.value and feature["minimum"] == feature["maximum"]
+        if _never_changes(field, feature) and (_is_named(field, str(feature["name"])) or _is_column(field, feature))
     ]
     if not named:
         return Clean()
@@ -67,9 +70,32 @@ def _copy(field: Field, other: str) -> Finding:
     )
 
 
+def _never_changes(field: Field, feature: Mapping[str, Any]) -> bool:
+    is_constant = feature["values"] == "constant" and feature["minimum"] == feature["maximum"]
+    return bool(is_constant and field.facts["constants"] and field.facts["samples"] >= SAMPLES.value)
+
+
 def _is_named(field: Field, name: str) -> bool:
     """Whether somebody gave the feature a name: a border pixel that is always 0 is no fault."""
     return name != field.name and not name.startswith(f"{field.name}[")
+
+
+def _is_column(field: Field, feature: Mapping[str, Any]) -> bool:
+    """Whether an unnamed feature is a column of a table, with a value of its own.
+
+    Where it is the lowest or highest one of another feature, it may be the blank that both have: the border of
+    flattened images, a word or a class that is absent. Zeros may be that, too, in columns that were standardized each
+    by itself, and ones are the intercept of a linear model.
+    """
+    if len(field.facts["shape"]) != 1 or field.kind(feature) == "image" or feature["minimum"] in (0, 1):
+        return False
+    others = [item for item in field.features if item["minimum"] < item["maximum"]]
+    ends = {item[end] for item in others for end in ("minimum", "maximum")}
+    return bool(others) and not any(_is_near(feature["minimum"], end) for end in ends)
+
+
+def _is_near(value: float, other: float) -> bool:
+    return math.isclose(value, other, rel_tol=1e-6, abs_tol=1e-12)
 
 
 def _whole(found: list[Field], role: str, severity: str) -> Finding:
@@ -91,7 +117,8 @@ RULE = Rule(
     title="A field never changes, or repeats another one",
     detects="A target, an input field or an input feature that the task names has one value in all training samples "
     "that were looked at (in all there are, where they are in memory); or an input equals another one, value by value. "
-    "Single pixels and unnamed columns do not count.",
+    "An unnamed column of a table counts where its value is none of 0 and 1 and not the lowest or highest of another "
+    "column, as the blank pixels of flattened images and absent words are; single pixels do not.",
     matters="Nothing can be learned from a constant: of a target it makes any loss look solved, of an input it usually "
     "means that loading went wrong. Two views of a sample that are one make a contrast of them trivial.",
     fix="Look at how the field is loaded; leave the feature out if it is meant to be constant.",
