@@ -15,7 +15,7 @@ from preflight.core.errors import ConfigError
 EXIT_CODES = """\
 exit codes:
   0    done: a config was written, or the answer is to keep yours or that it cannot be told
-  1    something preflight did not foresee; analyze and audit: findings, where --fail-on asks for it
+  1    something preflight did not foresee; inspect, analyze and audit: findings, where --fail-on asks for it
   2    bad input: a key, a value, a file, a module
   3    no trial ended with a score
   4    verify: the written config did not reproduce its score
