@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from preflight.advise.diagnosis import diagnose, explained_by
 from preflight.core.finding import NOTE, WARNING, Clean, Finding, NotApplicable
+from preflight.rules.pf301_unnormalized import RULE as PF301
 from preflight.rules.pf303_identifier import RULE
 from preflight.telemetry.recording import Recording
 
@@ -31,9 +33,23 @@ def named(name: str) -> dict[str, dict[str, list[str]]]:
 def test_many_even_whole_numbers_look_like_an_identifier(high: int, data_seen: DataSeen) -> None:
     answer = RULE.judge(data_seen(split(numbers(0, high))))
     assert isinstance(answer, Finding)
-    assert (answer.severity, answer.where) == (NOTE, "x.x[1]")
+    assert (answer.severity, answer.where) == (WARNING, "x.x[1]")  # at that size it does harm, whatever it is
     assert "Embedding" in answer.remedies[0].text
+    assert "only where its size is what counts" in answer.remedies[0].text
     assert answer.remedies[0].settings == {}
+
+
+def test_what_looks_like_an_identifier_is_why_the_input_is_raw(data_seen: DataSeen) -> None:
+    found = diagnose([data_seen(split(numbers(0, 5160)))], [PF301, RULE]).findings
+    assert [item.rule.code for item in found] == ["PF303", "PF301"]
+    assert explained_by([item.as_dict() for item in found], [PF301, RULE])["PF301"] == ["PF303"]
+
+
+def test_where_its_size_does_no_harm_it_is_worth_a_note(data_seen: DataSeen) -> None:
+    scaled = {"x": {"kind": "standardize", "center": [0.0, 2500.0], "scale": [1.0, 1500.0]}}
+    answer = RULE.judge(data_seen(split(numbers(0, 5000)), normalization=scaled))
+    assert isinstance(answer, Finding)
+    assert answer.severity == NOTE
 
 
 @pytest.mark.parametrize("name", ["sensor_id", "userId", "zip", "item_code", "idx"])

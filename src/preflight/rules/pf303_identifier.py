@@ -9,6 +9,7 @@ from typing import Any
 from preflight.core.finding import NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.fields import Field, embedding, features, several
+from preflight.rules.pf301_unnormalized import RAW, level
 from preflight.telemetry.recording import Recording
 
 RANGE = Threshold(
@@ -52,8 +53,13 @@ def is_fed_as_number(field: Field, feature: Mapping[str, Any]) -> bool:
     return bool(field.facts["dtype"].startswith("float"))
 
 
+def is_raw(field: Field, feature: Mapping[str, Any]) -> bool:
+    """Whether it reaches the first layer at a size that is a fault by itself (PF301), of which it is the cause."""
+    return bool(level(field) >= 1 and feature["fed"]["rms"] * field.attenuation >= RAW.value)
+
+
 def check(recording: Recording) -> Answer:
-    """Judge every input feature."""
+    """Judge every input feature; the largest one is named first, as PF301 names it."""
     found = [
         (field, feature)
         for field, feature in features(recording, "input")
@@ -61,22 +67,24 @@ def check(recording: Recording) -> Answer:
     ]
     if not found:
         return Clean()
+    found.sort(key=lambda item: -item[1]["fed"]["rms"] * item[0].attenuation)
     field, worst = found[0]
     names = several([owner.label(feature) for owner, feature in found])
     is_certain = any(is_named(feature) or feature["values"] != "identifier" for _, feature in found)
     highest = worst["maximum"]
     return Finding(
-        WARNING if is_certain else NOTE,
+        WARNING if is_certain or is_raw(field, worst) else NOTE,
         f"the input {names} {'is' if is_certain else 'looks like'} an identifier, fed as a number: {worst['distinct']} "
         f"different whole numbers from {worst['minimum']:.0f} to {highest:.0f}, none of them common",
         (Evidence("different values", float(worst["distinct"]), CLASSES.value), Evidence("largest", highest)),
-        (
-            Remedy(
-                f"embed {names}: {embedding(worst)}. Put the vectors beside the other features, and do not z-score it",
-            ),
-        ),
+        (_remedy(names, worst, is_certain),),
         where=field.where(worst),
     )
+
+
+def _remedy(names: str, worst: Mapping[str, Any], is_certain: bool) -> Remedy:
+    text = f"embed {names}: {embedding(worst)}. Put the vectors beside the other features, and do not z-score it"
+    return Remedy(text if is_certain else f"{text}; only where its size is what counts, normalize it (PF301)")
 
 
 RULE = Rule(
@@ -84,8 +92,8 @@ RULE = Rule(
     name="identifier-as-number",
     title="An identifier is fed as a number",
     detects="A feature of whole numbers that is declared or named an identifier, or has many of them from 0 or 1 up, "
-    "evenly and without tails; and a small change of the value changes what the model makes of it, as it does not "
-    "where it is an index into an embedding.",
+    "evenly and without tails (a note, unless its size alone does harm as well); and a small change of the value "
+    "changes what the model makes of it, as it does not where it is an index into an embedding.",
     matters="Number 17 is not next to number 18 in anything but its name: a network has to unlearn the order, and the "
     "size of large numbers drowns the other features.",
     fix="Embed it (torch.nn.Embedding), or replace it by what it stands for, such as a sensor's coordinates. "
