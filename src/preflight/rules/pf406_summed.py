@@ -61,7 +61,6 @@ def check(recording: Recording) -> Answer:
     if not harm:
         return Clean()
     names = ", ".join(f"'{name}'" for name in summed)
-    settings = {name: float(f"{value:.3g}") for name, value in lowered_rate(recording, size).items()}
     return Finding(
         WARNING,
         f"{names} {'is' if len(summed) == 1 else 'are'} summed over the batch, so that the gradient is {size} times "
@@ -71,7 +70,10 @@ def check(recording: Recording) -> Answer:
             for name in summed
             for parts, ratio in facts[name]["batch_scaling"].items()
         ),
-        (Remedy("average the loss over the batch (reduction='mean')"), Remedy("lower the learning rate", settings)),
+        (
+            Remedy("average the loss over the batch (reduction='mean')"),
+            Remedy("lower the learning rate", lowered_rate(recording, size)),
+        ),
         where=summed[0],
         strength=min(100.0, max(1.0, math.log2(size))),
     )
