@@ -149,3 +149,32 @@ def test_nothing_of_the_task_is_changed(make_task: MakeTask) -> None:
     after = task.data.train.batch(torch.arange(5))
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert look(task) == first
+
+
+class Noisy(nn.Module):
+    """Random in both modes, in a way of its own."""
+
+    def __init__(self, noise: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layer, self.noise = nn.Linear(3, 4), noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.noise(self.layer(x))
+
+
+@pytest.mark.parametrize(
+    ("noise", "drops"),
+    [
+        (lambda h: nn.functional.dropout(h, 0.5), True),
+        (lambda h: h * torch.bernoulli(torch.full_like(h, 0.5)), True),
+        (lambda h: h + torch.randn_like(h), False),
+        (lambda h: torch.distributions.Normal(h, 1.0).rsample(), False),
+        (nn.functional.gumbel_softmax, False),
+        (lambda h: h, False),
+    ],
+)
+def test_whether_evaluation_drops_values_at_random(
+    noise: Callable[[Tensor], Tensor], drops: bool, make_task: MakeTask
+) -> None:
+    found = look(make_task(factory=lambda: Noisy(noise)))
+    assert found["eval_drops"] is drops

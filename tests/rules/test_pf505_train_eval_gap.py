@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preflight.core.finding import WARNING, Clean, Finding, NotApplicable
+from preflight.core.finding import NOTE, WARNING, Clean, Finding, NotApplicable
 from preflight.rules.pf505_train_eval_gap import RULE
 from preflight.telemetry.recording import Recording
 
@@ -33,6 +33,14 @@ def test_without_batch_normalization_another_module_is_to_blame(recorded: Record
     answer = RULE.judge(recorded(facts=modes(0.5, 5.0, norm=False)))
     assert isinstance(answer, Finding)
     assert "batch normalization" not in answer.message
+
+
+@pytest.mark.parametrize(("drops", "severity"), [(True, WARNING), (False, NOTE)])
+def test_a_latent_variable_that_is_sampled_is_no_dropout(drops: bool, severity: str, recorded: Recorded) -> None:
+    known = {"train_loss": 0.5, "eval_loss": 0.5, "eval_again": 0.6, "first_loss": 1.0, "has_batch_norm": False}
+    answer = RULE.judge(recorded(facts={"modes": {**known, "eval_drops": drops}}))
+    assert isinstance(answer, Finding)
+    assert answer.severity == severity
 
 
 def test_what_is_random_in_evaluation_is_found(recorded: Recorded) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from preflight.core.params import Params
 from preflight.probes.work import work_of_step
@@ -25,12 +26,13 @@ MAX_WORK = 5e10
 
 
 def look_at_modes(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
-    """``{"modes": {has_batch_norm, dropout, first_loss, train_loss, eval_loss, eval_again}}``; weighted sums.
+    """``{"modes": {has_batch_norm, dropout, first_loss, train_loss, eval_loss, eval_again, eval_drops}}``.
 
     ``has_batch_norm``: whether a module normalizes by statistics of the batch in training mode. ``dropout``: the
     largest share that a dropout module drops. ``norm_momentum``: the smallest momentum of batch normalization's running
     statistics, where there are some that move. ``first_loss`` is that
-    of the first batch before training, the others are those of one batch afterwards. A model that diverges, that fails
+    of the first batch before training, the others are those of one batch afterwards, as weighted sums. ``eval_drops``
+    is whether values are dropped at random in evaluation mode. A model that diverges, that fails
     in one of the modes or that needs more than :data:`MAX_WORK` has no losses.
     """
     with seeded(seed, task.device):
@@ -76,9 +78,40 @@ def _losses(
             train = float(_total(task, job, batch))
             job.network.eval()
             evaluated = [float(_total(task, job, batch)) for _ in range(2)]
+            drops = evaluated[0] != evaluated[1] and _drops(task, job, batch)
     except (RuntimeError, ValueError, TypeError, AssertionError):  # of the user's model, mostly
         return None
-    return {"first_loss": first, "train_loss": train, "eval_loss": evaluated[0], "eval_again": evaluated[1]}
+    return {
+        "first_loss": first,
+        "train_loss": train,
+        "eval_loss": evaluated[0],
+        "eval_again": evaluated[1],
+        "eval_drops": drops,
+    }
+
+
+def _drops(task: PyTorchTask, job: Job, batch: Batch) -> bool:
+    """Whether a pass leaves anything out at random."""
+    drops = _Drops()
+    with drops:
+        _total(task, job, batch)
+    return drops.seen
+
+
+class _Drops(TorchDispatchMode):
+    """Notes whether anything is left out at random inside: dropout in any form draws from a Bernoulli distribution.
+
+    A latent variable that is sampled draws from a normal or uniform one, or by its logarithms.
+    """
+
+    seen = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation as it is."""
+        name, given = str(func), kwargs or {}
+        is_attention = "attention" in name and float(given.get("dropout_p", 0.0)) > 0
+        self.seen |= is_attention or "bernoulli" in name or ("dropout" in name and "attention" not in name)
+        return func(*args, **given)
 
 
 def _train(task: PyTorchTask, job: Job, batches: Iterator[Batch]) -> float:

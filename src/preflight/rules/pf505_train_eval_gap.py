@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from preflight.core.errors import MissingError
-from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.core.finding import NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.levels import last_quarter
 from preflight.telemetry.recording import Recording
@@ -44,7 +44,8 @@ def check(recording: Recording) -> Answer:
     train, evaluated = (float(recording.fact("modes", name)) for name in ("train_loss", "eval_loss"))
     first, again = (float(recording.fact("modes", name)) for name in ("first_loss", "eval_again"))
     if abs(again - evaluated) > REPEAT.value * max(abs(evaluated), abs(again)):
-        return _random(evaluated, again)
+        drops = bool((recording.facts.get("modes") or {}).get("eval_drops", True))
+        return _random(evaluated, again) if drops else _sampled(evaluated, again)
     if not math.isfinite(train) or train - first > abs(first):
         return Clean()  # it diverges, which other rules see: how far each mode goes says nothing
     gap = evaluated - train
@@ -140,6 +141,20 @@ def _random(evaluated: float, again: float) -> Finding:
     )
 
 
+def _sampled(evaluated: float, again: float) -> Finding:
+    """A latent variable that is drawn (Kingma and Welling 2014), which belongs to the model in either mode."""
+    difference = abs(again - evaluated) / max(abs(evaluated), abs(again))
+    return Finding(
+        NOTE,
+        f"two passes of the same batch in evaluation mode give the losses {evaluated:.4g} and {again:.4g}: the model "
+        "draws random numbers there, and no dropout. As a part of it that is no fault; one batch's loss is known to "
+        f"{difference:.1%} only",
+        (Evidence("relative difference of two passes", difference, REPEAT.value),),
+        (Remedy("compare validations over many samples, or take the mean of what is drawn in evaluation mode"),),
+        strength=min(100.0, difference / REPEAT.value),
+    )
+
+
 RULE = Rule(
     code="PF505",
     name="train-eval-gap",
@@ -147,8 +162,9 @@ RULE = Rule(
     detects="Beside a user's own loop: all passes without gradients run in training mode, of a model with dropout or "
     "batch normalization. After some steps of training the loss of one batch is measured in both modes. Evaluation "
     f"mode adds more than {GAP.value:g} of the first loss and more than the loss itself, or gives another loss when "
-    f"asked again. Or at the end of the run more than {OLD.value:g} of batch normalization's running statistics are "
-    f"those of before training, and the validation loss is more than {APART.value:g} times the training loss.",
+    "asked again (a note where nothing is dropped at random, as of a latent variable that is sampled). Or at the end "
+    f"of the run more than {OLD.value:g} of batch normalization's running statistics are those of before training, and "
+    f"the validation loss is more than {APART.value:g} times the training loss.",
     matters="The validation says little of what was trained, and the deployed model computes what was never trained.",
     fix="Of batch normalization look at the batch size (PF506), the momentum and whether batches differ in kind; of "
     "dropout whether it is told that training is over.",
