@@ -58,9 +58,9 @@ def test_many_rare_classes_differ_by_chance(data_seen: DataSeen) -> None:
 def test_every_feature_that_differs_is_counted(data_seen: DataSeen) -> None:
     answer = RULE.judge(data_seen(split(0), split(1, shift=3.0)))
     assert isinstance(answer, Finding)
-    first, others = answer.message.split("; so are the ")
+    first, others = answer.message.split("; so are ")
     assert {name for name in ("'x[0]'", "'x[1]'", "'x[2]'") if name in first} == {f"'{answer.where.split('.')[1]}'"}
-    assert others.count("input 'x[") == 2
+    assert others.count("'x[") == 2
     alone = split(1)
     alone["x"][:, 1] += 3.0
     answer = RULE.judge(data_seen(split(0), alone))

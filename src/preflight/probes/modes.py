@@ -92,7 +92,7 @@ def _losses(
 
 def _drops(task: PyTorchTask, job: Job, batch: Batch) -> bool:
     """Whether a pass leaves anything out at random."""
-    drops = _Drops()
+    drops = _Drops()  # type: ignore[no-untyped-call]  # torch has no types for the mode
     with drops:
         _total(task, job, batch)
     return drops.seen

@@ -63,7 +63,8 @@ def check(recording: Recording) -> Answer:
     if found:
         found.sort(key=lambda item: -item[1]["shift"])
         field, worst = found[0]
-        names = [f"{owner.facts['role']} {owner.label(feature)}" for owner, feature in found]
+        labels = [owner.label(feature) for owner, feature in found]
+        names = [f"{field.facts['role']} {labels[0]}", *labels[1:]]
         return _shifted(names, worst, field.where(worst))
     return leak
 
@@ -86,7 +87,7 @@ def _shifted(names: list[str], found: Mapping[str, Any], where: str) -> Finding:
     if there:
         text = f": mean {there['mean']:.3g} against {found['mean']:.3g}, deviation {there['std']:.3g} against "
         text += f"{found['std']:.3g}"
-    others = f"; so {'is' if len(names) == 2 else 'are'} the {several(names[1:])}" if len(names) > 1 else ""
+    others = f"; so {'is' if len(names) == 2 else 'are'} {several(names[1:])}" if len(names) > 1 else ""
     return Finding(
         WARNING,
         f"the {names[0]} is distributed otherwise in the validation data than in training{text}{others}",
