@@ -106,6 +106,14 @@ def test_a_model_that_normalizes_itself_is_left_alone(how: str, data_seen: DataS
     assert isinstance(RULE.judge(data_seen(split(1000.0), model=lambda: Scaled("nothing"))), Finding)
 
 
+@pytest.mark.parametrize(("size", "is_found"), [(1e-5, True), (1e-2, False)])
+def test_a_norm_takes_out_no_scale_below_its_eps(size: float, is_found: bool, data_seen: DataSeen) -> None:
+    x = size * torch.randn(400, 4, generator=torch.Generator().manual_seed(0))
+    seen = data_seen({"x": x, "target": torch.arange(400) % 2}, model=lambda: Scaled("norm_after"))
+    answer = RULE.judge(seen)
+    assert isinstance(answer, Finding) is is_found
+
+
 def test_a_norm_after_the_first_layer_does_not_mend_features_far_apart(data_seen: DataSeen) -> None:
     part = split(torch.tensor([1.0, 1.0, 1e4, 1.0]))
     assert isinstance(RULE.judge(data_seen(part, model=lambda: Scaled("norm_after"))), Finding)

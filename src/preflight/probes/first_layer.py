@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from preflight.core.errors import TaskError
 from preflight.core.model_settings import FieldSettings
@@ -37,7 +39,8 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTran
 def look_at_first_layers(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
     """``first_layers.FIELD``: ``module, type`` of the first layer with a weight matrix that the field reaches,
     ``largest`` (the largest root mean square of the columns of its input that come of the field), ``norm_after``
-    (whether the layer's output goes straight into a normalization, which takes out a common scale) and ``features``:
+    (whether the layer's output goes straight into a normalization that takes out a common scale: a variance below its
+    eps it leaves as it is) and ``features``:
     ``{as_number, tail, fed_tail}`` by name: whether a small change of the value changes anything, as it does not where
     it is an index; and the largest distance from the median over the mean one, at the layer and as it is fed.
 
@@ -237,7 +240,7 @@ def _listening(network: nn.Module) -> Iterator[list[_Call]]:
         alive.extend((value, output))
         call = calls[-1] if kind == "layer" and calls and calls[-1].module is module else origin.get(id(value))
         if kind == "norm" and call is not None:
-            call.norm_after = True
+            call.norm_after = _divides(module, value)
         elif call is not None:
             origin[id(output)] = call
 
@@ -250,6 +253,16 @@ def _listening(network: nn.Module) -> Iterator[list[_Call]]:
             if kind:
                 stack.callback(module.register_forward_hook(_bound_after(after, kind), with_kwargs=True).remove)
         yield calls
+
+
+def _divides(module: nn.Module, value: Tensor) -> bool:
+    """Whether a normalization over samples divides ``value[B, C, ...]`` by its deviation, and not by ``eps``, the
+    number that keeps it from dividing by zero: of less than that it takes out no scale.
+    """
+    if not isinstance(module, _BatchNorm | _InstanceNorm) or value.ndim < 2:
+        return True
+    variances = value.detach().double().transpose(0, 1).flatten(1).var(dim=1, correction=0)
+    return bool(variances.median() >= module.eps)
 
 
 def _bound_before(function: Any, name: str) -> Any:

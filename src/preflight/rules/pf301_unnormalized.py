@@ -155,7 +155,8 @@ RULE = Rule(
     detects="Features with a scale reach the first layer with weights at many times the size that initialisations are "
     "made for, or far below it. Flags and tokens have no scale, nor have identifiers that are embedded; a model that "
     "normalizes, rescales or embeds its input itself, and a normalization right after the first layer, are seen and "
-    "respected. Sizes in between count only where the recorded run does not learn.",
+    "respected, unless what it gets varies by less than its eps. Sizes in between count only where the recorded run "
+    "does not learn.",
     matters="The first layer's outputs and gradients have the size of the inputs: units saturate or die, attention "
     "picks one position, and any learning rate is too high for the large features and too low for the small ones.",
     fix="Standardize every feature with the mean and deviation of the training data, kept with the model. Take the "
