@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from preflight.core.model_settings import parse_model
+from preflight.core.params import Params
 from preflight.core.settings import Trust
+from preflight.core.units import RunLength
+from preflight.probes.schedule import look_at_schedule
 from preflight.tasks.pytorch import PyTorchTask
 
 MakeTask = Callable[..., PyTorchTask]
@@ -34,3 +39,17 @@ def make_task() -> MakeTask:
         return PyTorchTask(parse_model(values, name="small", folder=None), Trust(), torch.device("cpu"))
 
     return make
+
+
+@pytest.fixture
+def replay_of(make_task: Any) -> Callable[..., dict[str, Any]]:
+    """Facts of a scheduler over so many epochs of so many steps."""
+
+    def look_at(scheduler: Any, unit: str, epochs: int, steps_per_epoch: int, **changes: Any) -> dict[str, Any]:
+        task = make_task(scheduler=scheduler, scheduler_interval=unit, **changes)
+        length = RunLength(epochs * steps_per_epoch, 2, 2 * steps_per_epoch)
+        found = look_at_schedule(task, Params(1e-4, 2), 0, length)
+        json.dumps(found)
+        return found["schedule"]  # type: ignore[no-any-return]
+
+    return look_at

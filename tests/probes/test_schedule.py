@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Callable
 from functools import partial
@@ -27,20 +26,6 @@ from preflight.telemetry.recording import Recording
 
 Scheduler = Callable[[Optimizer], L.LRScheduler]
 BATCH = 2
-
-
-@pytest.fixture
-def look(make_task: Any) -> Callable[..., dict[str, Any]]:
-    """Facts of a scheduler over so many epochs of so many steps."""
-
-    def look_at(scheduler: Any, unit: str, epochs: int, steps_per_epoch: int, **changes: Any) -> dict[str, Any]:
-        task = make_task(scheduler=scheduler, scheduler_interval=unit, **changes)
-        length = RunLength(epochs * steps_per_epoch, BATCH, BATCH * steps_per_epoch)
-        found = look_at_schedule(task, Params(1e-4, BATCH), 0, length)
-        json.dumps(found)
-        return found["schedule"]  # type: ignore[no-any-return]
-
-    return look_at
 
 
 def judge(facts: dict[str, Any], rule: Rule = RULE) -> Answer:
@@ -150,50 +135,52 @@ HEALTHY: dict[str, tuple[Any, str, int, int]] = {
 
 @pytest.mark.parametrize(("scheduler", "unit", "epochs", "steps_per_epoch"), FAULTY.values(), ids=FAULTY)
 def test_a_scheduler_in_the_wrong_unit_is_found(
-    scheduler: Any, unit: str, epochs: int, steps_per_epoch: int, look: Any
+    scheduler: Any, unit: str, epochs: int, steps_per_epoch: int, replay_of: Any
 ) -> None:
-    facts = look(scheduler, unit, epochs, steps_per_epoch)
+    facts = replay_of(scheduler, unit, epochs, steps_per_epoch)
     assert facts["unit"] == unit != facts["length_unit_guess"]
     assert isinstance(judge(facts), Finding)
 
 
 @pytest.mark.parametrize(("scheduler", "unit", "epochs", "steps_per_epoch"), HEALTHY.values(), ids=HEALTHY)
-def test_a_healthy_schedule_is_not(scheduler: Any, unit: str, epochs: int, steps_per_epoch: int, look: Any) -> None:
-    facts = look(scheduler, unit, epochs, steps_per_epoch)
+def test_a_healthy_schedule_is_not(
+    scheduler: Any, unit: str, epochs: int, steps_per_epoch: int, replay_of: Any
+) -> None:
+    facts = replay_of(scheduler, unit, epochs, steps_per_epoch)
     assert facts["unit"] == unit == facts["length_unit_guess"]
     assert judge(facts) == Clean()
     assert facts["error"] is None or facts["length"] < facts["steps"]
 
 
-def test_case_c_is_named_with_the_rate_that_its_owner_read(look: Any) -> None:
-    answer = judge(look(giblet(27, 500), "epoch", 15, 27))
+def test_case_c_is_named_with_the_rate_that_its_owner_read(replay_of: Any) -> None:
+    answer = judge(replay_of(giblet(27, 500), "epoch", 15, 27))
     assert isinstance(answer, Finding)
     assert answer.message == (
         "the scheduler advances once per epoch, its length counts batches: planned 1.0e-04, applied 1.5e-05 at epoch 15"
     )
-    facts = look(giblet(27, 500), "epoch", 500, 27)
+    facts = replay_of(giblet(27, 500), "epoch", 500, 27)
     assert facts["lengths"] == {"LinearLR.total_iters": 270, "CosineAnnealingLR.T_max": 13230}
     assert (facts["length"], facts["steps"], facts["epochs"], facts["warmup_share"] > 0.5) == (13230, 13500, 500, True)
     assert facts["departs_at"]["planned"] > 5 * facts["departs_at"]["applied"]
 
 
-def test_rates_are_shown_over_the_run(look: Any) -> None:
-    facts = look(partial(L.StepLR, step_size=1, gamma=0.5), "epoch", 3, 2)
+def test_rates_are_shown_over_the_run(replay_of: Any) -> None:
+    facts = replay_of(partial(L.StepLR, step_size=1, gamma=0.5), "epoch", 3, 2)
     rates = [1e-4, 1e-4, 5e-5, 5e-5, 2.5e-5, 2.5e-5, 1.25e-5]  # after the last step as well
     assert facts["applied"] == [[step, pytest.approx(rate)] for step, rate in enumerate(rates)]
     assert (facts["peak"], facts["end"], facts["warmup_share"]) == (pytest.approx(1e-4), pytest.approx(1.25e-5), 0.0)
     assert facts["departs_at"] is None
 
 
-def test_a_long_run_is_shown_in_means(look: Any) -> None:
-    facts = look(partial(L.CosineAnnealingWarmRestarts, T_0=7), "step", 100, 100)
+def test_a_long_run_is_shown_in_means(replay_of: Any) -> None:
+    facts = replay_of(partial(L.CosineAnnealingWarmRestarts, T_0=7), "step", 100, 100)
     assert len(facts["applied"]) == 200
     expected = sum(0.5 * (1 + math.cos(math.pi * step / 7)) for step in range(7)) / 7
     assert sum(rate for _, rate in facts["applied"]) / 200 == pytest.approx(1e-4 * expected, rel=0.01)
 
 
-def test_what_follows_a_metric_cannot_be_replayed(look: Any) -> None:
-    facts = look(L.ReduceLROnPlateau, "epoch", 3, 2)
+def test_what_follows_a_metric_cannot_be_replayed(replay_of: Any) -> None:
+    facts = replay_of(L.ReduceLROnPlateau, "epoch", 3, 2)
     reason = "ReduceLROnPlateau follows a metric"
     assert facts == {"kind": "ReduceLROnPlateau", "unit": "epoch", "steps": 6, "reason": reason}
     assert isinstance(judge(facts), NotApplicable)
@@ -210,123 +197,27 @@ def test_preflights_own_schedules_are_replayed_with_their_warmup(make_task: Any)
     assert judge(facts) == Clean()
 
 
-def test_groups_say_their_ratio_and_their_peak(look: Any) -> None:
+def test_groups_say_their_ratio_and_their_peak(replay_of: Any) -> None:
     two = {"factory": lambda: nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4)), "lr_ratios": {"1": 10}}
-    facts = look(partial(L.CosineAnnealingLR, T_max=6), "step", 2, 3, **two)
+    facts = replay_of(partial(L.CosineAnnealingLR, T_max=6), "step", 2, 3, **two)
     assert facts["groups"] == [
         {"ratio": 1.0, "peak": pytest.approx(1e-4)},
         {"ratio": 10.0, "peak": pytest.approx(1e-3)},
     ]
-    lost = look(partial(L.OneCycleLR, max_lr=1e-3, total_steps=6), "step", 2, 3, **two)
+    lost = replay_of(partial(L.OneCycleLR, max_lr=1e-3, total_steps=6), "step", 2, 3, **two)
     assert lost["groups"][0]["peak"] == lost["groups"][1]["peak"]
 
 
-def test_a_scheduler_that_gives_up_early_says_why(look: Any) -> None:
-    facts = look(partial(L.OneCycleLR, max_lr=1e-3, total_steps=50), "step", 2, 50)
+def test_a_scheduler_that_gives_up_early_says_why(replay_of: Any) -> None:
+    facts = replay_of(partial(L.OneCycleLR, max_lr=1e-3, total_steps=50), "step", 2, 50)
     assert facts["error"].startswith("ValueError: Tried to step 51 times")
 
 
-def over_half_a_cosine(total: int) -> Scheduler:
-    """As transformers builds it: beyond its end it comes back."""
-
-    def factor(step: int, *, num_training_steps: int) -> float:
-        return max(0.0, 0.5 * (1 + math.cos(math.pi * step / num_training_steps)))
-
-    return partial(L.LambdaLR, lr_lambda=partial(factor, num_training_steps=total))
-
-
-def and_then_constant(optimizer: Optimizer) -> L.LRScheduler:
-    """A second phase that somebody wants."""
-    parts = [L.CosineAnnealingLR(optimizer, 300), L.ConstantLR(optimizer, 0.5, total_iters=10**6)]
-    return L.SequentialLR(optimizer, parts, [300])
-
-
-def wave(step: int, length: int) -> float:
-    return 0.5 * (1 + math.cos(math.pi * step / length))
-
-
-SHORT: dict[str, tuple[Any, str, int, str]] = {
-    "cosine": (partial(L.CosineAnnealingLR, T_max=300), "step", 300, "CosineAnnealingLR.T_max=705"),
-    "cosine to a floor": (partial(L.CosineAnnealingLR, T_max=400, eta_min=1e-5), "step", 400, "T_max=705"),
-    "cosine, many times": (partial(L.CosineAnnealingLR, T_max=44), "step", 44, "T_max=705"),
-    "warmup and cosine": (warmup_then_cosine(50, 300), "step", 350, "CosineAnnealingLR.T_max=655"),
-    "cosine per epoch": (partial(L.CosineAnnealingLR, T_max=8), "epoch", 8, "CosineAnnealingLR.T_max=15"),
-    "a function's cosine": (over_half_a_cosine(400), "step", 400, "LambdaLR.num_training_steps=705"),
-    "line": (linear_with_warmup(20, 400), "step", 400, "LambdaLR.num_training_steps=705"),
-    "line of less than half": (partial(L.PolynomialLR, total_iters=200), "step", 200, "PolynomialLR.total_iters=705"),
-}
-LONG_ENOUGH: dict[str, tuple[Any, str]] = {
-    "cosine": (partial(L.CosineAnnealingLR, T_max=705), "step"),
-    "cosine per epoch": (partial(L.CosineAnnealingLR, T_max=15), "epoch"),
-    "cosine for a longer run": (partial(L.CosineAnnealingLR, T_max=1000), "step"),
-    "cosine that is a little short": (partial(L.CosineAnnealingLR, T_max=650), "step"),
-    "restarts": (partial(L.CosineAnnealingWarmRestarts, T_0=300), "step"),
-    "triangles": (partial(L.CyclicLR, base_lr=1e-6, max_lr=1e-4, step_size_up=150, cycle_momentum=False), "step"),
-    "waves of a function": (partial(L.LambdaLR, lr_lambda=partial(wave, length=100)), "step"),
-    "a second phase": (and_then_constant, "step"),
-    "milestones": (partial(L.MultiStepLR, milestones=[200, 400, 600]), "step"),
-    "polynomial": (partial(L.PolynomialLR, total_iters=705, power=3), "step"),
-    "exponential": (partial(L.ExponentialLR, gamma=0.8), "epoch"),
-    "constant": (partial(L.ConstantLR, factor=1.0), "step"),
-}
-
-
-@pytest.mark.parametrize(("scheduler", "unit", "over", "fitting"), SHORT.values(), ids=SHORT)
-def test_a_decay_that_is_over_before_the_run(scheduler: Any, unit: str, over: int, fitting: str, look: Any) -> None:
-    facts = look(scheduler, unit, 15, 47)
-    assert facts["decay"]["over"] == over
-    answer = judge(facts, pf207_lr_not_as_planned.RULE)
-    assert isinstance(answer, Finding)
-    assert f"over at {unit} {over} of {15 if unit == 'epoch' else 705}" in answer.message
-    assert fitting in answer.remedies[0].text
-    assert judge(facts) == Clean()
-
-
-@pytest.mark.parametrize(("scheduler", "unit"), LONG_ENOUGH.values(), ids=LONG_ENOUGH)
-def test_a_decay_that_lasts_or_comes_back_by_design(scheduler: Any, unit: str, look: Any) -> None:
-    answer = judge(look(scheduler, unit, 15, 47), pf207_lr_not_as_planned.RULE)
-    assert answer == NotApplicable("there is no learning_rates.csv")
-
-
-def test_a_decay_in_the_wrong_unit_is_not_one_that_is_short(look: Any) -> None:
-    facts = look(partial(L.CosineAnnealingLR, T_max=20), "step", 20, 50)
-    assert isinstance(judge(facts), Finding)
-    assert isinstance(judge(facts, pf207_lr_not_as_planned.RULE), NotApplicable)
-
-
-def test_the_end_of_a_warmup_is_looked_for_beyond_the_run(look: Any) -> None:
-    def rise(optimizer: Optimizer, steps: int = 16000) -> L.LRScheduler:
-        return L.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / steps))
-
-    facts = look(rise, "step", 15, 47)
-    reached = pytest.approx(705 / 16000)
-    assert facts["warmup"] == {"name": "LambdaLR.steps", "advances": 16000, "reached": reached}
-    answer = judge(facts, pf204_warmup_too_long.RULE)
-    assert isinstance(answer, Finding)
-    assert answer.message.endswith(
-        "its warmup takes 16,000 steps (LambdaLR.steps), and the run has 705; 4.4% of the peak is reached"
-    )
-    assert "70 steps, 10% of the run" in answer.remedies[0].text
-
-
-def test_the_length_of_a_warmup_within_the_run(look: Any) -> None:
-    facts = look(partial(L.LinearLR, start_factor=0.01, total_iters=12), "epoch", 15, 47)
-    assert facts["warmup"] == {"name": "LinearLR.total_iters", "advances": 12, "reached": 1.0}
-    answer = judge(facts, pf204_warmup_too_long.RULE)
-    assert isinstance(answer, Finding)
-    assert answer.message.endswith("its warmup takes 12 epochs (LinearLR.total_iters), and the run has 15")
-    assert "shorten the warmup to 1 epoch, 10% of the run" in answer.remedies[0].text
-
-
-def test_without_a_rise_there_is_no_warmup(look: Any) -> None:
-    assert look(partial(L.CosineAnnealingLR, T_max=705), "step", 15, 47)["warmup"] is None
-
-
-def test_a_scheduler_that_cannot_be_built_is_a_finding_that_names_why(look: Any) -> None:
+def test_a_scheduler_that_cannot_be_built_is_a_finding_that_names_why(replay_of: Any) -> None:
     def broken(optimizer: Optimizer) -> L.LRScheduler:
         raise TypeError("bad T_max")
 
-    facts = look(broken, "step", 2, 3)
+    facts = replay_of(broken, "step", 2, 3)
     answer = judge(facts, pf207_lr_not_as_planned.RULE)
     assert isinstance(answer, Finding)
     assert answer.message == "model.scheduler cannot be built: TypeError: bad T_max"
@@ -351,10 +242,10 @@ def test_nothing_of_the_users_is_touched(make_task: Any) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_function_without_numbers_has_no_lengths(look: Any) -> None:
+def test_a_function_without_numbers_has_no_lengths(replay_of: Any) -> None:
     class Decay:
         def __call__(self, step: int) -> float:
             return 1 / (1 + step)
 
-    assert look(partial(L.LambdaLR, lr_lambda=Decay()), "step", 3, 10)["lengths"] == {}
-    assert look(functools.partial(L.LambdaLR, lr_lambda=lambda step: 1.0), "step", 3, 10)["lengths"] == {}
+    assert replay_of(partial(L.LambdaLR, lr_lambda=Decay()), "step", 3, 10)["lengths"] == {}
+    assert replay_of(functools.partial(L.LambdaLR, lr_lambda=lambda step: 1.0), "step", 3, 10)["lengths"] == {}
