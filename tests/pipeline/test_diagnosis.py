@@ -87,6 +87,12 @@ def test_confirmed_remedies_are_candidates_alone_and_with_the_best(tried: Any) -
     assert left == [{"weight_decay": 0.01}]
 
 
+def test_what_several_findings_ask_for_is_run_once_and_proves_all(tried: Any) -> None:
+    proofs = tried(*(finding(f"PF10{index}", lr=0.01) for index in range(MAX_TRIED + 2)))
+    assert [proof.verdict for proof in proofs] == [CONFIRMED] * (MAX_TRIED + 2)
+    assert len(tried.bench.trained) == 2
+
+
 def test_a_probe_that_breaks_is_named_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> dict[str, Any]:
         raise RuntimeError("no hooks\nhere")

@@ -72,3 +72,13 @@ def test_remedies_do_not_contradict_each_other(recorded: Recorded) -> None:
         assert isinstance(answer, Finding), code
         rates = [remedy.settings["lr"] for remedy in answer.remedies if "lr" in remedy.settings]
         assert rates == [pytest.approx(ADVISED, rel=0.01)], code
+
+
+@pytest.mark.parametrize(("lr", "lowered", "raised"), [(1e-1, 1e-2, 1.0), (1e-4, 1e-5, 1e-2)])
+def test_a_remedy_takes_the_ladders_rate_only_in_its_own_direction(
+    lr: float, lowered: float, raised: float, recorded: Recorded
+) -> None:
+    climbed = ladder((1e-4, 2.3, "stable"), (1e-3, 1.9, "stable"), (1e-2, 0.2, "best"), (1e-1, 2.3, "stable"))
+    recording = recorded(TODAY.with_values({"lr": lr}), facts={"ladders": climbed})
+    assert lowered_rate(recording, 10) == {"lr": pytest.approx(lowered)}
+    assert raised_rate(recording, 10) == {"lr": pytest.approx(raised)}

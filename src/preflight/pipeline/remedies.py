@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from preflight.advise.diagnosis import Diagnosis, confirmed_remedies, proof_of, remedy_to_try
-from preflight.advise.evidence import effect
+from preflight.advise.evidence import Effect, effect
 from preflight.core.params import Params, ParamValue
 from preflight.pipeline.confirmation import Bench
 
@@ -18,19 +18,25 @@ Fitted = tuple[str, str]
 
 
 def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Collection[Fitted]) -> Diagnosis:
-    """Run the first findings' remedies against today's settings on paired seeds, and say what that showed."""
-    tried = 0
+    """Run the first findings' remedies against today's settings on paired seeds, and say what that showed.
+
+    What several findings ask for is run once, and proves all of them.
+    """
+    tried: dict[object, Effect] = {}
     findings = []
     for item in diagnosis.findings:
         remedy = remedy_to_try(item)
-        if remedy is None or tried == MAX_TRIED or not _can_train(remedy.settings, today, fitted):
+        if remedy is None or not _can_train(remedy.settings, today, fitted):
             findings.append(item)
             continue
-        if not tried:
-            bench.audience.begin("remedies", bench.budget.seeds * MAX_TRIED)
-        tried += 1
-        before, after = bench.scores([today, today.with_values(dict(remedy.settings))], 1)
-        findings.append(replace(item, proof=proof_of(remedy, effect(before, after))))
+        remedied = today.with_values(dict(remedy.settings))
+        if remedied.key() not in tried and len(tried) < MAX_TRIED:
+            if not tried:
+                bench.audience.begin("remedies", bench.budget.seeds * MAX_TRIED)
+            before, after = bench.scores([today, remedied], 1)
+            tried[remedied.key()] = effect(before, after)
+        found = tried.get(remedied.key())
+        findings.append(item if found is None else replace(item, proof=proof_of(remedy, found)))
     if tried:
         bench.audience.end()
     return replace(diagnosis, findings=tuple(findings))

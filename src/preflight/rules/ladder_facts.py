@@ -71,6 +71,15 @@ def lowered_rate(recording: Recording, times: float) -> dict[str, float]:
     return {"lr": advised if advised is not None and advised < lr else lr / times}
 
 
+def raised_rate(recording: Recording, times: float) -> dict[str, float]:
+    """The setting of a higher rate: what the ladder advises where that is higher, else so many times today's."""
+    lr = recording.setting("lr") if "params" in recording.info else None
+    if not isinstance(lr, int | float):
+        return {}
+    advised = advised_rate(recording)
+    return {"lr": advised if advised is not None and advised > lr else lr * times}
+
+
 def _start(recording: Recording, lowest: float) -> float:
     try:
         constant = constant_total(loss_facts(recording))

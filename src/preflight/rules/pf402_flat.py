@@ -9,6 +9,7 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule, Threshold
+from preflight.rules.ladder_facts import raised_rate
 from preflight.rules.levels import (
     FALL,
     MIN_STEPS,
@@ -163,7 +164,7 @@ def _reason(recording: Recording) -> tuple[str, Remedy]:
         pass
     moved = _moved(recording)
     if moved is not None and moved < MOVED.value:
-        settings = {"lr": 10 * recording.params.lr} if "params" in recording.info else {}
+        settings = raised_rate(recording, 10)
         return f"all steps together moved the weights by {moved:.2g} of their norm", Remedy("raise the lr", settings)
     return "", Remedy("look for the cause among the other findings: learning rate, head, inputs, frozen parts")
 
