@@ -7,7 +7,7 @@ import pytest
 
 from preflight.core.finding import Finding
 from preflight.core.params import Params
-from preflight.rules.ladder_facts import AWAY, advised_rate, lowered_rate
+from preflight.rules.ladder_facts import AWAY, advised_rate, lowered_rate, raised_rate
 from preflight.rules.registry import rule
 from preflight.telemetry.recording import Recording
 
