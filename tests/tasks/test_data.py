@@ -233,6 +233,16 @@ GOOD = (X, Y)
         (((X,), (X,)), AUTO, r"train data has 1 fields and 2 names \(input, target\)"),
         ((weighted(X, Y), GOOD), AUTO, r"the train loader draws its samples by a WeightedRandomSampler"),
         (({"input": X, "target": ["a"] * 12}, GOOD), AUTO, r"field 'target' of the train data is not a tensor"),
+        (
+            ({"input": np.array([[1, "a"]] * 12, dtype=object), "target": np.zeros(12)}, GOOD),
+            AUTO,
+            r"field 'input' of the train data has dtype object, where numbers or booleans are needed: encode texts",
+        ),
+        (
+            ({"input": X, "target": np.array(["a"] * 12)}, GOOD),
+            AUTO,
+            r"'target' of the train data has dtype <U1, where",
+        ),
         ((GOOD, "ab"), AUTO, r"the validation data must be tensors, .* got str of 2"),
         (({"a": X, "b": Y},) * 2, Roles(("c",), ("b",)), r"no field 'c'; known: a, b"),
         (({"images": X, "target": Y},) * 2, Roles(("image",), ()), r"'image'; did you mean 'images'\?"),

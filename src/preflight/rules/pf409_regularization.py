@@ -169,5 +169,5 @@ RULE = Rule(
     fix="Lower weight_decay, or the factor of the penalty, by decades; 1e-4 to 1e-2 is usual.",
     check=check,
     thresholds=(DECAY, OUTWEIGHS, LEFT, UNFITTED, PENALTY, DROPPED),
-    causes=("PF102", "PF103", "PF401", "PF402", "PF410", "PF702"),
+    causes=("PF102", "PF103", "PF201", "PF401", "PF402", "PF410", "PF702"),
 )

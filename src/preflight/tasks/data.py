@@ -204,11 +204,19 @@ def _read(source: Source, numbers: Tensor, failure: str) -> Batch:
         raise TaskError(f"{failure}: {type(error).__name__}: {reason}") from error
 
 
+NO_NUMBERS = "OUSM"  # kinds of numpy's: objects, texts, bytes, dates
+
+
 def _in_memory(fields: Mapping[Any, Any], where: str, device: torch.device) -> InMemory:
     if not fields:
         raise TaskError(f"the {where} data is empty: it has no fields")
     tensors = {}
     for name, value in fields.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in NO_NUMBERS:
+            raise TaskError(
+                f"field '{name}' of the {where} data has dtype {value.dtype}, where numbers or booleans are needed: "
+                "encode texts as whole numbers, fill gaps, and give rows of equal length"
+            )
         try:
             tensors[str(name)] = torch.as_tensor(value).to(device)
         except (TypeError, ValueError, RuntimeError) as error:
