@@ -241,7 +241,7 @@ GOOD = (X, Y)
         (
             ({"input": X, "target": np.array(["a"] * 12)}, GOOD),
             AUTO,
-            r"'target' of the train data has dtype <U1, where",
+            r"'target' of the train data has dtype <U1",
         ),
         ((GOOD, "ab"), AUTO, r"the validation data must be tensors, .* got str of 2"),
         (({"a": X, "b": Y},) * 2, Roles(("c",), ("b",)), r"no field 'c'; known: a, b"),
