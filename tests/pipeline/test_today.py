@@ -91,7 +91,11 @@ def test_no_warmup_is_written_as_null_or_left_out(read_text: ReadText) -> None:
         ),
         ("warmup: soon", "warmup_steps", "warmup in train.yaml must be a finite number, got 'soon'"),
         ("decay: .nan", "weight_decay", "decay in train.yaml must be a finite number, got nan"),
-        ("clip: 0", "clip_norm", "clip_norm must be positive, got clip_norm=0 in clip in train.yaml"),
+        (
+            "clip: 0",
+            "clip_norm",
+            "clip_norm must be positive, got clip_norm=0 in clip in train.yaml; null means no clipping",
+        ),
         ("mix: sometimes", "shuffle", "shuffle must be true or false, got 'sometimes' in mix in train.yaml"),
         ("mae: heavy", "loss_weights.mae", "mae in train.yaml must be a finite number, got 'heavy'"),
     ],

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from preflight.core.finding import ERROR, Clean, Finding, NotApplicable
 from preflight.core.params import Params
+from preflight.rules.components import overall_norms
 from preflight.rules.pf101_exploding import GROWTH, RULE
 from preflight.telemetry.recording import Recording
 
@@ -57,8 +58,17 @@ def test_a_norm_that_was_never_finite_is_no_growth(recorded: Recorded) -> None:
 
 def test_without_norms_there_is_nothing_to_judge(recorded: Recorded) -> None:
     assert RULE.judge(recorded(losses={"total": [1.0]})) == NotApplicable("there is no gradient_norms.csv")
-    answer = RULE.judge(recorded(gradient_norms={"body": [1.0]}))
+    answer = RULE.judge(recorded(gradient_norms={"seconds": [1.0]}))
     assert answer == NotApplicable("gradient_norms.csv has no column 'overall'")
+
+
+def test_the_norm_of_the_whole_is_that_of_its_parts_where_it_was_not_recorded(recorded: Recorded) -> None:
+    head = np.where(np.arange(100) < 90, 4.0, 40_000.0)
+    parts = recorded(gradient_norms={"body": [3.0] * 100, "head": head})
+    assert overall_norms(parts).values[0] == pytest.approx(5.0)
+    answer = RULE.judge(parts)
+    assert isinstance(answer, Finding)
+    assert answer.where == "head"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it keeps nothing

@@ -76,6 +76,12 @@ def test_another_config_is_named(config: Any, message: str) -> None:
         TargetNormalizer.from_config(config)
 
 
+@pytest.mark.parametrize("shape", [(4, 1), (4, 3), (4,)])
+def test_values_of_another_width_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"2 target features, on axis=-1, got values of \[4"):
+        TargetNormalizer.from_config(CONFIG)(torch.zeros(shape))
+
+
 def test_a_loss_is_trained_in_deviations_and_the_output_has_the_units_of_the_target(make_task: MakeTask) -> None:
     task = make_task()
     task.normalizers[SETTING, OPTION] = CONFIG

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from argparse import ArgumentTypeError
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +72,17 @@ def with_proofs(document: dict[str, Any], folder: Path, problems: list[Problem] 
     return {**document, "findings": findings}
 
 
+def norm(text: str) -> float:
+    """A limit of a norm."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ArgumentTypeError(f"{text} must be a positive number")
+    return value
+
+
 def analyze_parser() -> Parser:
     """Arguments of `preflight analyze`."""
     parser = Parser(
@@ -82,13 +95,13 @@ def analyze_parser() -> Parser:
     parser.add_argument("directory", type=Path, metavar="DIR", help="a folder with telemetry")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw them into this folder, as PNG files")
     add_judging_options(parser)
-    for side, rule in (("above", "PF101"), ("below", "PF102")):
+    for side, rule, example in (("above", "PF101", "1000"), ("below", "PF102", "0.001")):
         parser.add_argument(
             f"--norm-{side}",
-            type=float,
+            type=norm,
             metavar="NORM",
             help=f"{rule}: find fault with a mean gradient norm {side} this, too; off by default, since no such limit "
-            "fits all models: some train well at norms of 1000",
+            f"fits all models: some train well at norms of {example}",
         )
     return parser
 

@@ -43,6 +43,14 @@ def may_be_mended(name: str, space: SpaceSettings, inspection: Inspection, axes:
     return (name in axes or name in space.mended) and _can_be_written(name, inspection)
 
 
+def why_closed(names: Collection[str], inspection: Inspection) -> str:
+    """Why settings of a remedy may not change."""
+    unmapped = [name for name in names if not _can_be_written(name, inspection)]
+    if unmapped:
+        return f"model.mapping has no key of your file for {', '.join(unmapped)}"
+    return f"space says keep of {', '.join(names)}: give it auto"
+
+
 def _all(
     space: SpaceSettings, inspection: Inspection, task: PyTorchTask, lr_bounds: Bounds
 ) -> dict[str, BaseDistribution]:

@@ -18,7 +18,7 @@ from preflight.core.errors import Interrupted, NothingTrainedError
 from preflight.core.params import Params
 from preflight.core.settings import Settings
 from preflight.pipeline.audience import Audience
-from preflight.pipeline.axes import free_normalizations, may_be_mended, not_searched, searched
+from preflight.pipeline.axes import free_normalizations, may_be_mended, not_searched, searched, why_closed
 from preflight.pipeline.confirmation import Bench, confirm, described
 from preflight.pipeline.diagnosis import after_search, gather_facts
 from preflight.pipeline.inspection import (
@@ -153,9 +153,11 @@ def _stages(flight: Flight) -> None:
     _diagnose(flight, bench)
     if not finished:
         raise NothingTrainedError(f"no trial ended with a score: {reasons(item.result for item in explored)}")
-    candidates = _with_remedies(flight, leaders(finished, flight.today, settings.budget.candidates), axes)
+    candidates, closed = _with_remedies(flight, leaders(finished, flight.today, settings.budget.candidates), axes)
     goal = None if metric is None else metric.goal
     flight.recommendation = confirm(bench, flight.today, candidates, goal, flight.finish)
+    if closed:
+        flight.recommendation = replace(flight.recommendation, reason=f"{flight.recommendation.reason}. {closed}")
     store.write_json(flight.run_dir / store.RECOMMENDATION, flight.recommendation.as_dict())
     if flight.recommendation.decision == CHANGE:
         flight.written = write_config(
@@ -179,13 +181,13 @@ def _diagnose(flight: Flight, bench: Bench) -> None:
     store.write_json(flight.run_dir / store.FINDINGS, flight.diagnosis.as_dict())
 
 
-def _with_remedies(flight: Flight, candidates: list[Params], axes: Collection[str]) -> list[Params]:
+def _with_remedies(flight: Flight, candidates: list[Params], axes: Collection[str]) -> tuple[list[Params], str]:
+    """Candidates with the confirmed remedies among them, and in words those that may not change."""
     assert flight.diagnosis is not None
     is_open = partial(may_be_mended, space=flight.settings.space, inspection=flight.inspection, axes=axes)
     found, left = candidates_with(flight.diagnosis, flight.today, candidates, is_open)
-    for settings in left:
-        flight.audience.say(f"confirmed, and left alone since it may not change: {described(settings)}")
-    return found
+    said = "; ".join(f"{described(settings)} ({why_closed(settings, flight.inspection)})" for settings in left)
+    return found, f"Confirmed, and left out: {said}" if said else ""
 
 
 def _explore(flight: Flight, axes: Mapping[str, BaseDistribution]) -> list[Explored]:

@@ -133,7 +133,8 @@ def _positive(given: _Given, name: str) -> float:
 def _checked(value: Any, where: str, name: str, *, positive: bool = False) -> float:
     number = check_number(value, where)
     if positive and number <= 0:
-        raise ConfigError(f"{name} must be positive, got {name}={value} in {where}")
+        hint = "; null means no clipping" if name == "clip_norm" else ""
+        raise ConfigError(f"{name} must be positive, got {name}={value} in {where}{hint}")
     return number
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from preflight.core.errors import MissingError
@@ -32,6 +34,20 @@ def component_norms(recording: Recording) -> dict[str, Measured]:
 def norms_of_parts(recording: Recording) -> dict[str, Measured]:
     """The same, or the norm of the whole where no component is known; raises :class:`MissingError` without either."""
     return component_norms(recording) or {"overall": recording.measured("gradient_norms", "overall")}
+
+
+def overall_norms(recording: Recording) -> Measured:
+    """Norm of the whole gradient; where it was not recorded, the root of the components' squares, where all are known.
+
+    Raises :class:`MissingError` without either.
+    """
+    if "overall" in recording.names("gradient_norms"):
+        return recording.measured("gradient_norms", "overall")
+    parts = list(component_norms(recording).values())
+    if not parts or any(not np.array_equal(part.steps, parts[0].steps) for part in parts):
+        return recording.measured("gradient_norms", "overall")  # which says what is missing
+    squares = np.array([part.values**2 for part in parts])
+    return replace(parts[0], values=np.sqrt(squares.sum(axis=0)))
 
 
 def component_deltas(recording: Recording) -> dict[str, Measured]:

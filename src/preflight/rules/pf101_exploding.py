@@ -10,7 +10,7 @@ import numpy.typing as npt
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.components import component_norms
+from preflight.rules.components import component_norms, overall_norms
 from preflight.rules.ladder_facts import lowered_rate
 from preflight.rules.predicates import EXPLODED_RATIO, Array, first_nonfinite
 from preflight.telemetry.recording import Recording
@@ -62,7 +62,7 @@ def has_gained(recording: Recording, steps: Array) -> bool:
 
 def check(recording: Recording) -> Answer:
     """Judge the overall norm; the component that grew most is named."""
-    overall = recording.measured("gradient_norms", "overall")
+    overall = overall_norms(recording)
     norms = overall.values
     broken = first_nonfinite(norms)
     finite = norms if broken is None else norms[:broken]

@@ -125,16 +125,17 @@ def _found(field: Field, worst: Mapping[str, Any], size: float, limit: float, wa
             Evidence("largest value", worst["maximum"]),
             *([Evidence("share of the run above the best constant's loss", way, REACH.value)] if way else []),
         ),
-        (
-            Remedy(
-                f"train on ({field.name} - {mean:.4g}) / {std:.4g}, statistics of the training data, and undo it "
-                "before metrics are computed",
-                field.remedy("standardize"),
-            ),
-        ),
+        (Remedy(_in_deviations(field, mean, std), field.remedy("standardize")),),
         where=field.where(worst),
         strength=1 + math.log10(max(1.0, ratio)),
     )
+
+
+def _in_deviations(field: Field, mean: float, std: float) -> str:
+    how = f"({field.name} - {mean:.4g}) / {std:.4g}"
+    if field.facts["width"] > 1:  # a scale for each would change what the loss asks of each
+        how = f"{field.name} less the mean of each feature, over one scale for all of them"
+    return f"train on {how}, statistics of the training data, and undo it before metrics are computed"
 
 
 RULE = Rule(

@@ -61,8 +61,14 @@ class TargetNormalizer(nn.Module):
         return output * self.scale + self._center(output)
 
     def _center(self, values: Tensor) -> Tensor:
-        if len(self.center) == 1 or values.ndim < 2:
+        if len(self.center) == 1:
             return self.center if values.ndim else self.center[0]
+        axes = range(-values.ndim, values.ndim)
+        if self.axis not in axes or values.shape[self.axis] != len(self.center):
+            raise ConfigError(
+                f"a normalization of {len(self.center)} target features, on axis={self.axis}, got values of "
+                f"{list(values.shape)}"
+            )
         shape = [1] * values.ndim
         shape[self.axis] = -1
         return self.center.view(shape)
