@@ -175,7 +175,8 @@ def test_the_same_from_python_with_lambdas_and_closures(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.yaml").write_bytes(original)
-    width = 24
+    width, threads = 24, torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
 
     def build(dropout: float = 0.0) -> torch.nn.Module:
         return mine.Ballistics(width, dropout)  # type: ignore[no-any-return]
@@ -201,6 +202,8 @@ def test_the_same_from_python_with_lambdas_and_closures(
         optimizer=lambda groups, **settings: torch.optim.Adam(groups, betas=(0.9, 0.99), **settings),
         overrides=[override for override in small if not override.startswith("workers")],
     )
+    assert torch.get_num_threads() == threads + 1  # the caller's own
+    torch.set_num_threads(threads)
     assert answer.changed
     assert answer.recommendation.gain is not None
     assert answer.recommendation.gain.low > 0

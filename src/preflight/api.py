@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from preflight.advise.recommendation import CHANGE, Recommendation
@@ -123,7 +124,11 @@ def tune(
         values["workers"] = 1
     given = {key: value for key, value in model.items() if value is not None}
     settings = parse({**values, "model": given}, name, None, Trust((Path.cwd(),)))
-    flight = fly(prepare(settings, audience or Nobody()))
+    threads = torch.get_num_threads()
+    try:
+        flight = fly(prepare(settings, audience or Nobody()))
+    finally:
+        torch.set_num_threads(threads)  # the caller's own
     assert flight.recommendation is not None
     paths, problem = ((), "") if flight.written is None else (flight.written.paths, flight.written.problem)
     return Answer(flight.recommendation, flight.run_dir, paths[-1] if paths else None, problem)
