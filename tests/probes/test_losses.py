@@ -71,6 +71,7 @@ def test_the_cosine_of_two_losses(make_task: Any) -> None:
         assert facts["cosines"] == {"a|b": pytest.approx(sign)}
         assert facts["cosine_spread"]["a|b"]["highest"] == pytest.approx(sign)
         assert facts["cosine_spread"]["a|b"]["batches"] >= 2
+        assert facts["cosine_spread"]["a|b"]["later"] == pytest.approx(sign)
 
 
 def test_heads_that_share_nothing_have_no_cosine(make_task: Any) -> None:

@@ -41,6 +41,32 @@ def test_mild_or_accidental_conflicts_are_clean(known: dict[str, Any], recorded:
     assert RULE.judge(recorded(facts=known, losses={"a": FLAT, "b": FLAT})) == Clean()
 
 
+def still(mean: float, highest: float, later: float, constant: float = 1.0) -> dict[str, Any]:
+    known = facts(mean, highest)
+    known["cosine_spread"]["a|b"]["later"] = later
+    for fact in known["losses"].values():
+        fact |= {"constant": constant, "initial": 1.0}
+    return known
+
+
+def test_a_conflict_that_a_batch_hid_shows_a_few_steps_later(recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(facts=still(-0.78, -0.17, -0.97)))
+    assert isinstance(answer, Finding)
+    assert "a few steps later -0.97" in answer.message
+
+
+def test_a_conflict_that_begins_later_takes_a_run_that_shows_it(recorded: Recorded) -> None:
+    known = still(-0.26, 0.28, -0.83)
+    assert RULE.judge(recorded(facts=known)) == Clean()
+    assert RULE.judge(recorded(facts=known, losses={"a": FALLING, "b": FLAT, "total": FALLING})) == Clean()
+    assert isinstance(RULE.judge(recorded(facts=known, losses={"a": FLAT, "b": FLAT, "total": FLAT})), Finding)
+
+
+@pytest.mark.parametrize("known", [still(-0.78, -0.17, -0.3), still(-0.78, -0.17, -0.9, constant=0.0)])
+def test_a_conflict_that_passes_and_a_penalty_are_clean(known: dict[str, Any], recorded: Recorded) -> None:
+    assert RULE.judge(recorded(facts=known, losses={"a": FLAT, "b": FLAT, "total": FLAT})) == Clean()
+
+
 def test_losses_that_both_fall_are_in_no_conflict_that_matters(recorded: Recorded) -> None:
     assert RULE.judge(recorded(facts=facts(-0.9, -0.8), losses={"a": FALLING, "b": FALLING})) == Clean()
 

@@ -63,13 +63,16 @@ class Pull:
             }
         return facts
 
-    def cosines(self) -> dict[str, tuple[float, float]]:
-        """Mean and highest cosine by pair ``a|b``, over the batches before training."""
+    def cosines(self) -> dict[str, tuple[float, float, float | None]]:
+        """By pair ``a|b``: mean and highest cosine over the batches before training, and the highest one later."""
         pairs = {pair for item in self.measured for pair in item.cosines}
         found = {}
         for a, b in sorted(pairs):
-            values = [item.cosines[a, b] for item in self.measured if (a, b) in item.cosines]
-            found[f"{a}|{b}"] = (math.fsum(values) / len(values), max(values))
+            values, later = (
+                [item.cosines[a, b] for item in items if (a, b) in item.cosines]
+                for items in (self.measured, self.later)
+            )
+            found[f"{a}|{b}"] = (math.fsum(values) / len(values), max(values), max(later, default=None))
         return found
 
     def _norms(self, measured: list[Measured]) -> dict[str, float]:

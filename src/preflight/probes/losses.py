@@ -66,8 +66,8 @@ def look_at_losses(
     (share of the weights that are drawn anew), ``activation`` with ``low``, ``high`` and ``softmax_units``, ``floor``
     (loss that the bounds leave), ``target_outside`` (share of the targets out of bounds), ``all_pairs`` (outputs are
     compared with the targets of all samples) and the statistics of
-    heads.py. ``cosines`` maps ``a|b`` to the mean cosine of their gradients, ``cosine_spread`` to the highest one and
-    the number of batches. What cannot be measured is left out.
+    heads.py. ``cosines`` maps ``a|b`` to the mean cosine of their gradients, ``cosine_spread`` to the highest one,
+    the number of batches, and the highest one a few steps later. What cannot be measured is left out.
     """
     facts: dict[str, dict[str, Any]] = {}
     with seeded(seed, task.device):
@@ -96,9 +96,10 @@ def look_at_losses(
     found_cosines = pull.cosines()
     return {
         "losses": facts,
-        "cosines": {pair: mean for pair, (mean, _) in found_cosines.items()},
+        "cosines": {pair: mean for pair, (mean, _, _) in found_cosines.items()},
         "cosine_spread": {
-            pair: {"highest": highest, "batches": pull.batches} for pair, (_, highest) in found_cosines.items()
+            pair: {"highest": highest, "batches": pull.batches, "later": later}
+            for pair, (_, highest, later) in found_cosines.items()
         },
         "regularization": regularization,
     }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.levels import loss_facts, strength_of
+from preflight.rules.levels import MIN_STEPS, is_trivial, loss_facts, strength_of
 from preflight.rules.predicates import are_decreasing
 from preflight.telemetry.recording import Recording
 
@@ -32,20 +35,28 @@ def check(recording: Recording) -> Answer:
     cosines, spread = recording.fact("cosines"), recording.fact("cosine_spread")
     found = []
     for pair, mean in cosines.items():
-        highest, batches = float(spread[pair]["highest"]), int(spread[pair]["batches"])
-        if batches >= MIN_BATCHES and mean < COSINE.value and highest < HIGHEST.value:
-            names = next((a, b) for a in facts for b in facts if f"{a}|{b}" == pair)
+        seen = spread[pair]
+        names = next((a, b) for a in facts for b in facts if f"{a}|{b}" == pair)
+        if seen["batches"] >= MIN_BATCHES and (_is_steady(mean, seen) or _remains(recording, names, mean, seen)):
             norms = [float(facts[name]["weighted_gradient_norm"]) for name in names]
             if max(norms) < APART.value * min(norms) and not all(_falls(recording, name) for name in names):
-                found.append((float(mean), highest, batches, names))
+                found.append((float(mean), names, seen))
     if not found:
         return Clean()
-    mean, highest, batches, (a, b) = min(found)
+    mean, (a, b), seen = min(found, key=lambda item: item[0])
+    highest, later = float(seen["highest"]), seen.get("later")
+    is_steady = _is_steady(mean, seen)
+    until = f"never above {highest:.2f}" if is_steady else f"and a few steps later {later:.2f} or less"
+    mean_limit = COSINE.value if mean < COSINE.value else 0.0
+    worst = Evidence("highest cosine", highest, HIGHEST.value)
     return Finding(
         WARNING,
-        f"the gradients of '{a}' and '{b}' point against each other: cosine {mean:.2f} over {batches} batches of "
-        f"several initialisations, never above {highest:.2f}",
-        (Evidence("mean cosine", mean, COSINE.value), Evidence("highest cosine", highest, HIGHEST.value)),
+        f"the gradients of '{a}' and '{b}' point against each other: cosine {mean:.2f} over {seen['batches']} batches "
+        f"of several initialisations, {until}",
+        (
+            Evidence("mean cosine", mean, mean_limit),
+            worst if is_steady else Evidence("highest cosine a few steps later", float(later), COSINE.value),
+        ),
         (
             Remedy(f"see whether '{a}' and '{b}' ask for opposite outputs: the sign of a loss, swapped targets"),
             Remedy("give them heads or branches of their own, or drop the one that matters less"),
@@ -53,6 +64,33 @@ def check(recording: Recording) -> Answer:
         where=f"{a}|{b}",
         strength=strength_of(mean, COSINE.value),
     )
+
+
+def _is_steady(mean: float, seen: Mapping[str, Any]) -> bool:
+    """Whether the gradients are against each other before training, on every batch."""
+    return mean < COSINE.value and float(seen["highest"]) < HIGHEST.value
+
+
+def _remains(recording: Recording, pair: tuple[str, str], mean: float, seen: Mapping[str, Any]) -> bool:
+    """Whether they are a few steps later, when what both want of a new output, its offset, is no longer in the way.
+
+    A penalty is then against any loss that learns. Where the gradients are not against each other before, it takes a
+    run in which neither falls.
+    """
+    later = seen.get("later")
+    facts = loss_facts(recording)
+    if later is None or later >= COSINE.value or any(is_trivial(facts[name]) for name in pair):
+        return False
+    return mean < COSINE.value or (
+        mean < 0 and _was_run(recording) and not any(_falls(recording, name) for name in pair)
+    )
+
+
+def _was_run(recording: Recording) -> bool:
+    try:
+        return len(recording.column("losses", "total")) >= MIN_STEPS.value
+    except MissingError:
+        return False
 
 
 def _falls(recording: Recording, name: str) -> bool:
@@ -68,11 +106,13 @@ RULE = Rule(
     name="conflicting-losses",
     title="Losses work against each other",
     detects="The gradients of two losses on the parameters they share have a mean cosine below COSINE, on no batch of "
-    "any initialisation above HIGHEST, they are of comparable size, and not both losses fall.",
+    "any initialisation above HIGHEST, they are of comparable size, and not both losses fall. Or, of two losses that "
+    "ask something of the data, it is below COSINE a few steps later as well as before; where it is only below zero "
+    "before, a run of MIN_STEPS has to show that neither falls.",
     matters="What one loss gains the other loses; their sum moves less than either would alone.",
     fix="Check signs and targets first. Where both are meant, separate what they share, or project conflicting "
     "gradients.",
     check=check,
-    thresholds=(COSINE, HIGHEST, APART),
+    thresholds=(COSINE, HIGHEST, APART, MIN_STEPS),
     causes=("PF401", "PF402"),
 )
