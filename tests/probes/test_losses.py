@@ -74,6 +74,18 @@ def test_the_cosine_of_two_losses(make_task: Any) -> None:
         assert facts["cosine_spread"]["a|b"]["later"] == pytest.approx(sign)
 
 
+@pytest.mark.parametrize(
+    ("function", "is_of_pairs"),
+    [
+        (lambda output, target: (output - target).square().mean(), True),
+        (lambda output, target: 100 * output.mean(), False),  # a penalty: it compares nothing with the targets
+    ],
+)
+def test_only_what_the_targets_enter_compares_all_pairs(function: Any, is_of_pairs: bool, make_task: Any) -> None:
+    task = make_task(factory=lambda: nn.Linear(3, 1), losses={"a": function})
+    assert look_at_losses(task, TODAY, 0, {"a": 1.0})["losses"]["a"]["all_pairs"] is is_of_pairs
+
+
 def test_heads_that_share_nothing_have_no_cosine(make_task: Any) -> None:
     class Apart(nn.Module):
         def __init__(self) -> None:

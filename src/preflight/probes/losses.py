@@ -24,6 +24,7 @@ from preflight.probes.loss_kind import (
     scaling_of,
     valued,
 )
+from preflight.probes.penalty import takes_targets
 from preflight.probes.regularization import decay_facts, penalty_facts
 from preflight.probes.sense import within_reach
 from preflight.probes.steps import targets_of, train_briefly, weights_of
@@ -136,7 +137,8 @@ def _what_it_is(task: PyTorchTask, loss: NamedLoss, outputs: Any, batch: Batch) 
     if not isinstance(target, Tensor) or not target.numel() or target.is_complex():
         return found
     found |= target_statistics(target)
-    found["all_pairs"] = is_of_all_pairs(valued(loss, targets), output, target)
+    is_of_pairs = is_of_all_pairs(valued(loss, targets), output, target)
+    found["all_pairs"] = is_of_pairs and takes_targets(loss, output.detach(), targets)
     value, plain = classes_second(valued(loss, targets), output.detach(), target)
     head = head_of(output)
     kind = kind_of(value, plain, target)
