@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from preflight.core.errors import TaskError
-from preflight.probes.sense import check_sense, falls_without_end
+from preflight.probes.sense import check_sense, falls_without_end, within_reach
 from preflight.tasks.base import NamedLoss
 
 OUTPUT = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
@@ -63,3 +64,11 @@ def test_a_loss_that_falls_without_end_is_told_from_one_that_is_negative(
     function: Callable[..., Tensor], endless: bool
 ) -> None:
     assert falls_without_end(NamedLoss("own", function, None, None), OUTPUT, TARGETS) == endless
+
+
+def test_a_likelihood_of_counts_below_zero_is_within_reach() -> None:
+    """Its best constant is ``m - m ln(m)``, below zero for a mean count beyond e."""
+    output, counts = torch.zeros(16, 1), {"y": torch.full((16, 1), 3.0)}
+    best = 3 - 3 * math.log(3)
+    assert best < 0
+    assert within_reach(NamedLoss("poisson", F.poisson_nll_loss), output, counts, 16, best) == best

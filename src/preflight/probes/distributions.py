@@ -15,6 +15,7 @@ from torch import Tensor
 from preflight.core.errors import TaskError
 from preflight.core.model_settings import FieldSettings
 from preflight.core.params import Params
+from preflight.probes.amounts import amounts
 from preflight.probes.axes import settled
 from preflight.probes.fields import (
     MAX_NAMED_FEATURES,
@@ -28,7 +29,7 @@ from preflight.probes.moments import distribution, extremes, half, moments, rms,
 from preflight.probes.outliers import Range
 from preflight.probes.overlap import look_at_overlap
 from preflight.probes.shift import feature_shift, label_shift
-from preflight.tasks.data import Batch, InMemory, is_numeric, spread, take_samples
+from preflight.tasks.data import Batch, InMemory, spread, take_samples
 from preflight.tasks.normalizer import InputNormalizer
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
@@ -52,18 +53,21 @@ def look_at_fields(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
     quantiles, deviation`` (mean distance from the median), ``skew, zeros`` (share), ``distinct, samples, validation,
     shift, shift_noise`` (see :mod:`preflight.probes.shift`), ``normalized, nonfinite, nonfinite_samples`` and ``fed``:
     what the configured normalizer makes of it, ``{mean, std, rms, peak, tail, half}``, half being the deviations that
-    the narrowest half of the values spans. Targets of whole numbers have ``classes, unseen``. Padding counts nowhere,
-    and outliers in no mean. ``overlap``: :func:`look_at_overlap`.
+    the narrowest half of the values spans. Targets that are classes (:func:`preflight.probes.amounts.amounts`) have
+    ``classes, unseen``. Padding counts nowhere, and outliers in no mean. ``overlap``: :func:`look_at_overlap`.
     """
     with seeded(seed, task.device):
         train, validation = take_samples(task.data.train), take_samples(task.data.validation)
         fields: dict[str, Any] = {}
         known = settled(task.settings.fields, train[1], task.data.roles.inputs)
+        measured = amounts(task, params, seed)
         for role, names in (("input", task.data.roles.inputs), ("target", task.data.roles.targets)):
             for name in names:
                 if train[1][name].numel() and validation[1][name].numel():
                     settings = _settings(known, role, name)
-                    fields[name] = _Look(task, params, role, name, settings, (train[1], validation[1])).facts()
+                    is_class = role == "target" and name not in measured
+                    look = _Look(task, params, role, name, settings, is_class, (train[1], validation[1]))
+                    fields[name] = look.facts()
         overlap = look_at_overlap(
             task.data.train, task.data.validation, (train[1], validation[1]), task.data.roles.inputs
         )
@@ -81,17 +85,17 @@ class _Look:
         role: str,
         name: str,
         settings: FieldSettings,
+        is_class: bool,
         splits: tuple[Batch, Batch],
     ) -> None:
         self.task, self.role, self.name = task, role, name
-        self.settings = settings
+        self.settings, self.is_class = settings, is_class
         by_name = params.normalization if role == "input" else params.target_normalization
         self.option = by_name.get(name)
         self.train, self.validation = self._few(splits[0]), self._few(splits[1])
         self.layout = layout_of(name, self.train, self.settings)
         self.width = len(self.layout.features)
         self.is_pooled = self.width > MAX_NAMED_FEATURES
-        self.is_class = role == "target" and not is_numeric(self.train[name])
 
     def _few(self, batch: Batch) -> Batch:
         """So many of the samples that their values are not too many, of this field and its mask."""

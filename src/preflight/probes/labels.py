@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from preflight.core.params import Params
+from preflight.probes.amounts import amounts
 from preflight.tasks.data import Batch, InMemory, Source, is_numeric, spread
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
@@ -41,6 +42,7 @@ def look_at_labels(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
     """
     with seeded(seed, task.device):
         splits = {"": task.data.train, "validation_": task.data.validation}
+        measured = amounts(task, params, seed)
         found: dict[str, dict[str, Any]] = {name: {} for name in task.data.roles.targets}
         pairs: dict[str, dict[str, Any]] = {name: {} for name in task.data.roles.inputs[1:]}
         for prefix, source in splits.items():
@@ -54,12 +56,12 @@ def look_at_labels(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
                 continue
             predictors = _neighbours(inputs), _ridge(inputs)
             for name, facts in found.items():
-                targets = _coded(batch[name], name, task)
+                targets = _coded(batch[name], name in measured)
                 chance = _by_chance(predictors, targets)
                 facts[f"{prefix}samples"] = len(numbers)
                 facts[f"{prefix}z"] = _agreement(predictors, targets, chance)
                 if not prefix and isinstance(source, InMemory):
-                    facts.update(_best_offset(predictors, chance, source, name, numbers, task))
+                    facts.update(_best_offset(predictors, chance, source.tensors[name], numbers, name in measured))
     return {
         "labels": {name: facts for name, facts in found.items() if facts},
         "pairs": {name: facts for name, facts in pairs.items() if facts},
@@ -127,11 +129,11 @@ def _projected(flat: Tensor) -> Tensor:
     return flat @ torch.randn(flat.shape[1], MAX_INPUTS, generator=generator, dtype=torch.float64)
 
 
-def _coded(tensor: Tensor, name: str, task: PyTorchTask) -> Array:
+def _coded(tensor: Tensor, is_amount: bool) -> Array:
     """A target as columns ``[N, C]`` of mean 0 and deviation 1: ranks of amounts, indicators of classes."""
     values = tensor.detach().cpu().double().reshape(len(tensor), -1).nan_to_num(0.0, 0.0, 0.0)
     columns = values[:, spread(values.shape[1], MAX_TARGETS)].numpy()
-    if is_numeric(tensor) or name in task.data.roles.quantities:
+    if is_amount:
         columns = rankdata(columns, axis=0)
     else:
         classes = [np.unique(column) for column in columns.T]
@@ -188,13 +190,12 @@ def _agreement(predictors: Sequence[Array], targets: Array, chance: Chance) -> f
 
 
 def _best_offset(
-    predictors: Sequence[Array], chance: Chance, source: InMemory, name: str, numbers: Tensor, task: PyTorchTask
+    predictors: Sequence[Array], chance: Chance, targets: Tensor, numbers: Tensor, is_amount: bool
 ) -> dict[str, Any]:
     """The shift of the targets against the inputs at which they fit best, and how well: by chance all fit alike."""
-    targets = source.tensors[name]
     fits = {}
     for offset in OFFSETS:
         moved = targets[((numbers + offset) % len(targets)).to(targets.device)]
-        fits[offset] = _agreement(predictors, _coded(moved, name, task), chance)
+        fits[offset] = _agreement(predictors, _coded(moved, is_amount), chance)
     best = max(fits, key=fits.__getitem__)
     return {"offset": best, "offset_z": fits[best]}

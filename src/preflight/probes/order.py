@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from preflight.core.params import Params
+from preflight.probes.amounts import amounts
 from preflight.tasks.batches import Numbers, endless_batches
 from preflight.tasks.data import Batch, InMemory, is_numeric, spread
 from preflight.tasks.pytorch import PyTorchTask
@@ -37,6 +39,7 @@ def look_at_order(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any
     """
     source, orders = task.data.train, {"stored": False, "trained": params.shuffle}
     facts: dict[str, Any] = {"shuffle": params.shuffle}
+    measured = amounts(task, params, seed)
     with seeded(seed, task.device):
         first = source.batch(torch.zeros(1, dtype=torch.long))
         widest = 1 if isinstance(source, InMemory) else max(tensor.numel() for tensor in first.values())
@@ -51,7 +54,7 @@ def look_at_order(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any
                 facts[name] = facts["stored"]
                 continue
             facts |= {"samples": windows.numel(), "window": windows.shape[1]}
-            facts[name] = _dependences(task, source.batch(windows.flatten()), windows.shape[1])
+            facts[name] = _dependences(task, source.batch(windows.flatten()), windows.shape[1], measured)
     return {"order": facts}
 
 
@@ -67,12 +70,13 @@ def _windows(size: int, batch_size: int, shuffle: bool, seed: int, budget: int) 
     return numbers[starts[:, None] + torch.arange(width)]
 
 
-def _dependences(task: PyTorchTask, batch: Batch, width: int) -> dict[str, Any]:
+def _dependences(task: PyTorchTask, batch: Batch, width: int, measured: Collection[str]) -> dict[str, Any]:
     found = {}
     roles = task.data.roles
     for role, names in (("input", roles.inputs), ("target", roles.targets)):
         for name in names:
-            is_amount = is_numeric(batch[name]) or name in roles.quantities
+            is_number = is_numeric(batch[name]) or name in roles.quantities
+            is_amount = name in measured if role == "target" else is_number
             tested = [_dependence(item, width, is_amount) for item in _columns(batch[name], role, is_amount)]
             known = [item for item in tested if item is not None]
             if known:

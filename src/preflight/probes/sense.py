@@ -82,7 +82,7 @@ def within_reach(loss: NamedLoss, output: Any, targets: Batch, batch_size: int, 
     measured = in_batches(loss, chosen, targets, batch_size)
     found = [value_of(measured, point) for point in starting_points(chosen, loss, targets)]
     lowest = min((value for value in found if math.isfinite(value)), default=0.0)
-    return lowest if constant < SATISFIED * lowest else constant
+    return lowest if abs(constant) < SATISFIED * lowest else constant
 
 
 def _values(loss: NamedLoss, chosen: Any, tensors: Constant, targets: Batch) -> set[float]:

@@ -113,16 +113,6 @@ def _is_as_probed(recording: Recording, field: Field) -> bool:
         return True
 
 
-def are_amounts(recording: Recording, target: str) -> bool:
-    """Whether whole numbers that the probes took for classes are amounts: a loss measures how far off they are, and
-    most of them stand for one sample alone.
-    """
-    facts = (recording.facts.get("fields") or {}).get(target) or {}
-    losses = recording.facts.get("losses") or {}
-    is_measured = any(fact.get("kind") == "fit" and fact.get("target") == target for fact in losses.values())
-    return is_measured and 2 * facts.get("classes", 0) > facts.get("samples", 0) > 0
-
-
 def is_in_trouble(recording: Recording) -> bool:
     """Whether the recorded run shows that it does not learn: diverged, run away, without a fall of the loss, or with
     one that leads nowhere near what a constant output gives.

@@ -8,7 +8,7 @@ from typing import Any
 
 from preflight.core.finding import ERROR, NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.fields import Field, are_amounts, features, fields, several
+from preflight.rules.fields import Field, features, fields, several
 from preflight.telemetry.recording import Recording
 
 SHIFT = Threshold(
@@ -49,8 +49,6 @@ def check(recording: Recording) -> Answer:
     if isinstance(leak, Finding) and leak.severity == ERROR:
         return leak
     for field in fields(recording, "target"):
-        if are_amounts(recording, field.name):
-            continue
         unseen = field.facts.get("unseen")
         if unseen is not None and unseen > UNSEEN.value:
             return _unseen(field, unseen)

@@ -9,7 +9,6 @@ from typing import Any
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, NOTE, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.fields import are_amounts
 from preflight.rules.levels import all_stuck, is_trivial, known, last_quarter, level_of, loss_facts, training_constant
 from preflight.telemetry.recording import Recording
 
@@ -43,7 +42,9 @@ def check(recording: Recording) -> Answer:
     for name, item in (recording.facts.get("pairs") or {}).items():
         if "z" in item and item["z"] < CHANCE.value and _would_agree(item) > CERTAIN.value:
             return _parted(name, item)
-    labels = _labels(recording)
+    labels = {name: item for name, item in recording.fact("labels").items() if "z" in item}
+    if not labels:
+        raise MissingError("too few samples to tell whether labels belong to inputs")
     random = {
         name: item
         for name, item in labels.items()
@@ -93,17 +94,6 @@ def _has_learned(recording: Recording, target: str, limit: float) -> bool:
         return not all_stuck(recording)
     except MissingError:
         return True
-
-
-def _labels(recording: Recording) -> dict[str, Mapping[str, Any]]:
-    """What was seen of the targets that could be judged."""
-    seen = {name: item for name, item in recording.fact("labels").items() if "z" in item}
-    if not seen:
-        raise MissingError("too few samples to tell whether labels belong to inputs")
-    labels = {name: item for name, item in seen.items() if not are_amounts(recording, name)}
-    if not labels:
-        raise MissingError("whole numbers that are amounts were looked at as classes: give them as floats")
-    return labels
 
 
 def _of_target(recording: Recording, target: str) -> list[float]:
