@@ -147,13 +147,17 @@ def _mixed(name: str, item: Mapping[str, Any]) -> Finding:
         ERROR,
         f"the training targets '{name}' do not belong to their inputs: similar inputs have no more similar targets "
         "than by chance, while in the validation data they do",
-        (
-            Evidence("agreement in the training data, deviations from chance", item["z"], CHANCE.value),
-            Evidence("agreement in the validation data", item["validation_z"], CERTAIN.value),
-        ),
+        _both_agreements(item),
         (Remedy("shuffle inputs and targets by one permutation, and join them by a key"),),
         where=name,
         strength=2.0,
+    )
+
+
+def _both_agreements(item: Mapping[str, Any]) -> tuple[Evidence, ...]:
+    return (
+        Evidence("agreement in the training data, deviations from chance", item["z"], CHANCE.value),
+        Evidence("agreement in the validation data", item["validation_z"], CERTAIN.value),
     )
 
 
@@ -174,10 +178,7 @@ def _parted(name: str, item: Mapping[str, Any]) -> Finding:
         ERROR,
         f"the training inputs '{item['beside']}' and '{name}' do not belong together: '{item['beside']}' predicts "
         f"'{name}' no better than by chance, while in the validation data it does",
-        (
-            Evidence("agreement in the training data, deviations from chance", item["z"], CHANCE.value),
-            Evidence("agreement in the validation data", item["validation_z"], CERTAIN.value),
-        ),
+        _both_agreements(item),
         (Remedy("shuffle all inputs by one permutation, and join them by a key"),),
         where=name,
         strength=2.0,
