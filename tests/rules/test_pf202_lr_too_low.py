@@ -72,6 +72,22 @@ def test_what_the_ladder_does_not_beat_is_clean(facts: dict[str, Any], losses: n
     assert RULE.judge(recorded(TODAY, facts=facts, losses={"total": losses})) == Clean()
 
 
+@pytest.mark.parametrize(("constant", "is_found"), [(2.3, True), (900.0, False), (None, False)])
+def test_coming_down_from_wild_outputs_is_no_gain(constant: float | None, is_found: bool, recorded: Recorded) -> None:
+    """From 25 to 15 is 43% of the way to 2, yet a constant output gives 2.3 already."""
+    losses = {"total": np.linspace(25.0, 15.0, 100) + 0.02 * NOISE}
+    facts = {**ladder(1e-3, final=2.0), "losses": {"a": {"constant": constant, "weight": 1.0}}}
+    answer = RULE.judge(recorded(TODAY, facts=facts, losses=losses))
+    assert isinstance(answer, Finding) is is_found
+    assert ("counted from 2.3" in getattr(answer, "message", "")) is is_found
+
+
+def test_where_no_rate_beats_a_constant_yet_a_gain_counts_from_the_first_loss(recorded: Recorded) -> None:
+    facts = {**ladder(1e-3, final=5.0), "losses": {"a": {"constant": 2.3, "weight": 1.0}}}
+    assert isinstance(RULE.judge(recorded(TODAY, facts=facts, losses={"total": 25 + NOISE / 50})), Finding)
+    assert RULE.judge(recorded(TODAY, facts=facts, losses={"total": np.linspace(25, 15, 100)})) == Clean()
+
+
 def test_a_long_run_may_get_there_at_a_lower_rate(recorded: Recorded) -> None:
     facts = ladder(100 * TODAY.lr)
     losses = {"total": FLAT}

@@ -49,7 +49,7 @@ def advised_rate(recording: Recording) -> float | None:
     if best is None:
         return None
     ordered = sorted((rung for rung in rungs if math.isfinite(rung["final_loss"])), key=lambda rung: rung["lr"])
-    start = _start(recording, ordered[0]["final_loss"])
+    start = start_of_learning(recording, ordered[0]["final_loss"])
     needed = best["final_loss"] + (1 - NEARLY) * max(0.0, start - best["final_loss"])
     below = [rung for rung in ordered if rung["lr"] < best["lr"] and rung["verdict"] not in BROKEN]
     enough = next((rung for rung in below if rung["final_loss"] <= needed), None)
@@ -80,12 +80,13 @@ def raised_rate(recording: Recording, times: float) -> dict[str, float]:
     return {"lr": advised if advised is not None and advised > lr else lr * times}
 
 
-def _start(recording: Recording, lowest: float) -> float:
+def start_of_learning(recording: Recording, loss: float) -> float:
+    """The level that a gain counts from: ``loss``, or that of the best constant where it is lower and known."""
     try:
         constant = constant_total(loss_facts(recording))
     except MissingError:
         constant = None
-    return lowest if constant is None else min(lowest, constant)
+    return loss if constant is None else min(loss, constant)
 
 
 def rung_at(rungs: Sequence[Rung], lr: float) -> Rung | None:

@@ -8,7 +8,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.components import component_deltas, finite, prototype_norms, rates
-from preflight.rules.ladder_facts import advised_rate, best_rung, rungs_of
+from preflight.rules.ladder_facts import advised_rate, best_rung, rungs_of, start_of_learning
 from preflight.rules.predicates import Array, are_decreasing
 from preflight.rules.progress import MIN_STEPS, late_loss, movement, times_longer
 from preflight.telemetry.recording import Recording
@@ -133,15 +133,19 @@ def _behind_the_ladder(recording: Recording, losses: Array) -> Finding | None:
     if best is None or best["lr"] < far * lr:
         return None
     start = start_of(losses)
-    possible = start - best["final_loss"]
+    begin = start_of_learning(recording, start)
+    if begin <= best["final_loss"]:
+        begin = start  # no rate of the ladder gets below a constant in its few steps
+    possible = begin - best["final_loss"]
     if possible <= 0:
         return None
-    gained = (start - late_loss(losses)) / possible
+    gained = (begin - late_loss(losses)) / possible
     if gained >= GAINED.value:
         return None
     return Finding(
         WARNING,
-        f"at lr={lr:.3g} the loss has gained {max(0.0, gained):.1%} of what shorter runs at lr={best['lr']:.3g} gain",
+        f"at lr={lr:.3g} the loss has gained {max(0.0, gained):.1%} of what shorter runs at lr={best['lr']:.3g} gain"
+        + (f", counted from {begin:.4g}, the best constant's loss" if begin < start else ""),
         (
             Evidence("gain over that of the ladder's best rate", gained, GAINED.value),
             Evidence("the ladder's best rate over this one", best["lr"] / lr, far, "x"),
@@ -202,8 +206,8 @@ RULE = Rule(
     name="lr-too-low",
     title="The learning rate is too low",
     detects="The loss has gained less than GAINED of what shorter runs gain at a rate of the ladder that is BELOW "
-    "times "
-    "higher, and more times higher than the long run is longer; or the loss does not fall and the weights, at their "
+    "times higher, and more times higher than the long run is longer, where coming down from wild outputs to the best "
+    "constant's loss is no gain yet; or the loss does not fall and the weights, at their "
     "pace, "
     "move by less than WAY of their norm over the whole long run; or the recorded rates are 0 throughout. Of a "
     "directory that tells of components only: all their changes together are next to nothing.",
