@@ -88,6 +88,7 @@ def test_the_bound_is_that_of_computing_for_nothing() -> None:
     assert bound_on_gain(4.9, 0.3, 40, 4.9 / 40) == pytest.approx(0.061, abs=1e-3)
     assert bound_on_gain(1.0, 1.0, 10, 0.05) == pytest.approx(3.0)
     assert bound_on_gain(1.0, 1.0, 10, 0.0) is None
+    assert bound_on_gain(1.0, 0.0, 10, 0.11) == 0.0  # a larger batch does not lose samples either
 
 
 def test_the_workers_of_the_users_loader_are_known(make_task: Any, clock: Clock) -> None:

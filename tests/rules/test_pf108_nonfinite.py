@@ -27,7 +27,7 @@ def test_what_the_trial_found_is_told_with_batch_and_samples(recorded: Recorded)
     answer = RULE.judge(recorded(PARAMS, info={"outcome": outcome}, losses={"total": np.ones(13)}))
     assert isinstance(answer, Finding)
     assert (answer.severity, answer.where, answer.step) == (ERROR, "qkv.weight", 12)
-    assert answer.message == outcome["reason"]
+    assert answer.message == "the gradient of 'qkv.weight' is not finite at step 12 (batch 2 of its epoch)"
     assert [item.value for item in answer.evidence] == [12, 2, "7, 9"]
     assert answer.remedies[-1].settings == {"lr": pytest.approx(0.01)}
 

@@ -62,6 +62,19 @@ def test_a_run_that_breaks_after_its_gradient_grew(recorded: Recorded) -> None:
     assert RULE.judge(first) == Clean()  # broken before any step
 
 
+def test_a_gradient_that_breaks_in_one_step_has_not_grown(recorded: Recorded) -> None:
+    calm = np.concatenate([LEARNS[:30], [np.nan] * 5])
+    norms = np.concatenate([np.ones(29), [np.inf], [np.nan] * 5])  # the square root of zero, a step before the loss
+    assert RULE.judge(recorded(TODAY, losses={"total": calm}, gradient_norms={"overall": norms})) == Clean()
+
+
+def test_where_norms_are_too_large_for_their_type_the_loss_tells_of_the_growth(recorded: Recorded) -> None:
+    losses, norms = [2.0, 3e9, 8e36, np.nan], [4.0, 7e22, np.inf, np.nan]
+    answer = RULE.judge(recorded(TODAY, losses={"total": losses}, gradient_norms={"overall": norms}))
+    assert isinstance(answer, Finding)
+    assert answer.message == "the run diverges: the loss grows 4e+36 times, and the loss is not finite at step 3"
+
+
 @pytest.mark.parametrize("moved", [1.5, 14.0, 1e5])
 def test_weights_that_are_thrown_about_for_nothing(moved: float, recorded: Recorded) -> None:
     answer = RULE.judge(recorded(TODAY, losses={"total": FLAT}, **weights(moved)))

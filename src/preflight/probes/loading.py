@@ -67,9 +67,10 @@ def look_at_loading(task: PyTorchTask, params: Params, seed: int) -> dict[str, A
 def bound_on_gain(wait_s: float, compute_s: float, batch_size: int, per_sample_s: float) -> float | None:
     """Samples per second that any larger batch can add, as a share, even if computing cost nothing.
 
-    A step cannot be shorter than its samples take to fetch: ``(wait + compute) / (batch * per_sample) - 1``.
+    A step cannot be shorter than its samples take to fetch: ``(wait + compute) / (batch * per_sample) - 1``, and none
+    where the clock's noise makes that negative.
     """
-    return (wait_s + compute_s) / (batch_size * per_sample_s) - 1 if per_sample_s > 0 else None
+    return max(0.0, (wait_s + compute_s) / (batch_size * per_sample_s) - 1) if per_sample_s > 0 else None
 
 
 def look_at_logging(task: PyTorchTask, length: RunLength) -> dict[str, Any]:

@@ -52,7 +52,10 @@ def _told(outcome: Mapping[str, Any], recording: Recording) -> Finding:
     step, where = int(outcome["step"]), str(outcome.get("culprit", ""))
     reason = str(outcome.get("reason", "")) or f"{where!r} is not finite at step {step}"
     batch = outcome.get("batch")
-    evidence = [] if batch is None else [Evidence("batch of its epoch", int(batch))]
+    evidence = []
+    if batch is not None:
+        reason += f" (batch {int(batch)} of its epoch)"
+        evidence.append(Evidence("batch of its epoch", int(batch)))
     samples = [str(number) for number in outcome.get("samples", ())]
     if samples:
         evidence.append(

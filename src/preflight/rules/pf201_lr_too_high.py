@@ -146,14 +146,24 @@ def _diverged(recording: Recording, losses: Measured, broken: int) -> Answer:
     """What breaks without having grown has another cause: a bad sample, a logarithm of zero."""
     finite, step = losses.values[:broken], int(losses.steps[broken])
     overall = recording.measured("gradient_norms", "overall")
-    norms = overall.values[overall.steps < step]
-    growth = growth_of_gradient(norms) if len(norms) else 1.0
+    what, growth = _growth_before(finite, overall.values[overall.steps < step])
     if broken == 0 or not (growth > UNSTEADY_RATIO or (len(finite) >= 4 and has_run_away(finite))):
         return Clean()
-    evidence = Evidence("growth of the gradient norm before", growth, UNSTEADY_RATIO, "x")
+    evidence = Evidence(f"growth of the {what} before", growth, UNSTEADY_RATIO, "x")
     when = losses.place(broken)
-    message = f"the run diverges: the gradient norm grows {growth:.3g} times and the loss is not finite at {when}"
+    message = f"the run diverges: the {what} grows {growth:.3g} times, and the loss is not finite at {when}"
     return _finding(recording, ERROR, message, evidence, step)
+
+
+def _growth_before(losses: Array, norms: Array) -> tuple[str, float]:
+    """What grew before a loss that is not finite, and how many times; no gradient that is not finite has grown.
+
+    A norm that is too large for float32 leaves the growth to the loss.
+    """
+    finite = norms[np.isfinite(norms)]
+    growth = growth_of_gradient(finite) if len(finite) else 1.0
+    risen = float(losses.max() / losses[0]) if len(finite) < len(norms) and losses[0] > 0 else 1.0
+    return ("loss", risen) if risen > growth else ("gradient norm", growth)
 
 
 def _thrown_about(recording: Recording, losses: Array) -> Finding | None:
@@ -272,5 +282,5 @@ RULE = Rule(
     "Where the inputs are raw (PF301), normalize them first: the rate that fits is often a higher one then.",
     check=check,
     thresholds=(RISE, MOVED, WORSE, DROP, LOST, ABOVE, SWING, TURNS),
-    causes=("PF101", "PF103", "PF205", "PF401", "PF402", "PF507"),
+    causes=("PF101", "PF103", "PF108", "PF205", "PF401", "PF402", "PF507"),
 )
