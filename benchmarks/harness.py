@@ -161,10 +161,10 @@ def _facts(stand: Stand, folder: Path) -> dict[str, Any]:
     engine = Inline(replace(stand.lab, run_dir=store.create_folder(folder)))
     ladders = Ladders(engine, folder, stand.inspection, stand.settings.budget, stand.settings.seed, Nobody())
     try:
-        bounds = ladders.bounds()
+        ladders.bounds()
     except PreflightError:  # no rung made a step: today's settings will not either
         return facts
-    return {**facts, **after_search(ladders.climbed, bounds, [])}
+    return {**facts, **after_search(ladders.climbed, None, [])}
 
 
 def _of_its_loop(recording: Recording) -> dict[str, Any]:

@@ -107,3 +107,4 @@ def test_the_search_adds_where_its_best_learning_rate_lies() -> None:
     found = after_search({}, (1e-4, 1e-1), [(TODAY, 0.9), (TODAY.with_values({"lr": 0.01}), 0.2)])
     assert found == {"ladders": {}, "search": {"lr": {"low": 1e-4, "high": 1e-1, "best": 0.01}}}
     assert after_search({}, (1e-4, 1e-1), []) == {"ladders": {}}
+    assert after_search({}, None, [(TODAY, 0.9)]) == {"ladders": {}}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from preflight.core.search_settings import SpaceSettings
 from preflight.pipeline.inspection import Inspection
@@ -24,6 +24,18 @@ def searched(
     """
     found = _all(space, inspection, task, lr_bounds)
     return {name: axis for name, axis in found.items() if _can_be_written(name, inspection)}
+
+
+def range_of_lr(axes: Mapping[str, BaseDistribution]) -> Bounds | None:
+    """Lowest and highest learning rate of the search; None where it is kept."""
+    match axes.get("lr"):
+        case FloatDistribution(low=low, high=high):
+            return low, high
+        case CategoricalDistribution(choices=choices):
+            rates = [float(choice) for choice in choices if isinstance(choice, int | float)]
+            return min(rates), max(rates)
+        case _:
+            return None
 
 
 def not_searched(space: SpaceSettings, inspection: Inspection, task: PyTorchTask, lr_bounds: Bounds) -> list[str]:

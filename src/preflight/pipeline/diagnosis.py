@@ -86,11 +86,14 @@ def _metric(task: PyTorchTask) -> dict[str, Any]:
 
 
 def after_search(
-    ladders: Mapping[str, Sequence[Rung]], bounds: tuple[float, float], finished: Sequence[tuple[Params, float]]
+    ladders: Mapping[str, Sequence[Rung]], rates: tuple[float, float] | None, finished: Sequence[tuple[Params, float]]
 ) -> dict[str, Any]:
-    """Facts that the range and the search add: the ladders by their labels, and where the best learning rate lies."""
+    """Facts that the range and the search add: the ladders by their labels, and where the best learning rate lies.
+
+    ``rates`` are the lowest and the highest of the search, None where the rate is kept.
+    """
     facts: dict[str, Any] = {"ladders": {label: [asdict(rung) for rung in rungs] for label, rungs in ladders.items()}}
-    if finished:
+    if finished and rates is not None:
         best, _ = min(finished, key=lambda item: item[1])
-        facts["search"] = {"lr": {"low": bounds[0], "high": bounds[1], "best": best.lr}}
+        facts["search"] = {"lr": {"low": rates[0], "high": rates[1], "best": best.lr}}
     return facts

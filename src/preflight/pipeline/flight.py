@@ -18,7 +18,14 @@ from preflight.core.errors import Interrupted, NothingTrainedError
 from preflight.core.params import Params
 from preflight.core.settings import Settings
 from preflight.pipeline.audience import Audience
-from preflight.pipeline.axes import free_normalizations, may_be_mended, not_searched, searched, why_closed
+from preflight.pipeline.axes import (
+    free_normalizations,
+    may_be_mended,
+    not_searched,
+    range_of_lr,
+    searched,
+    why_closed,
+)
 from preflight.pipeline.confirmation import Bench, confirm, described
 from preflight.pipeline.diagnosis import after_search, gather_facts
 from preflight.pipeline.inspection import (
@@ -149,7 +156,7 @@ def _stages(flight: Flight) -> None:
     metric, horizon = settings.model.metric, flight.inspection.today.length.horizon_steps
     bench = Bench(flight.engine, settings.budget, settings.seed, horizon, audience)
     finished = [(item.spec.params, item.result.score) for item in explored if item.result.outcome.status == COMPLETED]
-    flight.facts |= after_search(flight.ladders.climbed, bounds, finished)
+    flight.facts |= after_search(flight.ladders.climbed, range_of_lr(axes), finished)
     _diagnose(flight, bench)
     if not finished:
         raise NothingTrainedError(f"no trial ended with a score: {reasons(item.result for item in explored)}")
