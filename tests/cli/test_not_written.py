@@ -1,4 +1,4 @@
-"""A run whose answer cannot be written: the answer is shown all the same, with why, and exit code 2."""
+"""A run that ends without an answer that is written: what is known is shown all the same, with why, and an exit code."""
 
 from __future__ import annotations
 
@@ -58,3 +58,13 @@ def test_a_run_directory_without_room(run: Callable[[], Any], monkeypatch: pytes
         "preflight: the run ended early; see run",
         "preflight: run/recommendation.json cannot be written: No space left on device",
     ]
+
+
+def test_findings_of_a_run_in_which_nothing_could_be_trained(
+    run: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preflight.pipeline.flight._explore", lambda *_: [])
+    answer = run()
+    assert answer.code == 3
+    assert " rules asked: " in answer.out
+    assert "no trial ended with a score" in answer.err

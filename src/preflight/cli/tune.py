@@ -14,6 +14,7 @@ def tune(arguments: list[str]) -> int:
     options = overrides_of(tune_parser(), arguments)
     # Deterministic matrix products on CUDA need this before the library is loaded.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from preflight.cli.findings import show_findings
     from preflight.cli.interim import show_interim
     from preflight.cli.tables import show_answer, show_inspection, show_result
     from preflight.cli.terminal import Terminal, make_console
@@ -41,6 +42,8 @@ def tune(arguments: list[str]) -> int:
     except KeyboardInterrupt:  # while the last files were written
         raise Interrupted(f"stopped; what was finished is in {flight.run_dir}") from None
     except PreflightError:
+        if flight.diagnosis is not None:  # why nothing could be trained, most of all
+            show_findings(console, flight.diagnosis.as_dict())
         if flight.recommendation is not None:  # the answer must not be lost with a file
             metric, length = settings.model.metric, flight.inspection.today.length
             show_answer(console, flight.recommendation, "" if metric is None else metric.name, length.horizon_steps)
