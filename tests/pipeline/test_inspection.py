@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from preflight.core.compose import compose_sweeps
-from preflight.core.errors import RefusedError, TaskError
-from preflight.core.settings import Trust, parse
-from preflight.pipeline.inspection import (
-    Inspection,
-    _validation_targets,
-    inspect_task,
-    normalization_that_fits,
-    open_task,
-)
+from preflight.core.errors import TaskError
+from preflight.pipeline.inspection import Inspection, normalization_that_fits
 from preflight.tasks.data import MAX_SAMPLES
 
-SIZE = 6000
 Split = dict[str, Tensor]
 Inspect = Callable[..., Inspection]
 
@@ -37,36 +25,6 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layer(x.float())
-
-
-def split(size: int) -> Split:
-    generator = torch.Generator().manual_seed(size)
-    return {"x": torch.randn(size, 3, generator=generator), "target": torch.randn(size, 1, generator=generator)}
-
-
-@pytest.fixture
-def parts() -> tuple[Split, Split]:
-    return split(SIZE), split(300)
-
-
-@pytest.fixture
-def inspect(parts: tuple[Split, Split]) -> Inspect:
-    """Inspect the task; keyword arguments replace keys of the `model` group."""
-
-    def run(*overrides: str, **changes: Any) -> Inspection:
-        model = {
-            "factory": Net,
-            "data": parts,
-            "losses": {"mse": F.mse_loss},
-            "baseline": {"lr": 0.1, "batch_size": 32},
-            "horizon_steps": 1000,
-            "fields": {"x": {"features": ["time", "place", "charge"]}},
-            **changes,
-        }
-        settings = parse({**compose_sweeps([*overrides]), "model": model}, "small", None, Trust())
-        return inspect_task(settings, open_task(settings), None)
-
-    return run
 
 
 def test_sound_data_needs_no_note(inspect: Inspect) -> None:
@@ -167,16 +125,16 @@ def test_integers_that_are_declared_to_be_amounts_are_normalized(
 ) -> None:
     for part in parts:
         part["x"] = torch.poisson(5 * torch.ones(len(part["x"]), 3)).long()
-    assert "normalization.x" not in inspect(fields={}).options
-    declared = inspect(fields={"x": {"kind": kind}})
+    assert "normalization.x" not in inspect(factory=Net, fields={}).options
+    declared = inspect(factory=Net, fields={"x": {"kind": kind}})
     assert declared.options["normalization.x"] == options
     assert declared.today.params.normalization == {"x": "none"}
     assert normalization_that_fits(declared)["normalization.x"] == options[1]
 
 
 class Fetched(Dataset[tuple[Tensor, Tensor]]):
-    def __init__(self, part: Split) -> None:
-        self.part = part
+    def __init__(self, size: int) -> None:
+        self.part = {"x": torch.randn(size, 3), "target": torch.randn(size, 1)}
         self.asked = 0
 
     def __len__(self) -> int:
@@ -187,122 +145,12 @@ class Fetched(Dataset[tuple[Tensor, Tensor]]):
         return self.part["x"][index], self.part["target"][index]
 
 
-def test_samples_that_must_be_fetched_are_fetched_once() -> None:
-    train, validation = Fetched(split(3 * MAX_SAMPLES)), Fetched(split(300))
-    model = {
-        "factory": Net,
-        "data": (train, validation),
-        "losses": {"mse": F.mse_loss},
-        "baseline": {"lr": 0.1, "batch_size": 32},
-        "horizon_steps": 1000,
-    }
-    settings = parse({**compose_sweeps([]), "model": model}, "small", None, Trust())
-    inspect_task(settings, open_task(settings), None)
-    assert MAX_SAMPLES <= train.asked < 1.1 * MAX_SAMPLES
-
-
-def test_a_validation_loss_that_no_constant_mends_is_bad_input(inspect: Inspect, parts: tuple[Split, Split]) -> None:
-    def infinite_on_negative(output: Tensor, target: Tensor) -> Tensor:
-        return F.mse_loss(output, target) + (1 / (target >= 0).all().float() if len(target) == 300 else 0.0)
-
-    with pytest.raises(RefusedError, match=r"'odd' is inf on the validation data, before any training \(PF108, see"):
-        inspect(losses={"odd": infinite_on_negative}, baseline={"lr": 0.1, "batch_size": 301})
-
-
-def small(output: Tensor, _target: Tensor) -> Tensor:
-    return output.square().mean()
-
-
-def test_a_penalty_stays_out_of_the_score_and_that_is_said(inspect: Inspect) -> None:
-    found = inspect(losses={"mse": F.mse_loss, "small": small})
-    assert set(found.references) == {"mse"}
-    assert found.constants["small"] == pytest.approx(0.0, abs=1e-9)
-    assert any(note.startswith("the loss 'small' asks nothing of the data") for note in found.notes)
-
-
-def test_where_there_are_only_penalties_they_are_the_score(inspect: Inspect) -> None:
-    found = inspect(losses={"small": small})
-    assert (set(found.references), found.notes) == ({"small"}, ())
-
-
-def test_a_loss_that_falls_without_end_relates_to_its_value_before_training(inspect: Inspect) -> None:
-    found = inspect(losses={"endless": lambda output, target: (output * target.abs()).mean()})
-    assert found.constants == {"endless": None}
-    assert found.references == found.initial
-    assert any("falls without end" in note for note in found.notes)
-
-
 def test_a_metric_that_is_not_finite_is_said(inspect: Inspect) -> None:
     metric = {"name": "quality", "function": lambda output, target: math.nan, "goal": "maximize"}
     assert any(note.startswith("the metric 'quality' is nan") for note in inspect(metric=metric).notes)
 
 
-class Silent(nn.Module):
-    """One answer for every input."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.answer = nn.Parameter(torch.ones(4))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.answer.expand(len(x), 4)
-
-
-def contrasted(output: Tensor, target: Tensor) -> Tensor:
-    return F.cross_entropy(output @ output.T, torch.arange(len(output)))
-
-
-def pulled_to_its_neighbour(output: Tensor, target: Tensor) -> Tensor:
-    """Pairs of samples that follow each other, of a batch whose order counts."""
-    alike = (target[1:] * target[:-1] > 0).float().squeeze(1)
-    return F.binary_cross_entropy_with_logits((output[1:] * output[:-1]).sum(dim=1) - 4, alike, reduction="sum")
-
-
-@pytest.mark.parametrize("loss", [contrasted, pulled_to_its_neighbour])
-def test_a_model_that_ignores_its_input_has_the_score_of_a_constant_whatever_the_batch_holds(
-    loss: Callable[[Tensor, Tensor], Tensor], inspect: Inspect
-) -> None:
-    found = inspect(factory=Silent, losses={"loss": loss}, baseline={"lr": 0.1, "batch_size": 64})
-    assert found.references["loss"] == pytest.approx(found.initial["loss"], rel=0.05)
-
-
-class Triple(nn.Module):
-    """Three directions of every sample, by one network."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        three = torch.stack([x, x.roll(1, dims=1), x.roll(1, dims=0)], dim=1)
-        return F.normalize(self.layer(three), dim=2)
-
-
-def hinge(output: Tensor, target: Tensor) -> Tensor:
-    anchor, positive, negative = output.unbind(dim=1)
-    return F.triplet_margin_loss(anchor, positive, negative)
-
-
-def test_a_constant_out_of_the_models_reach_is_no_reference(inspect: Inspect) -> None:
-    found = inspect(factory=Triple, losses={"hinge": hinge})
-    assert found.references == found.constants == {"hinge": pytest.approx(1.0, rel=0.2)}  # the margin
-    assert any("'hinge' is next to nothing for some constant" in note for note in found.notes)
-
-
-@pytest.mark.parametrize("shift", [0.0, 1000.0])
-def test_a_small_loss_of_targets_that_hardly_vary_is_a_reference(shift: float, inspect: Inspect) -> None:
-    close = [{"x": part["x"], "target": 1e-3 * part["target"] + shift} for part in (split(SIZE), split(300))]
-    found = inspect(data=tuple(close))
-    assert found.references["mse"] == found.constants["mse"] < 1e-5
-    assert found.notes == ()
-
-
-def test_the_references_of_large_samples_are_those_of_full_batches(parts: tuple[Split, Split]) -> None:
-    def task(size: int) -> Any:
-        return SimpleNamespace(data=SimpleNamespace(validation=range(size), roles=SimpleNamespace(targets=("target",))))
-
-    settings: Any = SimpleNamespace(budget=SimpleNamespace(validation_samples=4000))
-    numbers = torch.arange(300)
-    for size, expected in ((300, 300), (9000, 256)):
-        found = _validation_targets(settings, task(size), (numbers, parts[1]), 64)
-        assert found["target"].shape == (expected, 1)
+def test_samples_that_must_be_fetched_are_fetched_once(inspect: Inspect) -> None:
+    train, validation = Fetched(3 * MAX_SAMPLES), Fetched(300)
+    inspect(data=(train, validation), fields={})
+    assert MAX_SAMPLES <= train.asked < 1.1 * MAX_SAMPLES
