@@ -1,4 +1,4 @@
-"""A run that ends without an answer that is written: what is known is shown all the same, with why, and an exit code."""
+"""A run that ends without an answer in a file: what is known is shown all the same, with why, and an exit code."""
 
 from __future__ import annotations
 
