@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.program import OPTIMIZERS, Base, Training
-from benchmarks.programs.digits_mlp import ACTIVATIONS, Data, digits
+from benchmarks.programs.changes import with_labels_shuffled
+from benchmarks.programs.digits_mlp import digits
+from benchmarks.programs.embedders import always_warming_up, collapsed, dead_relu, first_layer, shifted
 
 SCALE, MARGIN = 16.0, 0.2
 CLASSES, WIDTH = 10, 32
@@ -29,18 +31,13 @@ class Angles(nn.Module):
         shared: bool = False,
     ) -> None:
         super().__init__()
-        layer = nn.LayerNorm(96) if norm else nn.Identity()
         self.embedding = nn.Sequential(
-            nn.Linear(64, 96),
-            layer,
-            ACTIVATIONS[activation](),
-            nn.Linear(96, WIDTH),
+            *first_layer(96, activation, norm),
+            shifted(nn.Linear(96, WIDTH), shift),
             nn.ReLU() if rectified else nn.Identity(),
         )
         rows = torch.randn(1 if shared else CLASSES, WIDTH)
         self.prototypes = nn.Parameter(rows.expand(CLASSES, WIDTH).clone())
-        if shift:
-            nn.init.constant_(self.embedding[3].bias, shift)  # type: ignore[arg-type]  # a module, to the type checker
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Cosines."""
@@ -79,11 +76,6 @@ BASE = Base(
 HEALTHY = BASE.healthy()
 
 
-def _shuffled() -> Data:
-    (images, labels), validation = digits()
-    return (images, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(11))]), validation
-
-
 def _frozen() -> nn.Module:
     model = Angles()
     model.prototypes.requires_grad_(False)
@@ -119,32 +111,22 @@ FAULTY = (
         ("PF104",),
         lambda: task().but(optimizer=_without_prototypes),
     ),
-    _case(
-        "collapsed",
-        "a bias of 1,000 makes all embeddings one",
-        ("PF410", "PF107", "PF401"),
-        lambda: task(shift=1000.0),
-    ),
-    _case(
-        "dead_relu",
-        "a ReLU before the normalization, and a bias of -10 that closes it",
-        ("PF702", "PF107", "PF410"),
-        lambda: task(shift=-10.0, rectified=True),
-    ),
+    collapsed(BASE),
+    dead_relu(BASE),
     _case("sgd_at_30", "SGD at 30", ("PF201",), lambda: task().but(optimizer=OPTIMIZERS["sgd"], lr=30.0)),
     _case("lr_by_1000", "Adam at 3e-6", ("PF202",), lambda: task().but(lr=3e-6)),
     _case("raw_pixels", "pixels from 0 to 25,500", ("PF301",), lambda: task().but(data=partial(digits, 25500 / 16))),
-    _case("labels_shuffled", "labels do not belong to their images", ("PF310",), lambda: task().but(data=_shuffled)),
+    _case(
+        "labels_shuffled",
+        "labels do not belong to their images",
+        ("PF310",),
+        lambda: task().but(data=partial(with_labels_shuffled, digits, 11)),
+    ),
     _case(
         "summed",
         "the loss is summed over the batch, with SGD",
         ("PF406", "PF201"),
         lambda: _with(partial(arc, reduction="sum"), optimizer=OPTIMIZERS["sgd"], lr=0.1),
     ),
-    _case(
-        "always_warming_up",
-        "the warmup is as long as the run",
-        ("PF204", "PF202"),
-        lambda: task().but(warmup_fraction=1.0),
-    ),
+    always_warming_up(BASE),
 )

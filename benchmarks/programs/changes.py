@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.programs.digits_mlp import Data
+
 Losses = Mapping[str, Mapping[str, Any]]
 
 
@@ -29,9 +31,15 @@ def with_loss(losses: Losses, name: str, function: Callable[[Tensor, Tensor], Te
     return {**losses, name: {**losses[name], "function": function}}
 
 
-def shuffled(values: Tensor) -> Tensor:
+def shuffled(values: Tensor, seed: int = 5) -> Tensor:
     """The rows in another order."""
-    return values[torch.randperm(len(values), generator=torch.Generator().manual_seed(5))]
+    return values[torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))]
+
+
+def with_labels_shuffled(data: Callable[[], Data], seed: int) -> Data:
+    """The data with training labels of other samples."""
+    (inputs, labels), validation = data()
+    return (inputs, shuffled(labels, seed)), validation
 
 
 def changed(factory: Callable[[], nn.Module], change: Callable[[nn.Module], object]) -> Callable[[], nn.Module]:

@@ -10,19 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.program import Base, Training
-from benchmarks.programs.digits_mlp import ACTIVATIONS, Data, digits
+from benchmarks.programs.changes import with_labels_shuffled
+from benchmarks.programs.digits_mlp import digits
+from benchmarks.programs.embedders import collapsed, first_layer, shifted
 
 
 class Embedding(nn.Module):
     """``[B, 64]`` -> unit vectors ``[B, 16]``."""
 
-    def __init__(self, activation: str = "relu", norm: bool = False, width: int = 96, collapsed: bool = False) -> None:
+    def __init__(self, activation: str = "relu", norm: bool = False, width: int = 96, shift: float = 0.0) -> None:
         super().__init__()
-        layer = nn.LayerNorm(width) if norm else nn.Identity()
-        last = nn.Linear(width, 16)
-        self.trunk = nn.Sequential(nn.Linear(64, width), layer, ACTIVATIONS[activation](), last)
-        if collapsed:
-            nn.init.constant_(last.bias, 1000.0)
+        last = shifted(nn.Linear(width, 16), shift)  # its weights are drawn before the first layer's
+        self.trunk = nn.Sequential(*first_layer(width, activation, norm), last)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Directions."""
@@ -60,11 +59,6 @@ BASE = Base(
 HEALTHY = BASE.healthy()
 
 
-def _shuffled() -> Data:
-    (images, labels), validation = digits()
-    return (images, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(9))]), validation
-
-
 _case = BASE.faulty
 
 FAULTY = (
@@ -76,12 +70,12 @@ FAULTY = (
         ("PF402", "PF202"),
         lambda: task().but(optimizer=torch.optim.SGD, lr=0.1, losses={"contrast": partial(contrast, temperature=1e5)}),
     ),
+    collapsed(BASE),
     _case(
-        "collapsed",
-        "a bias of 1,000 makes all embeddings one",
-        ("PF410", "PF107", "PF401"),
-        lambda: task(collapsed=True),
+        "labels_shuffled",
+        "labels do not belong to their images",
+        ("PF310",),
+        lambda: task().but(data=partial(with_labels_shuffled, digits, 9)),
     ),
-    _case("labels_shuffled", "labels do not belong to their images", ("PF310",), lambda: task().but(data=_shuffled)),
     _case("raw_pixels", "pixels from 0 to 25,500", ("PF301",), lambda: task().but(data=partial(digits, 25500 / 16))),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
@@ -15,9 +14,9 @@ from benchmarks.program import STEPS, Base, Training
 from benchmarks.programs.digits_mlp import Data
 from benchmarks.programs.digits_mlp_model import Then
 from benchmarks.programs.perceptron import alike, initialized, perceptron, times_30, zeros
+from benchmarks.programs.points import Change, cut, momentum, ordered
 
 SAMPLES, TRAIN_SIZE = 800, 600
-Change = Callable[[Tensor], Tensor]
 
 
 @lru_cache(maxsize=4)
@@ -34,7 +33,7 @@ def samples(dimensions: int = 1, point: Change | None = None, value: Change | No
     """Both splits; all points and all values may be changed."""
     points, values = _points(dimensions)
     points, values = (points if point is None else point(points)), (values if value is None else value(values))
-    return (points[:TRAIN_SIZE], values[:TRAIN_SIZE]), (points[TRAIN_SIZE:], values[TRAIN_SIZE:])
+    return cut(points, values, TRAIN_SIZE)
 
 
 def task(dimensions: int = 1, **options: Any) -> Training:
@@ -59,19 +58,14 @@ HEALTHY = BASE.healthy()
 
 
 def _sorted() -> Data:
-    (points, values), validation = samples()
-    order = points.squeeze(1).argsort()
-    return (points[order], values[order]), validation
+    train, validation = samples()
+    return ordered(train, train[0].squeeze(1).argsort()), validation
 
 
 def _to_the_right() -> Data:
     """The left part is trained, the right part validated."""
     points, values = _points(1)
-    order = points.squeeze(1).argsort()
-    return (points[order[:TRAIN_SIZE]], values[order[:TRAIN_SIZE]]), (
-        points[order[TRAIN_SIZE:]],
-        values[order[TRAIN_SIZE:]],
-    )
+    return cut(*ordered((points, values), points.squeeze(1).argsort()), TRAIN_SIZE)
 
 
 def _of_other_points() -> Data:
@@ -99,7 +93,7 @@ def _mean_of_batch(output: Tensor) -> Tensor:
 
 
 def _sgd(lr: float, **changes: Any) -> Training:
-    return task().but(lr=lr, optimizer=partial(torch.optim.SGD, momentum=0.9), **changes)
+    return momentum(task(), lr, **changes)
 
 
 _case = BASE.faulty

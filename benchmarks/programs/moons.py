@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
@@ -12,12 +11,13 @@ from sklearn.datasets import make_moons
 from torch import Tensor, nn
 
 from benchmarks.program import STEPS, Base, Training
+from benchmarks.programs.changes import with_labels_shuffled
 from benchmarks.programs.digits_mlp import Data
 from benchmarks.programs.perceptron import first_bias_of_minus_10, initialized, perceptron, zeros
+from benchmarks.programs.points import Change, cut, momentum, ordered
 from benchmarks.programs.small import OneUnit
 
 SAMPLES, TRAIN_SIZE = 480, 360
-Change = Callable[[Tensor], Tensor]
 
 
 @lru_cache(maxsize=1)
@@ -27,11 +27,10 @@ def _moons() -> tuple[Tensor, Tensor]:
     return torch.tensor(points, dtype=torch.float32), torch.tensor(labels, dtype=torch.float32).unsqueeze(1)
 
 
-def moons(point: Change | None = None, size: int = TRAIN_SIZE) -> Data:
-    """Points ``[N, 2]`` of unit scale and labels ``[N, 1]``, 0 or 1; the first ``size`` are trained."""
+def moons(point: Change | None = None) -> Data:
+    """Points ``[N, 2]`` of unit scale and labels ``[N, 1]``, 0 or 1."""
     points, labels = _moons()
-    points = points if point is None else point(points)
-    return (points[:size], labels[:size]), (points[TRAIN_SIZE:], labels[TRAIN_SIZE:])
+    return cut(points if point is None else point(points), labels, TRAIN_SIZE)
 
 
 def task(inputs: int = 2, **options: Any) -> Training:
@@ -55,33 +54,23 @@ BASE = Base(
 HEALTHY = BASE.healthy()
 
 
-def _other_labels() -> Data:
-    (points, labels), validation = moons()
-    return (points, labels[torch.randperm(TRAIN_SIZE, generator=torch.Generator().manual_seed(32))]), validation
-
-
 def _sorted() -> Data:
-    (points, labels), validation = moons()
-    order = labels.squeeze(1).argsort(stable=True)
-    return (points[order], labels[order]), validation
+    train, validation = moons()
+    return ordered(train, train[1].squeeze(1).argsort(stable=True)), validation
 
 
 def _right_only() -> Data:
     """Points on the left are trained, those on the right validated."""
     points, labels = _moons()
-    order = points[:, 0].argsort()
-    return (points[order[:TRAIN_SIZE]], labels[order[:TRAIN_SIZE]]), (
-        points[order[TRAIN_SIZE:]],
-        labels[order[TRAIN_SIZE:]],
-    )
+    return cut(*ordered((points, labels), points[:, 0].argsort()), TRAIN_SIZE)
 
 
 def _twenty_noisy() -> Data:
     """Twenty points, five of them with the other label."""
-    (points, labels), validation = moons(size=20)
-    labels = labels.clone()
+    (points, labels), validation = moons()
+    labels = labels[:20].clone()
     labels[::4] = 1 - labels[::4]
-    return (points, labels), validation
+    return (points[:20], labels), validation
 
 
 def _numbered(points: Tensor) -> Tensor:
@@ -125,7 +114,7 @@ def _small() -> nn.Module:
 
 
 def _sgd(lr: float, **changes: Any) -> Training:
-    return task().but(lr=lr, optimizer=partial(torch.optim.SGD, momentum=0.9), **changes)
+    return momentum(task(), lr, **changes)
 
 
 _case = BASE.faulty
@@ -165,7 +154,12 @@ FAULTY = (
         ("PF303", "PF301"),
         lambda: task(inputs=3).but(data=partial(moons, _numbered)),
     ),
-    _case("labels_shuffled", "labels belong to other points", ("PF310",), lambda: task().but(data=_other_labels)),
+    _case(
+        "labels_shuffled",
+        "labels belong to other points",
+        ("PF310",),
+        lambda: task().but(data=partial(with_labels_shuffled, moons, 32)),
+    ),
     _case(
         "sorted", "one class after the other, not shuffled", ("PF307",), lambda: task().but(data=_sorted, shuffle=False)
     ),

@@ -13,6 +13,7 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from torch import Tensor, nn
 
 from benchmarks.program import Base, Training
+from benchmarks.programs.changes import with_labels_shuffled
 from benchmarks.programs.digits_mlp import ACTIVATIONS, Data, digits
 from preflight.tasks.metrics import accuracy
 
@@ -174,11 +175,6 @@ def _micrometres() -> Data:
     return (features * 1000, labels), (others * 1000, theirs)
 
 
-def _other_flowers() -> Data:
-    (features, labels), validation = flowers()
-    return (features, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(4))]), validation
-
-
 def _softmax_twice() -> nn.Module:
     return nn.Sequential(network(), nn.Softmax(dim=1))
 
@@ -257,7 +253,12 @@ FAULTY = (
         ("PF301",),
         lambda: task().but(data=_micrometres),
     ),
-    _case("labels_shuffled", "iris with labels of other flowers", ("PF310",), lambda: task().but(data=_other_flowers)),
+    _case(
+        "labels_shuffled",
+        "iris with labels of other flowers",
+        ("PF310",),
+        lambda: task().but(data=partial(with_labels_shuffled, flowers, 4)),
+    ),
     _case(
         "softmax_twice", "a softmax before the cross-entropy", ("PF408",), lambda: task().but(factory=_softmax_twice)
     ),

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.program import OPTIMIZERS, Base, Training
-from benchmarks.programs.digits_mlp import ACTIVATIONS, digits
+from benchmarks.programs.changes import changed, frozen, shuffled
+from benchmarks.programs.digits_mlp import digits
+from benchmarks.programs.embedders import collapsed, first_layer, shifted
 
 Split = dict[str, Tensor]
 ROLES = ("anchor", "positive", "negative")
@@ -36,11 +38,8 @@ class Embedder(nn.Module):
 
     def __init__(self, activation: str = "relu", norm: bool = False, shift: float = 0.0) -> None:
         super().__init__()
-        layer = nn.LayerNorm(96) if norm else nn.Identity()
-        self.trunk = nn.Sequential(nn.Linear(64, 96), layer, ACTIVATIONS[activation]())
-        self.last = nn.Linear(96, 16)
-        if shift:
-            nn.init.constant_(self.last.bias, shift)
+        self.trunk = nn.Sequential(*first_layer(96, activation, norm))
+        self.last = shifted(nn.Linear(96, 16), shift)
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Of all three."""
@@ -81,8 +80,7 @@ HEALTHY = BASE.healthy()
 def _mixed() -> tuple[Split, Split]:
     """Positives and negatives of other anchors."""
     train, validation = triplets()
-    order = torch.randperm(len(train["label"]), generator=torch.Generator().manual_seed(6))
-    return {**train, "positive": train["positive"][order]}, validation
+    return {**train, "positive": shuffled(train["positive"], 6)}, validation
 
 
 def _swapped() -> tuple[Split, Split]:
@@ -95,12 +93,6 @@ def _same() -> tuple[Split, Split]:
     return train, validation
 
 
-def _frozen() -> nn.Module:
-    model = Embedder()
-    model.last.requires_grad_(False)
-    return model
-
-
 _case = BASE.faulty
 
 FAULTY = (
@@ -110,18 +102,18 @@ FAULTY = (
         ("PF501", "PF402"),
         lambda: task().but(losses={"hinge": partial(hinge, margin=-5.0)}),
     ),
-    _case(
-        "collapsed",
-        "a bias of 1,000 makes all embeddings one",
-        ("PF410", "PF107", "PF401"),
-        lambda: task(shift=1000.0),
-    ),
+    collapsed(BASE),
     _case("positives_mixed", "positives belong to other anchors", ("PF310",), lambda: task().but(data=_mixed)),
     _case("swapped", "training takes negatives for positives", ("PF306", "PF310"), lambda: task().but(data=_swapped)),
     _case(
         "positive_is_anchor", "the positive is the anchor itself", ("PF304", "PF405"), lambda: task().but(data=_same)
     ),
-    _case("last_frozen", "the last layer is frozen", ("PF104",), lambda: task().but(factory=_frozen)),
+    _case(
+        "last_frozen",
+        "the last layer is frozen",
+        ("PF104",),
+        lambda: task().but(factory=changed(Embedder, frozen("last"))),
+    ),
     _case("sgd_at_300", "SGD at 300", ("PF201",), lambda: task().but(optimizer=OPTIMIZERS["sgd"], lr=300.0)),
     _case("lr_by_1000", "Adam at 1e-6", ("PF202",), lambda: task().but(lr=1e-6)),
     _case("raw_pixels", "pixels from 0 to 25,500", ("PF301",), lambda: task().but(data=partial(triplets, 25500 / 16))),

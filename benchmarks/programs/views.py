@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.program import OPTIMIZERS, Base, Training
+from benchmarks.programs.changes import changed, frozen, shuffled
 from benchmarks.programs.digits_mlp import ACTIVATIONS, digits
+from benchmarks.programs.embedders import always_warming_up, collapsed, dead_relu, first_layer, shifted
 
 Split = dict[str, Tensor]
 Pair = dict[str, Tensor]
@@ -47,13 +49,10 @@ class Encoder(nn.Module):
         self, activation: str = "relu", norm: bool = False, shift: float = 0.0, rectified: bool = False
     ) -> None:
         super().__init__()
-        layer = nn.LayerNorm(128) if norm else nn.Identity()
-        function = ACTIVATIONS[activation]
-        self.trunk = nn.Sequential(nn.Linear(64, 128), layer, function(), nn.Linear(128, 64), function())
-        self.projection = nn.Linear(64, 16)
+        first = first_layer(128, activation, norm)
+        self.trunk = nn.Sequential(*first, nn.Linear(128, 64), ACTIVATIONS[activation]())
+        self.projection = shifted(nn.Linear(64, 16), shift)
         self.last = nn.ReLU() if rectified else nn.Identity()
-        if shift:
-            nn.init.constant_(self.projection.bias, shift)
 
     def forward(self, first: Tensor, second: Tensor) -> Pair:
         """Of either view."""
@@ -96,12 +95,6 @@ BASE = Base(
 HEALTHY = BASE.healthy()
 
 
-def _frozen() -> nn.Module:
-    model = Encoder()
-    model.projection.requires_grad_(False)
-    return model
-
-
 def _without_projection(groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
     return torch.optim.Adam([{**group, "params": group["params"][:-2]} for group in groups], lr=lr)
 
@@ -112,11 +105,7 @@ def _second(change: Callable[[Split], Tensor]) -> tuple[Split, Split]:
 
 
 def _shuffled() -> tuple[Split, Split]:
-    return _second(lambda part: part["second"][torch.randperm(len(part["second"]), generator=_draw())])
-
-
-def _draw() -> torch.Generator:
-    return torch.Generator().manual_seed(4)
+    return _second(lambda part: shuffled(part["second"], 4))
 
 
 def _identical() -> tuple[Split, Split]:
@@ -151,18 +140,8 @@ FAULTY = (
         ("PF402", "PF401"),
         lambda: _with(partial(info_nce, temperature=1e5)),
     ),
-    _case(
-        "collapsed",
-        "a bias of 1,000 makes all embeddings one",
-        ("PF410", "PF107", "PF401"),
-        lambda: task(shift=1000.0),
-    ),
-    _case(
-        "dead_relu",
-        "a ReLU before the normalization, and a bias of -10 that closes it",
-        ("PF702", "PF107", "PF410"),
-        lambda: task(shift=-10.0, rectified=True),
-    ),
+    collapsed(BASE),
+    dead_relu(BASE),
     _case("lr_times_300", "Adam at 0.9", ("PF201",), lambda: task().but(lr=0.9)),
     _case("lr_by_1000", "Adam at 3e-6", ("PF202",), lambda: task().but(lr=3e-6)),
     _case("raw", "pixels from 0 to 25,500", ("PF301",), lambda: task().but(data=_raw)),
@@ -174,7 +153,12 @@ FAULTY = (
         ("PF304", "PF410", "PF401"),
         lambda: task().but(data=_constant),
     ),
-    _case("projection_frozen", "the projection is frozen", ("PF104",), lambda: task().but(factory=_frozen)),
+    _case(
+        "projection_frozen",
+        "the projection is frozen",
+        ("PF104",),
+        lambda: task().but(factory=changed(Encoder, frozen("projection"))),
+    ),
     _case(
         "projection_not_in_optimizer",
         "the projection is not in the optimizer",
@@ -187,12 +171,7 @@ FAULTY = (
         ("PF406", "PF201"),
         lambda: _with(partial(info_nce, reduction="sum"), optimizer=OPTIMIZERS["sgd"], lr=0.03),
     ),
-    _case(
-        "always_warming_up",
-        "the warmup is as long as the run",
-        ("PF204", "PF202"),
-        lambda: task().but(warmup_fraction=1.0),
-    ),
+    always_warming_up(BASE),
     _case(
         "weight_decay_100",
         "AdamW with a decay of 100",
