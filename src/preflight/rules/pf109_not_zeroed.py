@@ -31,5 +31,5 @@ RULE = Rule(
     fix="Call optimizer.zero_grad() after every optimizer.step(), and nowhere between the backward() calls that are "
     "meant to accumulate.",
     check=check,
-    causes=("PF101", "PF108"),
+    causes=("PF101", "PF108", "PF201"),
 )
