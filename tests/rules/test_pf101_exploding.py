@@ -35,6 +35,15 @@ def test_the_component_that_grew_most_is_named(recorded: Recorded) -> None:
     assert isinstance(answer, Finding)
     assert (answer.where, answer.severity) == ("head", ERROR)
     assert answer.remedies[0].settings == {}
+    parameters = {
+        "name": ["head.weight", "head.bias", "head.scale", "body.weight"],
+        "component": ["head", "head", "head", "body"],
+        "max_gradient_norm": [4990.0, 300.0, 6000.0, 8000.0],
+        "max_step": [95, 95, 3, 95],  # that of head.scale was before it
+    }
+    answer = RULE.judge(recorded(gradient_norms=norms, parameters=parameters))
+    assert isinstance(answer, Finding)
+    assert answer.message.endswith("at step 90, most in 'head', largest in 'head.weight'")
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ def check(recording: Recording) -> Answer:
         return _above_limit(recording, finite)  # what is not finite without having grown is PF108
     first, growth = int(beyond[0]), float(finite.max() / level)
     where = _component(recording, overall.steps[first])
+    parameter = _parameter(recording, where, overall.steps[first])
     is_lost = broken is not None or len(beyond) > moving / 4 or end >= END.value
     evidence = (
         Evidence("largest gradient norm over the early level", growth, GROWTH.value, "x"),
@@ -86,7 +87,8 @@ def check(recording: Recording) -> Answer:
     return Finding(
         ERROR if is_lost else WARNING,
         f"the gradient norm grew {growth:.3g} times over its early level of {level:.3g}, first beyond "
-        f"{GROWTH.value:g} times at {overall.place(first)}{f', most in {where!r}' if where else ''}",
+        f"{GROWTH.value:g} times at {overall.place(first)}{f', most in {where!r}' if where else ''}"
+        f"{f', largest in {parameter!r}' if parameter not in ('', where) else ''}",
         evidence,
         (
             Remedy("lower the learning rate", lowered_rate(recording, 10)),
@@ -123,6 +125,17 @@ def _component(recording: Recording, step: float) -> str:
         if level > 0 and len(there) and math.isfinite(there[0]):
             growth[name] = there[0] / level
     return max(growth, key=growth.__getitem__) if growth else ""
+
+
+def _parameter(recording: Recording, component: str, first: float) -> str:
+    """The parameter of ``component`` whose norm was largest, at step ``first`` or later; empty where none is told."""
+    try:
+        table = recording.parameters
+        norms, steps = (recording.column("parameters", name) for name in ("max_gradient_norm", "max_step"))
+    except MissingError:
+        return ""
+    told = (table["component"].astype(str) == component).to_numpy() & np.isfinite(norms) & (steps >= first)
+    return str(table["name"].iloc[int(np.where(told, norms, -1.0).argmax())]) if told.any() else ""
 
 
 RULE = Rule(
