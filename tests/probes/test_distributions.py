@@ -56,6 +56,18 @@ def test_every_field_is_described_in_its_own_units(make_task: MakeTask) -> None:
     assert (facts["target"]["classes"], facts["target"]["unseen"]) == (4, 0.0)
 
 
+def test_a_field_that_is_input_and_target_is_seen_as_both(make_task: MakeTask) -> None:
+    train, validation = {"x": 1000 * split(300)["x"]}, {"x": 1000 * split(100, 1)["x"]}
+    train["x"][5, 0] = float("inf")
+    changes = {"inputs": ["x"], "targets": ["x"], "losses": {"mse": F.l1_loss}, "factory": lambda: nn.Linear(3, 3)}
+    facts = look(make_task, train, validation, **changes)["fields"]
+    assert {key: (item["name"], item["role"]) for key, item in facts.items()} == {
+        "x": ("x", "input"),
+        "target x": ("x", "target"),
+    }
+    assert [len(item["flaws"]) for item in facts.values()] == [1, 0]  # one flaw is told once
+
+
 def test_facts_are_plain_and_the_same_every_time(make_task: MakeTask) -> None:
     found = look(make_task, split(300), split(100, 1))
     assert json.loads(json.dumps(found)) == found

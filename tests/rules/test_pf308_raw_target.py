@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from preflight.core.finding import Clean, Finding, NotApplicable
 from preflight.rules.pf308_raw_target import RULE, reach
@@ -13,6 +14,17 @@ from preflight.telemetry.recording import Recording
 
 DataSeen = Callable[..., Recording]
 N = 300
+
+
+class Heads(nn.Module):
+    """An output for each of three targets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict({name: nn.Linear(3, 1) for name in ("codes", "unit", "target")})
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {name: head(x) for name, head in self.heads.items()}
 
 
 def first(value: float) -> dict[str, dict[str, list[float]]]:
@@ -41,6 +53,25 @@ def test_a_target_next_to_nothing_is_found(scale: float, data_seen: DataSeen) ->
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (22.0, 9.0), (0.0, 0.05), (5.0, 2.0)])
 def test_ordinary_targets_are_clean(mean: float, std: float, data_seen: DataSeen) -> None:
     assert RULE.judge(data_seen(split(mean, std), tables=first(mean**2 + std**2))) == Clean()
+
+
+def test_of_several_targets_the_farthest_comes_first(data_seen: DataSeen) -> None:
+    noise = torch.randn(N, 1, generator=torch.Generator().manual_seed(1))
+    data = {"x": split(0.0, 1.0)["x"], "codes": 500 + 300 * noise, "unit": noise, "target": 5000 + 900 * noise}
+    targets = [name for name in data if name != "x"]
+    losses = {name: {"function": F.mse_loss, "output": name, "target": name} for name in targets}
+    today = {"target_normalization": dict.fromkeys(targets, "none")}
+    known = {"inputs": ["x"], "targets": targets, "losses": losses}
+    seen = data_seen(data, model=Heads, params=today, tables=first(1e7), **known)
+    for name in targets:
+        seen.facts["fields"][name]["options"] = ["none", "standardize"]
+    answer = RULE.judge(seen)
+    assert isinstance(answer, Finding)
+    assert answer.where == "target"
+    assert answer.message.endswith("; so is 'codes'")
+    assert answer.remedies[0].settings == dict.fromkeys(
+        ("target_normalization.codes", "target_normalization.target"), "standardize"
+    )
 
 
 def test_a_loss_without_a_scale_is_left_alone(data_seen: DataSeen) -> None:

@@ -45,9 +45,9 @@ Samples = tuple[Tensor, Batch]
 def look_at_fields(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
     """Distributions of every field under today's ``params``, and what the splits share.
 
-    ``fields.NAME`` holds ``role, shape, dtype, samples, width`` (features), ``pooled`` (whether the many features of a
-    wide field are reported as one), ``options, option`` (today's normalization), ``constants`` (how many features never
-    change), ``length`` (root mean square of a feature vector as it is fed), ``flaws`` (values that are not finite:
+    ``fields.NAME`` (``target NAME`` for a target that is an input, too) holds ``name, role, shape, dtype, samples,
+    width`` (features), ``pooled`` (whether the many features of a wide field are reported as one), ``options, option``
+    (today's normalization), ``constants`` (how many features never change), ``length`` (root mean square of a feature vector as it is fed), ``flaws`` (values that are not finite:
     ``{split, what, feature, values, samples, batch, harm}``, harm being what they do to a batch, if anything) and
     ``features``: ``name, kind, values`` (kind by the values alone, whatever the dtype), ``minimum, maximum, mean, std,
     quantiles, deviation`` (mean distance from the median), ``skew, zeros`` (share), ``distinct, samples, validation,
@@ -67,7 +67,7 @@ def look_at_fields(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
                     settings = _settings(known, role, name)
                     is_class = role == "target" and name not in measured
                     look = _Look(task, params, role, name, settings, is_class, (train[1], validation[1]))
-                    fields[name] = look.facts()
+                    fields[name if name not in fields else f"{role} {name}"] = look.facts()
         overlap = look_at_overlap(
             task.data.train, task.data.validation, (train[1], validation[1]), task.data.roles.inputs
         )
@@ -138,6 +138,7 @@ class _Look:
             )
         labels = label_shift(self.task.data, *self._labels()) if self.is_class else {}
         return {
+            "name": self.name,
             "role": self.role,
             "shape": list(self.train[self.name].shape[1:]),
             "dtype": report.dtype,
@@ -228,7 +229,7 @@ def _add_flaws(
     """Values that are not finite, in all of the data where it is in memory, and the harm they do."""
     expected = []
     for name, facts in fields.items():
-        if samples[0][1][name].is_floating_point():
+        if name == facts["name"] and samples[0][1][name].is_floating_point():
             layout = layout_of(name, samples[0][1], _settings(known, facts["role"], name))
             expected.append(Expected(facts["role"], layout, (ANYTHING,) * len(layout.features)))
     data = task.data

@@ -92,7 +92,8 @@ def fields(recording: Recording, role: str) -> list[Field]:
     """Inputs or targets; those that the recorded run normalizes in another way than the probes saw are left out."""
     known = recording.fact("fields")
     reaches = recording.facts.get("first_layers") or {}
-    found = [Field(name, facts, reaches.get(name) or {}) for name, facts in known.items() if facts.get("role") == role]
+    named = [(facts.get("name", key), facts) for key, facts in known.items() if facts.get("role") == role]
+    found = [Field(name, facts, reaches.get(name) or {}) for name, facts in named]
     if not found:
         raise MissingError(f"no probe has looked at an {role}")
     return [field for field in found if _is_as_probed(recording, field)]

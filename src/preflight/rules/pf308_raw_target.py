@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.fields import Field, fields, is_in_trouble
+from preflight.rules.fields import Field, fields, is_in_trouble, several
 from preflight.rules.levels import is_trivial, loss_facts, training_constant
 from preflight.rules.predicates import Array
 from preflight.telemetry.recording import Recording
@@ -41,17 +42,39 @@ def check(recording: Recording) -> Answer:
     """Judge every target of amounts by its size, by the first loss, and by where the outputs start."""
     way = reached(recording) or 0.0
     trouble = is_in_trouble(recording) or way > REACH.value
-    for field in fields(recording, "target"):
-        if "classes" in field.facts or not _varies(field):
-            continue
-        worst = max(field.features, key=_size)
-        size = _size(worst)
-        limit = MODERATE.value if trouble else RAW.value
-        if size >= limit and _loss(recording) >= limit and not _is_scaled(recording, worst, limit):
-            return _found(field, worst, size, limit, way)
-        if max(abs(worst["minimum"]), abs(worst["maximum"])) <= TINY.value and not _is_scaled(recording, worst, 0.0):
-            return _found(field, worst, size, TINY.value, 0.0)
-    return Clean()
+    limit = MODERATE.value if trouble else RAW.value
+    amounts = [item for item in fields(recording, "target") if "classes" not in item.facts and _varies(item)]
+    raw = [item for field in amounts if (item := _judge(recording, field, limit)) is not None]
+    if not raw:
+        return Clean()
+    raw.sort(key=lambda item: -item.ratio)
+    return _found(raw, way if raw[0].limit == limit else 0.0)
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """A target in raw units, its worst feature, and how far from the limit that is."""
+
+    field: Field
+    worst: Mapping[str, Any]
+    limit: float
+
+    @property
+    def size(self) -> float:
+        return _size(self.worst)
+
+    @property
+    def ratio(self) -> float:
+        return max(self.size / self.limit, self.limit / max(self.size, 1e-300) if self.limit == TINY.value else 1.0)
+
+
+def _judge(recording: Recording, field: Field, limit: float) -> _Raw | None:
+    worst = max(field.features, key=_size)
+    if _size(worst) >= limit and _loss(recording) >= limit and not _is_scaled(recording, worst, limit):
+        return _Raw(field, worst, limit)
+    if max(abs(worst["minimum"]), abs(worst["maximum"])) <= TINY.value and not _is_scaled(recording, worst, 0.0):
+        return _Raw(field, worst, TINY.value)
+    return None
 
 
 def reach(losses: Array, constant: float) -> float:
@@ -113,29 +136,36 @@ def _is_scaled(recording: Recording, feature: Mapping[str, Any], limit: float) -
     return False
 
 
-def _found(field: Field, worst: Mapping[str, Any], size: float, limit: float, way: float) -> Finding:
-    ratio = max(size / limit, limit / max(size, 1e-300) if limit == TINY.value else 1.0)
-    mean, std = worst["mean"], worst["std"]
+def _found(raw: Sequence[_Raw], way: float) -> Finding:
+    """What is said of the targets in raw units, the farthest first."""
+    first, others = raw[0], [f"'{item.field.name}'" for item in raw[1:]]
+    mean, std = first.worst["mean"], first.worst["std"]
+    settings = {name: option for item in reversed(raw) for name, option in item.field.remedy("standardize").items()}
     return Finding(
-        ERROR if ratio >= 10 else WARNING,
-        f"the target {field.label(worst)} is in raw units: its mean is {mean:.3g} and its deviation {std:.3g}, where "
-        "outputs start at about 0 and 1",
+        ERROR if first.ratio >= 10 else WARNING,
+        f"the target {first.field.label(first.worst)} is in raw units: its mean is {mean:.3g} and its deviation "
+        f"{std:.3g}, where outputs start at about 0 and 1" + (f"; so is {several(others)}" if others else ""),
         (
-            Evidence("mean or deviation of the target", size, limit),
-            Evidence("largest value", worst["maximum"]),
+            Evidence("mean or deviation of the target", first.size, first.limit),
+            Evidence("largest value", first.worst["maximum"]),
+            *(Evidence(f"mean or deviation of '{item.field.name}'", item.size, item.limit) for item in raw[1:]),
             *([Evidence("share of the run above the best constant's loss", way, REACH.value)] if way else []),
         ),
-        (Remedy(_in_deviations(field, mean, std), field.remedy("standardize")),),
-        where=field.where(worst),
-        strength=1 + math.log10(max(1.0, ratio)),
+        (Remedy(_in_deviations(raw), settings),),
+        where=first.field.where(first.worst),
+        strength=1 + math.log10(max(1.0, first.ratio)),
     )
 
 
-def _in_deviations(field: Field, mean: float, std: float) -> str:
-    how = f"({field.name} - {mean:.4g}) / {std:.4g}"
-    if field.facts["width"] > 1:  # a scale for each would change what the loss asks of each
-        how = f"{field.name} less the mean of each feature, over one scale for all of them"
+def _in_deviations(raw: Sequence[_Raw]) -> str:
+    how = several([_deviations(item.field, item.worst) for item in raw])
     return f"train on {how}, statistics of the training data, and undo it before metrics are computed"
+
+
+def _deviations(field: Field, feature: Mapping[str, Any]) -> str:
+    if field.facts["width"] > 1:  # a scale for each would change what the loss asks of each
+        return f"{field.name} less the mean of each feature, over one scale for all of them"
+    return f"({field.name} - {feature['mean']:.4g}) / {feature['std']:.4g}"
 
 
 RULE = Rule(
