@@ -47,14 +47,15 @@ def look_at_fields(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
 
     ``fields.NAME`` (``target NAME`` for a target that is an input, too) holds ``name, role, shape, dtype, samples,
     width`` (features), ``pooled`` (whether the many features of a wide field are reported as one), ``options, option``
-    (today's normalization), ``constants`` (how many features never change), ``length`` (root mean square of a feature vector as it is fed), ``flaws`` (values that are not finite:
-    ``{split, what, feature, values, samples, batch, harm}``, harm being what they do to a batch, if anything) and
-    ``features``: ``name, kind, values`` (kind by the values alone, whatever the dtype), ``minimum, maximum, mean, std,
-    quantiles, deviation`` (mean distance from the median), ``skew, zeros`` (share), ``distinct, samples, validation,
-    shift, shift_noise`` (see :mod:`preflight.probes.shift`), ``normalized, nonfinite, nonfinite_samples`` and ``fed``:
-    what the configured normalizer makes of it, ``{mean, std, rms, peak, tail, half}``, half being the deviations that
-    the narrowest half of the values spans. Targets that are classes (:func:`preflight.probes.amounts.amounts`) have
-    ``classes, unseen``. Padding counts nowhere, and outliers in no mean. ``overlap``: :func:`look_at_overlap`.
+    (today's normalization), ``constants`` (how many features never change), ``length`` (root mean square of a feature
+    vector as it is fed), ``flaws`` (values that are not finite: ``{split, what, feature, values, samples, batch,
+    harm}``, harm being what they do to a batch, if anything) and ``features``: ``name, kind, values`` (kind by the
+    values alone, whatever the dtype), ``minimum, maximum, mean, std, quantiles, deviation`` (mean distance from the
+    median), ``skew, zeros`` (share), ``distinct, samples, validation, shift, shift_noise`` (see
+    :mod:`preflight.probes.shift`), ``normalized, nonfinite, nonfinite_samples`` and ``fed``: what the configured
+    normalizer makes of it, ``{mean, std, rms, peak, tail, half}``, half being the deviations that the narrowest half of
+    the values spans. Targets that are classes (:func:`preflight.probes.amounts.amounts`) have ``classes, unseen``.
+    Padding counts nowhere, and outliers in no mean. ``overlap``: :func:`look_at_overlap`.
     """
     with seeded(seed, task.device):
         train, validation = take_samples(task.data.train), take_samples(task.data.validation)
