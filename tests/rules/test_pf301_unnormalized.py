@@ -61,6 +61,33 @@ def test_next_to_nothing_is_found(scale: float, data_seen: DataSeen) -> None:
     assert "next to nothing" in answer.message
 
 
+TWICE = (split(1.0)["x"] - 2000) / 500
+
+
+@pytest.mark.parametrize(
+    ("x", "is_found"),
+    [
+        (TWICE, True),
+        (torch.cat([TWICE[:, :3], split(1.0)["x"][:, 3:]], dim=1), False),  # one feature is seen
+        (
+            torch.where(torch.rand(N, 4, generator=torch.Generator().manual_seed(0)) > 0.999, 1.0, TWICE),
+            False,
+        ),  # sparse
+        (0.5 + 0.1 * split(1.0)["x"], False),  # proportions
+    ],
+)
+def test_data_standardized_twice_hardly_varies(x: Tensor, is_found: bool, data_seen: DataSeen) -> None:
+    answer = RULE.judge(data_seen({"x": x, "target": torch.arange(N) % 2}))
+    assert isinstance(answer, Finding) is is_found
+    assert ("standardized twice" in getattr(answer, "message", "")) is is_found
+
+
+@pytest.mark.parametrize(("how", "is_found"), [("batch_norm", False), ("norm_after", False), ("nothing", True)])
+def test_what_a_model_centres_and_scales_itself_varies(how: str, is_found: bool, data_seen: DataSeen) -> None:
+    data = {"x": -4 + 0.01 * split(1.0)["x"], "target": torch.arange(N) % 2}
+    assert isinstance(RULE.judge(data_seen(data, model=lambda: Scaled(how))), Finding) is is_found
+
+
 def test_moderate_sizes_count_only_where_nothing_is_learned(data_seen: DataSeen) -> None:
     assert RULE.judge(data_seen(split(6.0))) == Clean()
     assert isinstance(RULE.judge(data_seen(split(6.0), tables=RISING)), Finding)

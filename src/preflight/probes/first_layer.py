@@ -38,11 +38,11 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTran
 
 def look_at_first_layers(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
     """``first_layers.FIELD``: ``module, type`` of the first layer with a weight matrix that the field reaches,
-    ``largest`` (the largest root mean square of the columns of its input that come of the field), ``norm_after``
-    (whether the layer's output goes straight into a normalization that takes out a common scale: a variance below its
-    eps it leaves as it is) and ``features``:
-    ``{as_number, tail, fed_tail}`` by name: whether a small change of the value changes anything, as it does not where
-    it is an index; and the largest distance from the median over the mean one, at the layer and as it is fed.
+    ``largest`` and ``varies`` (the largest root mean square and deviation of the columns of its input that come of the
+    field), ``norm_after`` (whether the layer's output goes straight into a normalization that takes out a common scale:
+    a variance below its eps it leaves as it is) and ``features``: ``{as_number, tail, fed_tail}`` by name: whether a
+    small change of the value changes anything, as it does not where it is an index; and the largest distance from the
+    median over the mean one, at the layer and as it is fed.
 
     Found by exchanging the field among the samples of a batch, one forward pass each, in training mode. What cannot be
     found is left out; nothing of it is kept.
@@ -76,6 +76,7 @@ def _reach(look: _Look, name: str, settings: FieldSettings) -> dict[str, Any]:
     facts: dict[str, Any] = {"module": call.name, "type": type(call.module).__name__, "norm_after": call.norm_after}
     if call.value.is_floating_point():
         facts["largest"] = float(columns.double().square().mean(dim=0).sqrt().max())
+        facts["varies"] = float(columns.double().std(dim=0, correction=0).max())
     if look.pass_s <= MAX_PASS_S:
         facts["features"] = dict(_features(look, name, settings))
     return facts

@@ -33,6 +33,9 @@ TINY = Threshold(
     "vectors of unit length, the smallest in common use, have 1",
 )
 SMALL = Threshold("SMALL", 0.3, "the same, where the recorded run does not learn", "ten times TINY, below unit length")
+BESIDE = Threshold(
+    "BESIDE", 10.0, "deviations are a mean beside which a feature hardly varies", "a tenth: the rest is a bias"
+)
 # Scales of features that lie this far apart are not made equal by one normalization of their sum.
 MAX_APART = 30.0
 MAX_TINY_PEAK = 0.3
@@ -59,6 +62,27 @@ def is_tiny(field: Field, limit: float = TINY.value) -> bool:
     return bool(largest is None or largest * math.sqrt(field.facts["width"]) < limit)
 
 
+def hardly_varies(field: Field) -> bool:
+    """Whether all that varies of the field is next to nothing beside its mean, and the model leaves it so."""
+    features = field.amounts
+    if not features or len(features) < len(field.features) or field.reach.get("norm_after"):
+        return False
+    varied = math.sqrt(field.facts["width"] * sum(item["fed"]["std"] ** 2 for item in features) / len(features))
+    if not 0 < varied < TINY.value or max(map(_distance, features)) > MAX_TINY_PEAK:
+        return False
+    is_beside_mean = all(abs(item["fed"]["mean"]) > BESIDE.value * item["fed"]["std"] for item in features)
+    varies = field.reach.get("varies")
+    return bool(is_beside_mean and (varies is None or varies * math.sqrt(field.facts["width"]) < TINY.value))
+
+
+def _distance(feature: Mapping[str, Any]) -> float:
+    """Of the value farthest from the mean, in the units that are fed."""
+    if not feature["std"]:
+        return 0.0
+    farthest = max(feature["maximum"] - feature["mean"], feature["mean"] - feature["minimum"])
+    return float(farthest / feature["std"] * feature["fed"]["std"])
+
+
 def check(recording: Recording) -> Answer:
     """Judge what reaches the first layer of every input; the worst field is named."""
     inputs = [field for field in fields(recording, "input") if not is_normalized_twice(field)]
@@ -67,11 +91,14 @@ def check(recording: Recording) -> Answer:
     if worst is None:
         return Clean()
     tiny = next((field for field in inputs if is_tiny(field)), None)
+    even = next((field for field in inputs if hardly_varies(field)), None)
     excess = levels[worst.name]
     if excess >= 1:
         return _too_large(worst, excess, 1.0, ERROR if excess >= 10 else WARNING)
     if tiny is not None:
         return _too_small(tiny, TINY.value)
+    if even is not None:
+        return _too_even(even)
     if not is_in_trouble(recording):
         return Clean()
     if excess > 0 and _size(worst) >= MODERATE.value:
@@ -128,6 +155,23 @@ def _too_small(field: Field, limit: float) -> Finding:
     )
 
 
+def _too_even(field: Field) -> Finding:
+    worst = min(field.features, key=lambda item: item["fed"]["std"] / abs(item["fed"]["mean"]))
+    mean, std = worst["fed"]["mean"], worst["fed"]["std"]
+    return Finding(
+        WARNING,
+        f"the input '{field.name}' hardly varies: {field.label(worst)} has a deviation of {std:.3g} beside a mean of "
+        f"{mean:.3g}, where initialisations expect about 1 and 0; data that were standardized twice look so",
+        (
+            Evidence(f"deviation of {field.label(worst)} over its mean", std / abs(mean), 1 / BESIDE.value),
+            Evidence("largest deviation", max(item["fed"]["std"] for item in field.features), TINY.value),
+        ),
+        (_remedy(field, worst),),
+        where=field.where(worst),
+        strength=1 + math.log10(TINY.value / std) if 0 < std < TINY.value else 1.0,
+    )
+
+
 def _remedy(field: Field, worst: Mapping[str, Any]) -> Remedy:
     kind = field.kind(worst)
     settings = field.remedy("log_standardize" if is_heavy(field, worst) else "")
@@ -153,16 +197,16 @@ RULE = Rule(
     name="unnormalized-input",
     title="An input is not normalized",
     detects="Features with a scale reach the first layer with weights at many times the size that initialisations are "
-    "made for, or far below it. Flags and tokens have no scale, nor have identifiers that are embedded; a model that "
-    "normalizes, rescales or embeds its input itself, and a normalization right after the first layer, are seen and "
-    "respected, unless what it gets varies by less than its eps. Sizes in between count only where the recorded run "
-    "does not learn.",
+    "made for, or far below it, or vary by next to nothing beside their mean. Flags and tokens have no scale, nor have "
+    "identifiers that are embedded; a model that normalizes, rescales or embeds its input itself, and a normalization "
+    "right after the first layer, are seen and respected, unless what it gets varies by less than its eps. Sizes in "
+    "between count only where the recorded run does not learn.",
     matters="The first layer's outputs and gradients have the size of the inputs: units saturate or die, attention "
     "picks one position, and any learning rate is too high for the large features and too low for the small ones.",
     fix="Standardize every feature with the mean and deviation of the training data, kept with the model. Take the "
     "logarithm of heavy tails first (PF302) and embed identifiers (PF303).",
     check=check,
-    thresholds=(RAW, RAW_IMAGE, MODERATE, TINY, SMALL),
+    thresholds=(RAW, RAW_IMAGE, MODERATE, TINY, SMALL, BESIDE),
     causes=(
         "PF101",
         "PF102",
