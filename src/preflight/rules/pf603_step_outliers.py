@@ -13,7 +13,12 @@ SLOW = Threshold(
     "SLOW", 5, "times the median is a slow step", "the scheduler of a busy machine stays below 3 as a rule"
 )
 COST = Threshold("COST", 0.2, "of the time is what slow steps cost beyond the median", "less is not worth the search")
-FLOOR_S = Threshold("FLOOR_S", 0.02, "seconds are a slow step at least", "a slice of the operating system's clock")
+FLOOR_S = Threshold(
+    "FLOOR_S",
+    0.1,
+    "seconds are a slow step at least",
+    "a machine with twice as many processes as cores takes one off its core for 0.02 to 0.035 s",
+)
 MIN_STEPS, FEWEST = 10, 2
 
 
