@@ -60,16 +60,14 @@ class FaceNet(nn.Module):
     def __init__(self, identities: int, dim: int, dropout: float) -> None:
         super().__init__()
         self.backbone = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1, bias=False),
-            nn.BatchNorm2d(16),
+            nn.Conv2d(1, 16, 3, padding=1),
             nn.PReLU(16),
             nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1, bias=False),
-            nn.BatchNorm2d(32),
+            nn.Conv2d(16, 32, 3, padding=1),
             nn.PReLU(32),
             nn.MaxPool2d(2),
         )
-        self.embedding = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(32 * 16, dim), nn.BatchNorm1d(dim))
+        self.embedding = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(32 * 16, dim))
         self.arcface = ArcFace(dim, identities)
 
     def forward(self, images: Tensor) -> Tensor:
