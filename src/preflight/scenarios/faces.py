@@ -57,7 +57,7 @@ class ArcFace(nn.Module):
 class FaceNet(nn.Module):
     """A small convolution net, an embedding, and the ArcFace head: images ``[B, 1, 16, 16]`` -> cosines ``[B, K]``."""
 
-    def __init__(self, identities: int, dim: int, dropout: float) -> None:
+    def __init__(self, identities: int, dim: int, dropout: float, batch_norm: bool) -> None:
         super().__init__()
         self.backbone = nn.Sequential(
             nn.Conv2d(1, 16, 3, padding=1),
@@ -68,6 +68,8 @@ class FaceNet(nn.Module):
             nn.MaxPool2d(2),
         )
         self.embedding = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(32 * 16, dim))
+        if batch_norm:
+            self.embedding.append(nn.BatchNorm1d(dim))
         self.arcface = ArcFace(dim, identities)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -75,9 +77,15 @@ class FaceNet(nn.Module):
         return cast(Tensor, self.arcface(self.embedding(self.backbone(images))))
 
 
-def build_model(identities: int = IDENTITIES, dim: int = 32, dropout: float = 0.0) -> FaceNet:
-    """The documented architecture in small."""
-    return FaceNet(identities, dim, dropout)
+def build_model(
+    identities: int = IDENTITIES, dim: int = 32, dropout: float = 0.0, batch_norm: bool = True
+) -> FaceNet:
+    """The documented architecture in small.
+
+    Without ``batch_norm`` of the embedding its gradient is divided by its length, which is small at first: the first
+    steps push all prototypes away from all faces, and so onto each other.
+    """
+    return FaceNet(identities, dim, dropout, batch_norm)
 
 
 class MarginLoss(nn.Module):
