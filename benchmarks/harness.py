@@ -29,7 +29,7 @@ from preflight.pipeline.inspection import Inspection, inspect_task, open_task
 from preflight.pipeline.ladder import Ladders
 from preflight.search.engines.inline import Inline
 from preflight.tasks.pytorch import PyTorchTask
-from preflight.tasks.schedules import own_curve
+from preflight.tasks.schedules import own_curves
 from preflight.tasks.seeding import seeded
 from preflight.telemetry import store
 from preflight.telemetry.recording import Recording, Run
@@ -91,10 +91,10 @@ def prepare(training: Training, name: str, folder: Path) -> Stand:
     inspection = inspect_task(settings, task, None)
     today = inspection.today
     with seeded(settings.seed, task.device):
-        curve = own_curve(task, today.params, today.length)
+        curves = own_curves(task, today.params, today.length)
     samples, size = settings.budget.validation_samples, today.params.batch_size
     return Stand(
-        training, settings, task, inspection, Lab(task, folder, inspection.references, size, samples, curve=curve)
+        training, settings, task, inspection, Lab(task, folder, inspection.references, size, samples, curves=curves)
     )
 
 

@@ -29,7 +29,7 @@ def test_lengths_in_batches_of_a_scheduler_that_advances_per_epoch(recorded: Rec
         "the scheduler advances once per epoch, its length counts batches: planned 1.0e-04, applied 1.5e-05 at epoch 15"
     )
     assert "warmup" not in answer.message
-    assert "model.scheduler_interval: step" in answer.remedies[0].text
+    assert "scheduler_interval: step" in answer.remedies[0].text
     assert answer.strength == pytest.approx(0.85 / GAP.value)
 
 

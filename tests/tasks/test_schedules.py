@@ -16,7 +16,7 @@ from preflight.core.errors import TaskError
 from preflight.core.model_settings import SCHEDULES
 from preflight.core.params import Params
 from preflight.core.units import RunLength
-from preflight.tasks.schedules import Curve, lr_factor, own_curve, replay
+from preflight.tasks.schedules import Curve, lr_factor, own_curves, replay
 
 TODAY = Params(lr=0.1, batch_size=4)
 
@@ -122,14 +122,14 @@ def test_what_follows_a_metric_stays_at_its_first_rate(make_task: Any) -> None:
     found = replay(task, TODAY, 30)
     assert found is not None and not found.is_free
     assert found.lrs.tolist() == [[0.1]]
-    curve = own_curve(task, TODAY, RunLength(7, 4, 12))
-    assert curve is not None and curve.factors.tolist() == [[1.0]] * 7
+    curve = own_curves(task, TODAY, RunLength(7, 4, 12))["step"]
+    assert curve.factors.tolist() == [[1.0]] * 7
 
 
 def test_without_a_scheduler_there_is_nothing_to_replay(make_task: Any) -> None:
     task = make_task(schedule="cosine")
     assert replay(task, TODAY, 3) is None
-    assert own_curve(task, TODAY, RunLength(7, 4, 12)) is None
+    assert own_curves(task, TODAY, RunLength(7, 4, 12)) == {}
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,7 @@ def test_what_is_no_scheduler_is_refused(spec: Any, text: str, make_task: Any) -
 def test_a_curve_advances_at_its_interval(interval: str, expected: list[float], make_task: Any) -> None:
     spec = functools.partial(torch_schedulers.StepLR, step_size=2, gamma=0.5)
     task = make_task(scheduler=spec, scheduler_interval=interval, lr_ratios={"head": 3})
-    curve = own_curve(task, TODAY, RunLength(5, 4, 12))  # three steps an epoch
-    assert curve is not None
+    curve = own_curves(task, TODAY, RunLength(5, 4, 12))[interval]  # three steps an epoch
     assert curve.ratios == (1.0, 3.0)
     assert curve.factors[:, 0].tolist() == pytest.approx(expected)
     assert curve.factors[:, 1].tolist() == pytest.approx(expected)

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR
 
 from preflight.core.params import Params
 from preflight.core.units import RunLength
-from preflight.tasks.schedules import own_curve
+from preflight.tasks.schedules import own_curves
 
 TODAY = Params(lr=0.1, batch_size=8)
 LONG = RunLength(40, 8, 40)  # eight epochs of five steps
@@ -21,7 +21,7 @@ COSINE = functools.partial(CosineAnnealingLR, T_max=40)
 
 def lab_with(make_lab: Any, **changes: Any) -> Any:
     lab = make_lab(**changes)
-    return replace(lab, curve=own_curve(lab.task, TODAY, LONG))
+    return replace(lab, curves=own_curves(lab.task, TODAY, LONG))
 
 
 def rates(lab: Any, spec: Any, run: Any, table: Any) -> list[float]:

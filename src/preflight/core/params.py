@@ -17,7 +17,8 @@ class Params:
 
     ``lr`` is the peak learning rate of the group whose ratio is 1. ``warmup_fraction`` is a share of the run and not
     a number of steps, so that it keeps its meaning in a shorter trial and at another batch size. ``None`` for
-    ``weight_decay`` leaves the optimizer's own default, for ``clip_norm`` it means no clipping. ``normalization``
+    ``weight_decay`` leaves the optimizer's own default, for ``clip_norm`` it means no clipping, and for
+    ``scheduler_interval``, how often the user's own scheduler is advanced, what the task says. ``normalization``
     names an option per input field, ``target_normalization`` one per target that can be scaled. ``extras`` are keyword
     arguments of the model factory.
     """
@@ -28,6 +29,7 @@ class Params:
     shuffle: bool = True
     weight_decay: float | None = None
     clip_norm: float | None = None
+    scheduler_interval: str | None = None
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     normalization: Mapping[str, str] = field(default_factory=dict)
     target_normalization: Mapping[str, str] = field(default_factory=dict)

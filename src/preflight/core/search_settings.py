@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from preflight.core.errors import ConfigError, alternatives
+from preflight.core.model_settings import INTERVALS
 from preflight.core.params import ParamValue
 from preflight.core.section import Section, check_integer, check_number
 
@@ -78,7 +79,7 @@ BOUNDS = {
     "confirm_steps": (4, MAX_COUNT),
     "range_steps": (8, MAX_COUNT),
 }
-PLAIN = ("warmup_fraction", "batch_size", "shuffle", "weight_decay", "clip_norm")
+PLAIN = ("warmup_fraction", "batch_size", "shuffle", "weight_decay", "clip_norm", "scheduler_interval")
 OWN = ("lr", *PLAIN)
 POSITIVE = ("lr", "clip_norm")
 FROM_ZERO = ("warmup_fraction", "weight_decay")
@@ -171,6 +172,10 @@ def _own(value: Any, name: str, path: str) -> ParamValue:
         if not isinstance(value, bool):
             raise ConfigError(f"{path} must be true or false, got {value!r}")
         return value
+    if name == "scheduler_interval":
+        if value not in INTERVALS:
+            raise ConfigError(f"{path}={value} is no unit to advance in; {alternatives(str(value), INTERVALS)}")
+        return str(value)
     number = check_number(value, path, positive=name in POSITIVE)
     if name in FROM_ZERO and number < 0:
         raise ConfigError(f"{path} must not be negative, got {name}={value}")

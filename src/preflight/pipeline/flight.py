@@ -47,7 +47,7 @@ from preflight.search.engines.base import Engine, Recipe
 from preflight.search.engines.local import choose_engine
 from preflight.search.study import create_study
 from preflight.tasks.pytorch import PyTorchTask
-from preflight.tasks.schedules import own_curve
+from preflight.tasks.schedules import own_curves
 from preflight.telemetry import store
 from preflight.telemetry.recording import Run
 from preflight.trials.lab import Lab
@@ -131,10 +131,10 @@ def prepare(settings: Settings, audience: Audience) -> Flight:
         inspection.references,
         inspection.today.params.batch_size,
         settings.budget.validation_samples,
-        curve=own_curve(task, inspection.today.params, inspection.today.length),
+        curves=own_curves(task, inspection.today.params, inspection.today.length),
     )
     recipe = Recipe(
-        settings, str(task.device), task.normalizers, inspection.references, run_dir, lab.batch_size, lab.curve
+        settings, str(task.device), task.normalizers, inspection.references, run_dir, lab.batch_size, lab.curves
     )
     engine = choose_engine(recipe, lab, settings.workers)
     ladders = Ladders(engine, run_dir, inspection, settings.budget, settings.seed, audience)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from preflight.core.errors import ConfigError, ConfigFileError, TaskError, alternatives
-from preflight.core.model_settings import OWN_SETTINGS, ModelSettings
+from preflight.core.model_settings import INTERVALS, OWN_SETTINGS, ModelSettings
 from preflight.core.params import Params, ParamValue
 from preflight.core.section import check_integer, check_number
 from preflight.core.units import UNITS, RunLength, split_unit
@@ -62,6 +62,7 @@ def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None, s
         shuffle=_boolean(given, "shuffle", True),
         weight_decay=_optional(given, "weight_decay"),
         clip_norm=_optional(given, "clip_norm", positive=True),
+        scheduler_interval=_interval(given, model),
         loss_weights={name: _number(given, f"loss_weights.{name}", 1.0) for name in model.losses},
         normalization={name: _normalization(given, name, task) for name in task.data.numeric_inputs()},
         target_normalization={name: _target_normalization(given, name, task) for name in task.scalable_targets()},
@@ -152,6 +153,20 @@ def _boolean(given: _Given, name: str, default: bool) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{name} must be true or false, got {value!r} in {given.where(name)}")
     return value
+
+
+def _interval(given: _Given, model: ModelSettings) -> str | None:
+    """How often the task's own scheduler is advanced; None where it has none."""
+    value, where = given.get("scheduler_interval"), given.where("scheduler_interval")
+    if model.scheduler is None:
+        if value is not None:
+            raise ConfigError(f"scheduler_interval={value} ({where}) is given without model.scheduler, which it is of")
+        return None
+    if value is None:
+        return model.scheduler_interval
+    if value not in INTERVALS:
+        raise ConfigError(f"scheduler_interval={value} ({where}) is no unit; {alternatives(str(value), INTERVALS)}")
+    return str(value)
 
 
 def _batch_size(given: _Given, task: PyTorchTask) -> int:

@@ -20,7 +20,7 @@ from preflight.pipeline.reproduction import differences, judge, machine
 from preflight.pipeline.today import read_today
 from preflight.pipeline.user_file import UserFile
 from preflight.tasks.pytorch import PyTorchTask
-from preflight.tasks.schedules import own_curve
+from preflight.tasks.schedules import own_curves
 from preflight.telemetry import store
 from preflight.telemetry.recording import Run
 from preflight.trials.lab import Lab, TrialSpec
@@ -110,7 +110,7 @@ def _trainer(
         inspection["references"],
         answer.today.batch_size,
         budget.validation_samples,
-        curve=own_curve(task, answer.today, RunLength(**inspection["length"])),
+        curves=own_curves(task, answer.today, RunLength(**inspection["length"])),
     )
     indices = count()
 

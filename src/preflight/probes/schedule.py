@@ -15,7 +15,7 @@ from preflight.probes.lengths import lengths_of
 from preflight.probes.warmup import before_peak, own_warmup
 from preflight.rules.pf206_scheduler_unit import OTHER, STEP, unit_of
 from preflight.tasks.pytorch import PyTorchTask
-from preflight.tasks.schedules import Array, Replay, lr_factor, replay
+from preflight.tasks.schedules import Array, Replay, interval_of, lr_factor, replay
 from preflight.tasks.seeding import seeded
 
 # Microseconds each.
@@ -40,7 +40,7 @@ def look_at_schedule(task: PyTorchTask, params: Params, seed: int, length: RunLe
     A scheduler that cannot be built, one that follows a metric, and one of a run beyond a million steps, has ``kind``,
     ``unit`` and a ``reason``.
     """
-    unit, steps = task.scheduler_interval, length.horizon_steps
+    unit, steps = interval_of(task, params), length.horizon_steps
 
     def replayed(advances: int) -> Replay | None:
         with seeded(seed, task.device):

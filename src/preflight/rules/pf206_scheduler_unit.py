@@ -83,7 +83,8 @@ def check(recording: Recording) -> Answer:
         (
             Remedy(
                 f"advance the scheduler after every {'batch' if planned_unit == STEP else 'epoch'} "
-                f"(model.scheduler_interval: {planned_unit}), or give its lengths in {COUNTS[unit]}"
+                f"(scheduler_interval: {planned_unit}), or give its lengths in {COUNTS[unit]}",
+                {"scheduler_interval": planned_unit} if "params" in recording.info else {},
             ),
         ),
         where=str(facts["kind"]),

@@ -77,9 +77,7 @@ class FaceNet(nn.Module):
         return cast(Tensor, self.arcface(self.embedding(self.backbone(images))))
 
 
-def build_model(
-    identities: int = IDENTITIES, dim: int = 32, dropout: float = 0.0, batch_norm: bool = True
-) -> FaceNet:
+def build_model(identities: int = IDENTITIES, dim: int = 32, dropout: float = 0.0, batch_norm: bool = True) -> FaceNet:
     """The documented architecture in small.
 
     Without ``batch_norm`` of the embedding its gradient is divided by its length, which is small at first: the first
@@ -97,7 +95,7 @@ class MarginLoss(nn.Module):
         self.threshold, self.beyond = -math.cos(margin), margin * math.sin(margin)
 
     def forward(self, cosines: Tensor, labels: Tensor) -> Tensor:
-        """``cosines[B, K]``, ``labels[B]`` -> mean loss. Beyond pi - margin the penalty is linear: it stays monotonic."""
+        """``cosines[B, K]``, ``labels[B]`` -> mean loss; beyond pi - margin the penalty is linear, to stay monotonic."""
         own = cosines.gather(1, labels[:, None])
         sine = (1 - own.square()).clamp(min=1e-7).sqrt()
         moved = torch.where(own > self.threshold, own * self.cos - sine * self.sin, own - self.beyond)

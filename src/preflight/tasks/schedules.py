@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from preflight.core.model_settings import INTERVALS
 from preflight.core.params import Params
 from preflight.core.units import RunLength
 from preflight.tasks.base import Task
@@ -108,13 +109,27 @@ def _rates(scheduler: LRScheduler) -> list[float]:
     return [float(group["lr"]) for group in scheduler.optimizer.param_groups]
 
 
-def own_curve(task: Task, params: Params, length: RunLength) -> Curve | None:
-    """The curve of the user's scheduler over the long run of today's ``params``; None without one.
+def own_curves(task: Task, params: Params, length: RunLength) -> dict[str, Curve]:
+    """Curves of the user's scheduler over the long run of today's ``params``, by the unit it is advanced in.
+
+    Empty without one of its own.
+    """
+    found = {unit: _own_curve(task, params, length, unit) for unit in INTERVALS}
+    return {unit: curve for unit, curve in found.items() if curve is not None}
+
+
+def interval_of(task: Task, params: Params) -> str:
+    """The unit in which ``params`` advance the task's own scheduler."""
+    return params.scheduler_interval or task.scheduler_interval
+
+
+def _own_curve(task: Task, params: Params, length: RunLength, unit: str) -> Curve | None:
+    """The curve where it is advanced once per ``unit``.
 
     Only the learning rate is followed: a scheduler that changes the momentum too leaves it as it is. One that follows
     a metric stays at its initial rate.
     """
-    unit, epoch, steps = task.scheduler_interval, length.steps_per_epoch, length.horizon_steps
+    epoch, steps = length.steps_per_epoch, length.horizon_steps
     with seeded(0, task.device):  # no rate depends on it, and nobody else's state may either
         found = replay(task, params, steps if unit == "step" else steps // epoch)
     if found is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from preflight.core.model_settings import OWN_SCHEDULE
 from preflight.core.params import Params
 from preflight.core.units import RunLength
 from preflight.tasks.base import Job, Task
-from preflight.tasks.schedules import Curve
+from preflight.tasks.schedules import Curve, interval_of
 from preflight.tasks.seeding import seeded
 from preflight.telemetry import store
 from preflight.telemetry.recorder import Cadence, Recorder
@@ -56,7 +56,7 @@ def never(_step: int, _evaluation: Evaluation) -> bool:
 class Lab:
     """A task with what all its trials share: run directory, references of the score, today's batch size.
 
-    ``curve`` is the task's own schedule over the long run, where it has one.
+    ``curves`` are the task's own schedule over the long run, where it has one, by the unit it is advanced in.
     """
 
     task: Task
@@ -65,7 +65,7 @@ class Lab:
     batch_size: int
     validation_samples: int
     cadence: Cadence = DEFAULT_CADENCE
-    curve: Curve | None = None
+    curves: Mapping[str, Curve] = field(default_factory=dict)
 
     def run(self, spec: TrialSpec, hopeless: Hopeless = never) -> Result:
         """Train ``spec`` and write its folder; the same spec on the same device gives the same result."""
@@ -105,8 +105,7 @@ class Lab:
     def _schedule(self, spec: TrialSpec) -> str | Curve:
         if spec.schedule is not None or self.task.schedule != OWN_SCHEDULE:
             return spec.schedule or self.task.schedule
-        assert self.curve is not None, "a task with a scheduler of its own needs its curve"
-        return self.curve
+        return self.curves[interval_of(self.task, spec.params)]
 
     def _recorder(self, job: Job) -> Recorder:
         return Recorder(job.parameters, job.components, [loss.name for loss in job.losses], self.cadence, job.head)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,7 +52,7 @@ class Recipe:
     references: Mapping[str, float]
     run_dir: Path
     batch_size: int
-    curve: Curve | None = None
+    curves: Mapping[str, Curve] = field(default_factory=dict)
 
     def make(self) -> Lab:
         """Build the task and its lab."""
@@ -60,4 +60,4 @@ class Recipe:
         task = PyTorchTask(self.settings.model, self.settings.trust, torch.device(self.device))
         task.normalizers.update(self.normalizers)
         samples = self.settings.budget.validation_samples
-        return Lab(task, self.run_dir, self.references, self.batch_size, samples, curve=self.curve)
+        return Lab(task, self.run_dir, self.references, self.batch_size, samples, curves=self.curves)
