@@ -20,7 +20,7 @@ TODAY = Params(lr=0.3, batch_size=8, normalization={"height": "none"}, loss_weig
 
 
 class Bench:
-    """Scores by formula: a lower learning rate and a normalized input each halve it."""
+    """Scores by formula: a lower rate and a normalized input each halve it, a clipped norm of the latter only."""
 
     def __init__(self) -> None:
         self.audience, self.budget = Nobody(), type("Budget", (), {"seeds": 5})
@@ -28,13 +28,22 @@ class Bench:
 
     def scores(self, settings: Sequence[Params], rounds: int) -> list[Mapping[int, float]]:
         self.trained += settings
-        good = [(params.lr < 0.3) + (params.normalization["height"] != "none") for params in settings]
+        good = [(params.lr < 0.3) + _of_the_input(params) for params in settings]
         return [{seed: 0.5**count * (1 + 0.01 * seed) for seed in range(5 * rounds)} for count in good]
+
+
+def _of_the_input(params: Params) -> int:
+    return 0 if params.normalization["height"] == "none" else 1 + (params.clip_norm is not None)
 
 
 def finding(code: str, **settings: ParamValue) -> Judged:
     rule = Rule(code, code, code, "Detects.", "Matters.", "Fix.", lambda recording: Clean())
     return Judged(rule, Finding(ERROR, "so", (), (Remedy("do it", settings),)))
+
+
+def caused(item: Judged, code: str) -> Judged:
+    """The same finding, which explains another."""
+    return replace(item, rule=replace(item.rule, causes=(code,)))
 
 
 @pytest.fixture
@@ -71,6 +80,21 @@ def test_what_cannot_be_trained_or_is_todays_stays_untested(settings: dict[str, 
 def test_only_the_first_remedies_are_tried(tried: Any) -> None:
     proofs = tried(*(finding(f"PF20{index}", lr=0.01 * (index + 1)) for index in range(MAX_TRIED + 2)))
     assert [proof.verdict for proof in proofs] == [CONFIRMED] * MAX_TRIED + [UNTESTED] * 2
+
+
+def test_what_helps_only_beside_another_remedy_is_tried_there(tried: Any) -> None:
+    height = {"normalization.height": "standardize"}
+    proofs = tried(finding("PF108", clip_norm=1.0), finding("PF301", **height), finding("PF204", warmup_fraction=0.1))
+    assert [proof.verdict for proof in proofs] == [CONFIRMED, CONFIRMED, REFUTED]
+    assert (proofs[0].beside, proofs[0].settings) == (height, {**height, "clip_norm": 1.0})
+    assert proofs[2].beside == {}
+
+
+def test_a_symptom_of_what_was_confirmed_is_not_tried_again(tried: Any) -> None:
+    height = {"normalization.height": "standardize"}
+    proofs = tried(caused(finding("PF301", **height), "PF105"), finding("PF105", clip_norm=1.0))
+    assert [proof.verdict for proof in proofs] == [CONFIRMED, REFUTED]
+    assert len(tried.bench.trained) == 4
 
 
 def test_confirmed_remedies_are_candidates_alone_and_with_the_best(tried: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from preflight.advise.evidence import Effect
@@ -20,6 +20,7 @@ from preflight.core.finding import (
     NotApplicable,
     Remedy,
 )
+from preflight.core.params import ParamValue
 from preflight.rules.base import Rule
 from preflight.rules.registry import RULES
 from preflight.telemetry.recording import Recording
@@ -27,11 +28,20 @@ from preflight.telemetry.recording import Recording
 
 @dataclass(frozen=True)
 class Proof:
-    """What a paired run with a remedy's settings showed; ``effect`` is None where none was run."""
+    """What a paired run with a remedy's settings showed; ``effect`` is None where none was run.
+
+    ``beside`` are settings of other confirmed remedies that both sides of the comparison had.
+    """
 
     verdict: str = UNTESTED
     remedy: Remedy | None = None
     effect: Effect | None = None
+    beside: Mapping[str, ParamValue] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Mapping[str, ParamValue]:
+        """What was tried, with what it was tried beside."""
+        return {**self.beside, **(self.remedy.settings if self.remedy is not None else {})}
 
 
 @dataclass(frozen=True)
@@ -141,17 +151,26 @@ def remedy_to_try(item: Judged) -> Remedy | None:
     return next((remedy for remedy in item.answer.remedies if remedy.settings), None)
 
 
-def proof_of(remedy: Remedy, effect: Effect) -> Proof:
+def proof_of(remedy: Remedy, effect: Effect, beside: Mapping[str, ParamValue] | None = None) -> Proof:
     """A remedy whose gain lies beyond the seeds' noise is confirmed; one that noise may hide is undecided."""
-    if effect.is_better:
-        return Proof(CONFIRMED, remedy, effect)
-    return Proof(UNDECIDED if effect.is_undecided or effect.is_vague else REFUTED, remedy, effect)
+    undecided = UNDECIDED if effect.is_undecided or effect.is_vague else REFUTED
+    return Proof(CONFIRMED if effect.is_better else undecided, remedy, effect, beside or {})
 
 
-def confirmed_remedies(diagnosis: Diagnosis) -> list[Remedy]:
-    """Remedies whose gain a paired run has shown, in the order of their findings."""
-    proofs = [item.proof for item in diagnosis.findings]
-    return [proof.remedy for proof in proofs if proof.verdict == CONFIRMED and proof.remedy is not None]
+def confirmed_settings(diagnosis: Diagnosis) -> list[Mapping[str, ParamValue]]:
+    """Settings of remedies whose gain a paired run has shown, in the order of their findings."""
+    return [item.proof.settings for item in diagnosis.findings if item.proof.verdict == CONFIRMED]
+
+
+def may_be_hidden(diagnosis: Diagnosis) -> list[Judged]:
+    """Findings whose remedy was run and not confirmed, where another trouble was confirmed that did not cause them.
+
+    A run that learns nothing gains nothing by a better schedule either.
+    """
+    found = diagnosis.findings
+    confirmed = [item for item in found if item.proof.verdict == CONFIRMED]
+    tried = [item for item in found if item.proof.verdict in (REFUTED, UNDECIDED)]
+    return [item for item in tried if confirmed and not any(cause in confirmed for cause in _causes_of(item, found))]
 
 
 def explained_by(findings: Sequence[Mapping[str, Any]], rules: Sequence[Rule] = RULES) -> dict[str, list[str]]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from preflight.advise.diagnosis import Diagnosis, confirmed_remedies, proof_of, remedy_to_try
+from preflight.advise.diagnosis import Diagnosis, Judged, confirmed_settings, may_be_hidden, proof_of, remedy_to_try
 from preflight.advise.evidence import Effect, effect
+from preflight.core.finding import CONFIRMED, UNTESTED
 from preflight.core.params import Params, ParamValue
 from preflight.pipeline.confirmation import Bench
 
 # Of several findings the first ones are the causes; trying more of them costs more than it tells.
 MAX_TRIED = 3
+# A remedy that is tried again beside others has been looked at so often.
+LOOKS = 2
 
 Fitted = tuple[str, str]
 """A setting, such as normalization.input, and an option of it that can be trained with."""
@@ -20,8 +23,19 @@ Fitted = tuple[str, str]
 def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Collection[Fitted]) -> Diagnosis:
     """Run the first findings' remedies against today's settings on paired seeds, and say what that showed.
 
-    What several findings ask for is run once, and proves all of them.
+    What several findings ask for is run once, and proves all of them. What does not help while another trouble stands
+    is tried once more beside the confirmed remedies.
     """
+    found = _alone(diagnosis, today, bench, fitted)
+    hidden, mended = may_be_hidden(found), _merged(confirmed_settings(found))
+    again = {id(item): _beside(item, today, mended, bench) for item in hidden}
+    findings = tuple(again.get(id(item), item) for item in found.findings)
+    if any(item.proof.verdict != UNTESTED for item in findings):
+        bench.audience.end()
+    return replace(found, findings=findings)
+
+
+def _alone(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Collection[Fitted]) -> Diagnosis:
     tried: dict[object, Effect] = {}
     findings = []
     for item in diagnosis.findings:
@@ -37,9 +51,23 @@ def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Coll
             tried[remedied.key()] = effect(before, after)
         found = tried.get(remedied.key())
         findings.append(item if found is None else replace(item, proof=proof_of(remedy, found)))
-    if tried:
-        bench.audience.end()
     return replace(diagnosis, findings=tuple(findings))
+
+
+def _merged(remedies: Sequence[Mapping[str, ParamValue]]) -> dict[str, ParamValue]:
+    """The settings of all remedies; of two that change the same one the first counts."""
+    return {name: value for settings in reversed(remedies) for name, value in settings.items()}
+
+
+def _beside(item: Judged, today: Params, mended: Mapping[str, ParamValue], bench: Bench) -> Judged:
+    """The finding with its remedy tried beside ``mended``, where that confirms it."""
+    remedy = item.proof.remedy
+    if remedy is None or set(remedy.settings) & set(mended):
+        return item
+    base = today.with_values(dict(mended))
+    before, after = bench.scores([base, base.with_values(dict(remedy.settings))], 1)
+    found = proof_of(remedy, effect(before, after, LOOKS), mended)
+    return replace(item, proof=found) if found.verdict == CONFIRMED else item
 
 
 def _can_train(settings: Mapping[str, ParamValue], today: Params, fitted: Collection[Fitted]) -> bool:
@@ -62,11 +90,10 @@ def candidates_with(
 
     Remedies of settings that may not change are left out, and come second.
     """
-    found = [remedy.settings for remedy in confirmed_remedies(diagnosis)]
+    found = confirmed_settings(diagnosis)
     allowed = [settings for settings in found if all(map(is_open, settings))]
     more = [today.with_values(dict(settings)) for settings in allowed]
     if allowed and candidates:
-        together = {name: value for settings in reversed(allowed) for name, value in settings.items()}
-        more.append(candidates[0].with_values(together))  # of two that change the same setting the first one counts
+        more.append(candidates[0].with_values(_merged(allowed)))
     unique = {params.key(): params for params in (*candidates, *more) if params.key() != today.key()}
     return list(unique.values()), [settings for settings in found if settings not in allowed]

@@ -69,7 +69,9 @@ def _card(item: Mapping[str, Any], because: str) -> Card:
 
 def _proof(text: str, proof: Mapping[str, Any]) -> str:
     effect = proof["effect"]
-    what = _settings(proof["remedy"]["settings"])
+    what, beside = _settings(proof["remedy"]["settings"]), _settings(proof.get("beside", {}))
+    if beside:
+        what += f" beside {beside}"
     return text.format(what=what, seeds=fmt.count(effect["seeds"], "seed"), gain=percent(effect["gain"]))
 
 

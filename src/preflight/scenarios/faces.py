@@ -95,7 +95,7 @@ class MarginLoss(nn.Module):
         self.threshold, self.beyond = -math.cos(margin), margin * math.sin(margin)
 
     def forward(self, cosines: Tensor, labels: Tensor) -> Tensor:
-        """``cosines[B, K]``, ``labels[B]`` -> mean loss; beyond pi - margin the penalty is linear, to stay monotonic."""
+        """``cosines[B, K]``, ``labels[B]`` -> mean loss. Beyond pi - margin the penalty is linear, and monotonic."""
         own = cosines.gather(1, labels[:, None])
         sine = (1 - own.square()).clamp(min=1e-7).sqrt()
         moved = torch.where(own > self.threshold, own * self.cos - sine * self.sin, own - self.beyond)

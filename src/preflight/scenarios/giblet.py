@@ -1,7 +1,7 @@
 """Case C in small: a multimodal autoencoder that also predicts brain activity, in the scanner's raw units.
 
-Video, audio and text go in; the same three and fMRI come out, each with its own mean squared error. Every modality shows
-the same hidden causes, so that all of them can be learned.
+Video, audio and text go in; the same three and fMRI come out, each with its own mean squared error. Every modality
+shows the same hidden causes, so that all of them can be learned.
 """
 
 from __future__ import annotations
