@@ -48,10 +48,13 @@ def caused(item: Judged, code: str) -> Judged:
 
 @pytest.fixture
 def tried() -> Callable[..., list[Any]]:
-    def run(*findings: Judged) -> list[Any]:
+    def run(*findings: Judged, leader: Params = TODAY) -> list[Any]:
         run.bench = bench = Bench()
-        found = try_remedies(Diagnosis(findings, (), ()), TODAY, bench, {("normalization.height", "standardize")})
-        return [item.proof for item in found.findings]
+        fitted = {("normalization.height", "standardize")}
+        found = try_remedies(Diagnosis(findings, (), ()), TODAY, leader, bench, fitted)
+        run.order = [item.rule.code for item in found.findings]
+        proofs = {item.rule.code: item.proof for item in found.findings}
+        return [proofs[item.rule.code] for item in findings]
 
     return run
 
@@ -84,10 +87,13 @@ def test_only_the_first_remedies_are_tried(tried: Any) -> None:
 
 def test_what_helps_only_beside_another_remedy_is_tried_there(tried: Any) -> None:
     height = {"normalization.height": "standardize"}
-    proofs = tried(finding("PF108", clip_norm=1.0), finding("PF301", **height), finding("PF204", warmup_fraction=0.1))
-    assert [proof.verdict for proof in proofs] == [CONFIRMED, CONFIRMED, REFUTED]
-    assert (proofs[0].beside, proofs[0].settings) == (height, {**height, "clip_norm": 1.0})
-    assert proofs[2].beside == {}
+    findings = finding("PF204", warmup_fraction=0.1), finding("PF108", clip_norm=1.0), finding("PF301", **height)
+    proofs = tried(*findings, leader=TODAY.with_values({"lr": 0.01}))
+    assert [proof.verdict for proof in proofs] == [REFUTED, CONFIRMED, CONFIRMED]
+    beside = {"lr": 0.01, **height}
+    assert (proofs[1].beside, proofs[1].settings) == (beside, {**beside, "clip_norm": 1.0})
+    assert proofs[0].beside == {}
+    assert tried.order == ["PF108", "PF301", "PF204"]  # what helped before what did not
 
 
 def test_a_symptom_of_what_was_confirmed_is_not_tried_again(tried: Any) -> None:

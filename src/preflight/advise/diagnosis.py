@@ -25,6 +25,9 @@ from preflight.rules.base import Rule
 from preflight.rules.registry import RULES
 from preflight.telemetry.recording import Recording
 
+# A remedy that was run tells how much of the trouble its finding explains; what shows nothing is no word against it.
+PLACES = {CONFIRMED: 0, UNDECIDED: 1, UNTESTED: 1, REFUTED: 2}
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -102,7 +105,8 @@ def _judge(rule: Rule, recordings: Sequence[Recording]) -> Judged:
 
 
 def ranked(findings: Sequence[Judged]) -> list[Judged]:
-    """Causes before what they bring about, then by severity, then by how far beyond its limit each one lies.
+    """Causes before what they bring about, then by what trying their remedies showed, by severity, and by how far
+    beyond its limit each one lies.
 
     A note is worth knowing and explains nothing away, so that it goes before no symptom of it. Of findings that may
     bring each other about the heaviest comes first, and none of what they bring about comes between.
@@ -132,9 +136,9 @@ def _causes_of(symptom: Judged, among: Sequence[Judged]) -> list[Judged]:
     return found
 
 
-def _weight(item: Judged) -> tuple[int, float]:
+def _weight(item: Judged) -> tuple[int, int, float]:
     assert isinstance(item.answer, Finding)
-    return SEVERITIES.index(item.answer.severity), -item.answer.strength
+    return PLACES[item.proof.verdict], SEVERITIES.index(item.answer.severity), -item.answer.strength
 
 
 def _explains(cause: Judged, symptom: Judged) -> bool:

@@ -69,6 +69,8 @@ def with_proofs(document: dict[str, Any], folder: Path, problems: list[Problem] 
         if problems is not None:
             problems.append(Problem(FINDINGS, f"holds no findings of a run of preflight: {error}"))
     findings = [{**item, "proof": known.get(item["code"], item["proof"])} for item in document["findings"]]
+    order = {code: place for place, code in enumerate(known)}  # what remedies showed has put them in order
+    findings.sort(key=lambda item: order.get(item["code"], len(order)))
     return {**document, "findings": findings}
 
 

@@ -157,10 +157,11 @@ def _stages(flight: Flight) -> None:
     bench = Bench(flight.engine, settings.budget, settings.seed, horizon, audience)
     finished = [(item.spec.params, item.result.score) for item in explored if item.result.outcome.status == COMPLETED]
     flight.facts |= after_search(flight.ladders.climbed, range_of_lr(axes), finished)
-    _diagnose(flight, bench)
+    leading = leaders(finished, flight.today, settings.budget.candidates)
+    _diagnose(flight, leading[0] if leading else flight.today, bench)
     if not finished:
         raise NothingTrainedError(f"no trial ended with a score: {reasons(item.result for item in explored)}")
-    candidates, closed = _with_remedies(flight, leaders(finished, flight.today, settings.budget.candidates), axes)
+    candidates, closed = _with_remedies(flight, leading, axes)
     goal = None if metric is None else metric.goal
     flight.recommendation = confirm(bench, flight.today, candidates, goal, flight.finish)
     if closed:
@@ -173,7 +174,7 @@ def _stages(flight: Flight) -> None:
     flight.ladders.of(flight.recommendation.recommended)
 
 
-def _diagnose(flight: Flight, bench: Bench) -> None:
+def _diagnose(flight: Flight, leader: Params, bench: Bench) -> None:
     """What the rules say of today's settings, and what their remedies do on the seeds of the confirming runs."""
     flight.audience.begin("today's settings", bench.due([flight.today]))
     bench.measure([flight.today])
@@ -183,7 +184,7 @@ def _diagnose(flight: Flight, bench: Bench) -> None:
         for recording in Run(flight.run_dir, {}).recordings(bench.purpose)
         if recording.params.key() == flight.today.key()
     ]
-    flight.diagnosis = try_remedies(diagnose(recordings), flight.today, bench, flight.task.normalizers)
+    flight.diagnosis = try_remedies(diagnose(recordings), flight.today, leader, bench, flight.task.normalizers)
     store.write_json(flight.run_dir / store.FACTS, flight.facts)
     store.write_json(flight.run_dir / store.FINDINGS, flight.diagnosis.as_dict())
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from preflight.advise.diagnosis import Diagnosis, Judged, confirmed_settings, may_be_hidden, proof_of, remedy_to_try
+from preflight.advise.diagnosis import (
+    Diagnosis,
+    Judged,
+    confirmed_settings,
+    may_be_hidden,
+    proof_of,
+    ranked,
+    remedy_to_try,
+)
 from preflight.advise.evidence import Effect, effect
 from preflight.core.finding import CONFIRMED, UNTESTED
 from preflight.core.params import Params, ParamValue
@@ -20,19 +28,22 @@ Fitted = tuple[str, str]
 """A setting, such as normalization.input, and an option of it that can be trained with."""
 
 
-def try_remedies(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Collection[Fitted]) -> Diagnosis:
+def try_remedies(
+    diagnosis: Diagnosis, today: Params, leader: Params, bench: Bench, fitted: Collection[Fitted]
+) -> Diagnosis:
     """Run the first findings' remedies against today's settings on paired seeds, and say what that showed.
 
     What several findings ask for is run once, and proves all of them. What does not help while another trouble stands
-    is tried once more beside the confirmed remedies.
+    is tried once more, beside the confirmed remedies and the settings of the search's ``leader``. Findings whose remedy
+    helps come first, as far as causes allow.
     """
     found = _alone(diagnosis, today, bench, fitted)
-    hidden, mended = may_be_hidden(found), _merged(confirmed_settings(found))
+    hidden, mended = may_be_hidden(found), leader.with_values(_merged(confirmed_settings(found)))
     again = {id(item): _beside(item, today, mended, bench) for item in hidden}
-    findings = tuple(again.get(id(item), item) for item in found.findings)
+    findings = [again.get(id(item), item) for item in found.findings]
     if any(item.proof.verdict != UNTESTED for item in findings):
         bench.audience.end()
-    return replace(found, findings=findings)
+    return replace(found, findings=tuple(ranked(findings)))
 
 
 def _alone(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Collection[Fitted]) -> Diagnosis:
@@ -59,14 +70,13 @@ def _merged(remedies: Sequence[Mapping[str, ParamValue]]) -> dict[str, ParamValu
     return {name: value for settings in reversed(remedies) for name, value in settings.items()}
 
 
-def _beside(item: Judged, today: Params, mended: Mapping[str, ParamValue], bench: Bench) -> Judged:
-    """The finding with its remedy tried beside ``mended``, where that confirms it."""
-    remedy = item.proof.remedy
-    if remedy is None or set(remedy.settings) & set(mended):
+def _beside(item: Judged, today: Params, mended: Params, bench: Bench) -> Judged:
+    """The finding with its remedy tried on top of ``mended`` settings, where that confirms it."""
+    remedy, changes = item.proof.remedy, mended.changes_from(today)
+    if remedy is None or set(remedy.settings) & set(changes):
         return item
-    base = today.with_values(dict(mended))
-    before, after = bench.scores([base, base.with_values(dict(remedy.settings))], 1)
-    found = proof_of(remedy, effect(before, after, LOOKS), mended)
+    before, after = bench.scores([mended, mended.with_values(dict(remedy.settings))], 1)
+    found = proof_of(remedy, effect(before, after, LOOKS), changes)
     return replace(item, proof=found) if found.verdict == CONFIRMED else item
 
 
