@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import preflight.probes.modes as module
 from preflight.core.finding import Clean, Finding
 from preflight.core.params import Params
 from preflight.probes.modes import look_at_modes
@@ -178,3 +180,39 @@ def test_whether_evaluation_drops_values_at_random(
 ) -> None:
     found = look(make_task(factory=lambda: Noisy(noise)))
     assert found["eval_drops"] is drops
+
+
+class Copied(nn.Module):
+    """Evaluates a copy, which follows what is trained where ``momentum`` says so."""
+
+    def __init__(self, momentum: float) -> None:
+        super().__init__()
+        self.momentum, self.net = momentum, nn.Linear(3, 4)
+        self.copy = copy.deepcopy(self.net).requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Any:
+        if not self.training:
+            return self.copy(x)
+        with torch.no_grad():
+            for ours, theirs in zip(self.copy.parameters(), self.net.parameters(), strict=True):
+                ours.lerp_(theirs, self.momentum)
+        return self.net(x)
+
+
+@pytest.mark.parametrize(("momentum", "lr", "is_found"), [(0.0, 0.1, True), (0.01, 0.1, False), (0.0, 1e-7, False)])
+def test_a_copy_that_is_never_updated_is_found(momentum: float, lr: float, is_found: bool, make_task: MakeTask) -> None:
+    today = Params(lr=lr, batch_size=8)
+    facts = look_at_modes(make_task(factory=lambda: Copied(momentum)), today, 0)
+    answer = GAP.judge(Recording(folder=None, info={"params": vars(today)}, facts=facts, tables={}))  # type: ignore[arg-type]
+    assert isinstance(answer, Finding) is is_found
+    assert ("not what is trained" in getattr(answer, "message", "")) is is_found
+
+
+def test_looking_at_the_evaluation_changes_no_random_number(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = Params(lr=0.1, batch_size=8)
+    found = look_at_modes(make_task(factory=AlwaysDropping), today, 0)["modes"]
+    monkeypatch.setattr(module, "_evaluated", lambda *arguments: 0.0)
+    bare = look_at_modes(make_task(factory=AlwaysDropping), today, 0)["modes"]
+    assert [found[name] for name in LOSSES] == [bare[name] for name in LOSSES]

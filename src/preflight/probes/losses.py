@@ -118,12 +118,13 @@ def _index_device(task: PyTorchTask) -> torch.device:
 
 
 def _outputs(job: Job, batch: Batch) -> Any:
-    """Output on ``batch`` with its graph, in evaluation mode where that works: dropout is no part of a head."""
+    """Output on ``batch`` with its graph, in evaluation mode where that has one: dropout is no part of a head."""
     job.network.eval()
     try:
-        return job.outputs(batch)
+        outputs = job.outputs(batch)
     finally:
         job.network.train()
+    return outputs if has_graph(outputs) else job.outputs(batch)
 
 
 def _what_it_is(task: PyTorchTask, loss: NamedLoss, outputs: Any, batch: Batch) -> dict[str, Any]:
@@ -155,6 +156,14 @@ def _what_it_is(task: PyTorchTask, loss: NamedLoss, outputs: Any, batch: Batch) 
 
 def _chosen(loss: NamedLoss, outputs: Any) -> Any:
     return outputs if loss.output is None else outputs[loss.output]
+
+
+def has_graph(output: Any) -> bool:
+    """Whether a gradient flows from anything in an output."""
+    if isinstance(output, Tensor):
+        return output.requires_grad
+    items = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
+    return any(map(has_graph, items))
 
 
 def _detached(output: Any) -> Any:

@@ -21,19 +21,22 @@ from preflight.tasks.seeding import seeded
 
 # Steps of training, and batches afterwards over which the running statistics are averaged.
 STEPS, SETTLING = 10, 25
+MOVED = 1e-3
+"""Share of their norm by which weights move that no output of single precision can hide."""
 MAX_WORK = 5e10
 """Operations; a model that needs more for these steps is left out, as fewer would not show it."""
 
 
 def look_at_modes(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
-    """``{"modes": {has_batch_norm, dropout, first_loss, train_loss, eval_loss, eval_again, eval_drops}}``.
+    """``{"modes": {has_batch_norm, dropout, first_loss, train_loss, eval_loss, eval_again, eval_drops, eval_still}}``.
 
     ``has_batch_norm``: whether a module normalizes by statistics of the batch in training mode. ``dropout``: the
     largest share that a dropout module drops. ``norm_momentum``: the smallest momentum of batch normalization's running
-    statistics, where there are some that move. ``first_loss`` is that
-    of the first batch before training, the others are those of one batch afterwards, as weighted sums. ``eval_drops``
-    is whether values are dropped at random in evaluation mode. A model that diverges, that fails
-    in one of the modes or that needs more than :data:`MAX_WORK` has no losses.
+    statistics, where there are some that move. ``first_loss`` is that of the first batch before training, the others
+    are those of one batch afterwards, as weighted sums. ``eval_drops`` is whether values are dropped at random in
+    evaluation mode. ``eval_still``: whether training has moved the weights by ``moved`` of their norm, and evaluation
+    mode gives a batch the same loss as before, to the last digit. A model that diverges, that fails in one of the modes
+    or that needs more than :data:`MAX_WORK` has no losses.
     """
     with seeded(seed, task.device):
         job, batches = task.job(params), task.batches(params, seed)
@@ -70,7 +73,10 @@ def _losses(
     try:
         if steps * work_of_step(task, job.params, seed) > MAX_WORK:
             return None
+        before, weights = _evaluated(task, job, seed), [item.detach().clone() for _, item in job.parameters]
         first = _train(task, job, batches)
+        moved = _moved(weights, job)
+        still = moved >= MOVED and _evaluated(task, job, seed) == before
         if settles:
             _settle(job, batches)
         batch = next(batches)
@@ -87,7 +93,28 @@ def _losses(
         "eval_loss": evaluated[0],
         "eval_again": evaluated[1],
         "eval_drops": drops,
+        "eval_still": still,
+        "moved": moved,
     }
+
+
+@torch.no_grad()
+def _evaluated(task: PyTorchTask, job: Job, seed: int) -> float:
+    """Loss of the first batch in evaluation mode; random numbers go on as if nobody had asked."""
+    with seeded(seed, task.device):
+        job.network.eval()
+        try:
+            return float(_total(task, job, next(task.batches(job.params, seed))))
+        finally:
+            job.network.train()
+
+
+@torch.no_grad()
+def _moved(before: list[Tensor], job: Job) -> float:
+    """Norm of the change of all trained weights over theirs."""
+    pairs = list(zip(before, (item for _, item in job.parameters), strict=True))
+    change = math.sqrt(sum(float((new - old).double().square().sum()) for old, new in pairs))
+    return change / max(math.sqrt(sum(float(old.double().square().sum()) for old, _ in pairs)), 1e-300)
 
 
 def _drops(task: PyTorchTask, job: Job, batch: Batch) -> bool:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from preflight.core.errors import MissingError
-from preflight.core.finding import NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
+from preflight.core.finding import ERROR, NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.levels import last_quarter
 from preflight.telemetry.recording import Recording
@@ -41,6 +41,8 @@ def check(recording: Recording) -> Answer:
     """Judge the mode that a loop evaluates in, and the losses of one batch, after the statistics had time to settle."""
     if (found := _never_switched(recording)) is not None:
         return found
+    if (recording.facts.get("modes") or {}).get("eval_still"):
+        return _still(recording)
     train, evaluated = (float(recording.fact("modes", name)) for name in ("train_loss", "eval_loss"))
     first, again = (float(recording.fact("modes", name)) for name in ("first_loss", "eval_again"))
     if abs(again - evaluated) > REPEAT.value * max(abs(evaluated), abs(again)):
@@ -72,6 +74,22 @@ def _gap(train: float, evaluated: float, first: float, recording: Recording) -> 
         ),
         norm if has_statistics else (other,),
         strength=min(100.0, max(1.0, gap / GAP.value)) if math.isfinite(gap) else 100.0,
+    )
+
+
+def _still(recording: Recording) -> Finding:
+    """Training moves the weights, and evaluation does not see it."""
+    moved, loss = (float(recording.fact("modes", name)) for name in ("moved", "eval_loss"))
+    return Finding(
+        ERROR,
+        f"training has moved the weights by {moved:.2%} of their norm, and evaluation mode gives a batch the same loss "
+        f"as before, to the last digit ({loss:.5g} by now for another one): what is evaluated is not what is trained",
+        (Evidence("movement of the trained weights over their norm", moved), Evidence("change of the loss", 0.0)),
+        (
+            Remedy("evaluate the weights that are trained, or a copy of them that is updated after every step"),
+            Remedy("look at how the copy is made: a deep copy, or a saved state, knows nothing of later steps"),
+        ),
+        strength=100.0,
     )
 
 
@@ -164,11 +182,12 @@ RULE = Rule(
     f"mode adds more than {GAP.value:g} of the first loss and more than the loss itself, or gives another loss when "
     "asked again (a note where nothing is dropped at random, as of a latent variable that is sampled). Or at the end "
     f"of the run more than {OLD.value:g} of batch normalization's running statistics are those of before training, and "
-    f"the validation loss is more than {APART.value:g} times the training loss.",
+    f"the validation loss is more than {APART.value:g} times the training loss. Or the weights have moved, and "
+    "evaluation mode gives a batch exactly the loss of before: it asks other weights.",
     matters="The validation says little of what was trained, and the deployed model computes what was never trained.",
     fix="Of batch normalization look at the batch size (PF506), the momentum and whether batches differ in kind; of "
     "dropout whether it is told that training is over.",
     check=check,
     thresholds=(GAP, RATIO, REPEAT, OLD, APART),
-    causes=("PF507",),
+    causes=("PF502", "PF504", "PF507"),
 )

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-IDENTITIES, SIZE = 40, 16
+IDENTITIES, SIZE, ROOM = 40, 16, 2
 PER_TRAIN, PER_VALIDATION = 30, 8
 Split = tuple[Tensor, Tensor]
 
@@ -21,24 +21,30 @@ Split = tuple[Tensor, Tensor]
 def load_data(identities: int = IDENTITIES, seed: int = 0) -> tuple[Split, Split]:
     """Images ``[N, 1, 16, 16]`` between about -1 and 1, and identities ``[N]``."""
     generator = torch.Generator().manual_seed(seed)
+    known = portraits(identities, generator)
+    return photograph(known, PER_TRAIN, generator), photograph(known, PER_VALIDATION, generator)
+
+
+def portraits(identities: int, generator: torch.Generator) -> Tensor:
+    """A smooth random pattern for each identity, ``[K, 1, 18, 18]``: an image and room to shift it."""
     coarse = torch.randn(identities, 1, 5, 5, generator=generator)
-    patterns = F.interpolate(coarse, SIZE + 2, mode="bicubic", align_corners=True)
+    return F.interpolate(coarse, SIZE + ROOM, mode="bicubic", align_corners=True)
 
-    def seen(each: int) -> Split:
-        labels = torch.arange(identities).repeat(each)[torch.randperm(identities * each, generator=generator)]
-        rows, columns = (torch.randint(3, (len(labels),), generator=generator).tolist() for _ in range(2))
-        faces = torch.stack(
-            [
-                patterns[label, :, row : row + SIZE, column : column + SIZE]
-                for label, row, column in zip(labels.tolist(), rows, columns, strict=True)
-            ]
-        )
-        light = 1 + 0.3 * torch.randn(len(labels), 1, 1, 1, generator=generator)
-        ground = 0.3 * torch.randn(len(labels), 1, 1, 1, generator=generator)
-        noise = 0.5 * torch.randn(faces.shape, generator=generator)
-        return torch.tanh(0.6 * (light * faces + ground + noise)), labels
 
-    return seen(PER_TRAIN), seen(PER_VALIDATION)
+def photograph(known: Tensor, each: int, generator: torch.Generator) -> Split:
+    """So many images of each of the portraits ``known[K, 1, 18, 18]``, in no order, and their identities."""
+    labels = torch.arange(len(known)).repeat(each)[torch.randperm(len(known) * each, generator=generator)]
+    rows, columns = (torch.randint(ROOM + 1, (len(labels),), generator=generator).tolist() for _ in range(2))
+    faces = torch.stack(
+        [
+            known[label, :, row : row + SIZE, column : column + SIZE]
+            for label, row, column in zip(labels.tolist(), rows, columns, strict=True)
+        ]
+    )
+    light = 1 + 0.3 * torch.randn(len(labels), 1, 1, 1, generator=generator)
+    ground = 0.3 * torch.randn(len(labels), 1, 1, 1, generator=generator)
+    noise = 0.5 * torch.randn(faces.shape, generator=generator)
+    return torch.tanh(0.6 * (light * faces + ground + noise)), labels
 
 
 class ArcFace(nn.Module):
