@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from preflight.core.params import NESTED, Params, ParamValue
 
-OWN = ("lr", "batch_size", "warmup_fraction", "shuffle", "weight_decay", "clip_norm")
+OWN = ("lr", "batch_size", "warmup_fraction", "shuffle", "weight_decay", "clip_norm", "scheduler_interval")
 
 positive = st.floats(1e-6, 1e3)
 # Names as they come: an inner name may hold dots itself, an extra is a parameter of a function.
@@ -50,6 +50,7 @@ def test_flat_names_are_dotted_for_groups_and_bare_for_extras(today: Params) -> 
         "shuffle": True,
         "weight_decay": None,
         "clip_norm": None,
+        "scheduler_interval": None,
         "loss_weights.video": 1.0,
         "normalization.input": "none",
         "dropout": 0.0,

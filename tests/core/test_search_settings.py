@@ -188,6 +188,10 @@ def test_a_log_scale_starts_above_zero(
         ({"batch_size": [None, 16]}, "space.batch_size must be a whole number of at least 1, got None"),
         ({"batch_size": [[16]]}, "space.batch_size must be a whole number of at least 1, got [16]"),
         ({"batch_size": {"low": 0, "high": 8}}, "space.batch_size must be a whole number of at least 1, got 0.0"),
+        (
+            {"scheduler_interval": ["batch"]},
+            "space.scheduler_interval=batch is no unit to advance in; known: epoch, step",
+        ),
         ({"shuffle": [1]}, "space.shuffle must be true or false, got 1"),
         ({"shuffle": {"low": 0, "high": 1}}, "space.shuffle must be true or false, got 0.0"),
         ({"clip_norm": [0.0]}, "space.clip_norm must be positive, got clip_norm=0.0"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader, TensorDataset
 
 from preflight.core.errors import ConfigError, ConfigFileError, InputError, TaskError
@@ -35,6 +36,18 @@ def test_the_file_gives_the_settings_and_the_length(read_text: ReadText) -> None
     assert today.params.normalization == {"height": "none", "angle": "none"}
     assert today.params.loss_weights == {"mse": 1.0, "mae": 1.0}
     assert (today.length.horizon_steps, today.length.steps_per_epoch) == (48, 8)
+
+
+def test_the_file_says_how_often_the_own_scheduler_advances(read_text: ReadText) -> None:
+    """The mapped key wins: it is what gets corrected."""
+    mapping, own = {**MAPPING, "scheduler_interval": "every"}, {"scheduler": StepLR, "scheduler_interval": "epoch"}
+    assert read_text(f"{FILE}every: step\n", mapping, **own).params.scheduler_interval == "step"
+    assert read_text(FILE, MAPPING, **own).params.scheduler_interval == "epoch"
+    assert read_text(FILE, MAPPING).params.scheduler_interval is None
+    with pytest.raises(ConfigError, match=r"scheduler_interval=batch \(every in train.yaml\) .* known: epoch, step"):
+        read_text(f"{FILE}every: batch\n", mapping, **own)
+    with pytest.raises(ConfigError, match=r"scheduler_interval=step \(every .* without model.scheduler"):
+        read_text(f"{FILE}every: step\n", mapping)
 
 
 def test_everything_may_come_from_the_baseline(read_text: ReadText) -> None:

@@ -50,6 +50,13 @@ def test_a_fault_of_the_long_run_acts_in_a_short_trial(make_lab: Any, make_spec:
     assert max(rates(lab, make_spec(steps=8), run, table)) == pytest.approx(0.1 * (0.1 + 0.9 * 7 / 40))
 
 
+def test_a_trial_may_advance_it_in_the_other_unit(make_lab: Any, make_spec: Any, run: Any, table: Any) -> None:
+    spec = functools.partial(LinearLR, start_factor=0.1, total_iters=40)
+    lab = lab_with(make_lab, scheduler=spec, scheduler_interval="epoch")
+    mended = make_spec(steps=40, scheduler_interval="step")
+    assert rates(lab, mended, run, table) == pytest.approx(0.1 * (0.1 + 0.9 * np.arange(40) / 40))
+
+
 def test_another_learning_rate_scales_the_curve_and_a_warmup_multiplies_it(
     make_lab: Any, make_spec: Any, run: Any, table: Any
 ) -> None:
