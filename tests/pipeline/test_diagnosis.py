@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,11 +11,13 @@ import preflight.pipeline.diagnosis as module
 from preflight.advise.diagnosis import Diagnosis, Judged, Proof
 from preflight.advise.evidence import Effect
 from preflight.core.finding import CONFIRMED, ERROR, REFUTED, UNTESTED, Clean, Finding, Remedy
+from preflight.core.model_settings import MetricSettings
 from preflight.core.params import Params, ParamValue
 from preflight.pipeline.audience import Nobody
-from preflight.pipeline.diagnosis import after_search, gather_facts
+from preflight.pipeline.diagnosis import after_search, gather_facts, metrics_of
 from preflight.pipeline.remedies import MAX_TRIED, candidates_with, try_remedies
 from preflight.rules.base import Rule
+from preflight.trials.outcome import COMPLETED, Outcome, Result
 
 TODAY = Params(lr=0.3, batch_size=8, normalization={"height": "none"}, loss_weights={"mse": 1.0})
 
@@ -138,3 +141,21 @@ def test_the_search_adds_where_its_best_learning_rate_lies() -> None:
     assert found == {"ladders": {}, "search": {"lr": {"low": 1e-4, "high": 1e-1, "best": 0.01}}}
     assert after_search({}, (1e-4, 1e-1), []) == {"ladders": {}}
     assert after_search({}, None, [(TODAY, 0.9)]) == {"ladders": {}}
+
+
+def test_the_search_adds_what_its_runs_say_of_the_metric() -> None:
+    top = MetricSettings("top1", "top1", "maximize")
+    results = [Result(Outcome(COMPLETED), score, value, {}, 9, 1.0) for score, value in ((0.9, 0.1), (0.5, 0.4))]
+    lost = Result(Outcome(COMPLETED), math.nan, math.nan, {}, 9, 1.0)
+    found = metrics_of(top, [*results, lost])
+    assert found == {
+        "name": "top1",
+        "goal": "maximize",
+        "runs": 2,
+        "lowest": 0.1,
+        "highest": 0.4,
+        "best": 0.5,
+        "worst": 0.9,
+    }
+    assert after_search({}, None, [], found)["search"] == {"metric": found}
+    assert metrics_of(None, results) == metrics_of(top, [lost]) == {}

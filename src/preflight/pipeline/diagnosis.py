@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 
 from preflight.advise.diagnosis import Diagnosis, diagnose
 from preflight.advise.ladder import Rung
+from preflight.core.model_settings import MetricSettings
 from preflight.core.params import Params
 from preflight.core.settings import Settings
 from preflight.pipeline.inspection import Inspection, inspect_task, open_file, open_task, staying
@@ -29,6 +31,7 @@ from preflight.probes.schedule import look_at_schedule
 from preflight.probes.usage import look_at_usage
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.telemetry.recording import Recording
+from preflight.trials.outcome import Result
 
 Look = Callable[[], Mapping[str, Any]]
 
@@ -86,14 +89,37 @@ def _metric(task: PyTorchTask) -> dict[str, Any]:
 
 
 def after_search(
-    ladders: Mapping[str, Sequence[Rung]], rates: tuple[float, float] | None, finished: Sequence[tuple[Params, float]]
+    ladders: Mapping[str, Sequence[Rung]],
+    rates: tuple[float, float] | None,
+    finished: Sequence[tuple[Params, float]],
+    metrics: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Facts that the range and the search add: the ladders by their labels, and where the best learning rate lies.
 
-    ``rates`` are the lowest and the highest of the search, None where the rate is kept.
+    ``rates`` are the lowest and the highest of the search, None where the rate is kept; ``metrics`` are those of
+    :func:`metrics_of`.
     """
     facts: dict[str, Any] = {"ladders": {label: [asdict(rung) for rung in rungs] for label, rungs in ladders.items()}}
     if finished and rates is not None:
         best, _ = min(finished, key=lambda item: item[1])
         facts["search"] = {"lr": {"low": rates[0], "high": rates[1], "best": best.lr}}
+    if metrics:
+        facts.setdefault("search", {})["metric"] = dict(metrics)
     return facts
+
+
+def metrics_of(metric: MetricSettings | None, results: Sequence[Result]) -> dict[str, Any]:
+    """``{name, goal, runs, lowest, highest, best, worst}``: the metric over runs of the search, and their scores."""
+    found = [(item.metric, item.score) for item in results if math.isfinite(item.metric) and math.isfinite(item.score)]
+    if metric is None or not found:
+        return {}
+    values, scores = zip(*found, strict=True)
+    return {
+        "name": metric.name,
+        "goal": metric.goal,
+        "runs": len(found),
+        "lowest": min(values),
+        "highest": max(values),
+        "best": min(scores),
+        "worst": max(scores),
+    }

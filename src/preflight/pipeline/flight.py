@@ -27,7 +27,7 @@ from preflight.pipeline.axes import (
     why_closed,
 )
 from preflight.pipeline.confirmation import Bench, confirm, described
-from preflight.pipeline.diagnosis import after_search, gather_facts
+from preflight.pipeline.diagnosis import after_search, gather_facts, metrics_of
 from preflight.pipeline.inspection import (
     Inspection,
     inspect_task,
@@ -156,7 +156,8 @@ def _stages(flight: Flight) -> None:
     metric, horizon = settings.model.metric, flight.inspection.today.length.horizon_steps
     bench = Bench(flight.engine, settings.budget, settings.seed, horizon, audience)
     finished = [(item.spec.params, item.result.score) for item in explored if item.result.outcome.status == COMPLETED]
-    flight.facts |= after_search(flight.ladders.climbed, range_of_lr(axes), finished)
+    metrics = metrics_of(metric, [item.result for item in explored if item.result.outcome.status == COMPLETED])
+    flight.facts |= after_search(flight.ladders.climbed, range_of_lr(axes), finished, metrics)
     leading = leaders(finished, flight.today, settings.budget.candidates)
     _diagnose(flight, leading[0] if leading else flight.today, bench)
     if not finished:
