@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preflight.core.finding import ERROR, Clean, Finding, NotApplicable
+from preflight.core.finding import ERROR, Answer, Clean, Finding, NotApplicable
 from preflight.core.params import Params
+from preflight.probes.schedule import _thinned
 from preflight.rules.pf207_lr_not_as_planned import RULE
 from preflight.telemetry.recording import Recording
 
@@ -101,3 +103,58 @@ def test_rounding_a_warmup_to_a_short_run_is_no_departure(
 
     found = recorded(facts=facts(curve(STEPS)), info={"steps": length}, learning_rates={"lr_group0": curve(length)})
     assert RULE.judge(found) == Clean()
+
+
+def cosine(steps: int) -> np.ndarray:
+    return 0.05 * (1 + np.cos(np.pi * np.arange(steps + 1) / steps))
+
+
+def one_cycle(steps: int) -> np.ndarray:
+    return 0.1 * np.interp(np.arange(steps + 1), [0, 0.3 * steps, steps], [0.04, 1.0, 0.0])
+
+
+def stairs(steps: int) -> np.ndarray:
+    return 0.1 * 0.3 ** (np.arange(steps + 1) // max(1, steps // 4))
+
+
+def warmup_then_line(steps: int) -> np.ndarray:
+    return 0.1 * np.interp(np.arange(steps + 1), [0, 0.1 * steps, steps], [0.01, 1.0, 0.0])
+
+
+def followed(plan: np.ndarray, applied: np.ndarray, recorded: Recorded) -> Answer:
+    """The answer on a run of a plan that was thinned as the probe thins it."""
+    steps = len(plan) - 1
+    known = facts(plan, steps=steps, applied=_thinned(plan))
+    return RULE.judge(recorded(facts=known, info={"steps": steps}, learning_rates={"lr_group0": applied}))
+
+
+@pytest.mark.parametrize("curve", [cosine, one_cycle, stairs, warmup_then_line])
+def test_a_plan_that_is_followed_is_clean_at_any_horizon(
+    curve: Callable[[int], np.ndarray], recorded: Recorded
+) -> None:
+    """Parts of a thinned plan differ by a step: where the run has 300 steps, half as many again stand for the first."""
+    found = [n for n in range(2, 2001) if followed(curve(n), curve(n)[:-1], recorded) != Clean()]
+    assert not found
+
+
+@pytest.mark.parametrize("curve", [cosine, one_cycle, stairs, warmup_then_line])
+@pytest.mark.parametrize("other", [cosine, one_cycle, stairs, lambda steps: np.full(steps + 1, 0.1)])
+def test_another_schedule_is_found_at_any_horizon(
+    curve: Callable[[int], np.ndarray], other: Callable[[int], np.ndarray], recorded: Recorded
+) -> None:
+    if curve is other:
+        return
+    missed = [n for n in range(20, 2001, 7) if followed(curve(n), other(n)[:-1], recorded) == Clean()]
+    assert not missed
+
+
+@pytest.mark.parametrize("steps", [260, 300, 3000])
+def test_the_place_it_names_compares_like_with_like(steps: int, recorded: Recorded) -> None:
+    """The rates that the message gives are those of the curves there, and lie as far apart as any."""
+    plan = cosine(steps)
+    applied = np.interp(2 * np.arange(steps), np.arange(steps + 1), plan)
+    answer = followed(plan, applied, recorded)
+    assert isinstance(answer, Finding)
+    assert answer.step == pytest.approx(np.argmax(plan[:-1] - applied), abs=0.02 * steps)
+    said = [float(number) for number in re.findall(r"(?:it is|average|planned) ([\d.e-]+\d)", answer.message)]
+    assert said == pytest.approx([applied[answer.step], plan[answer.step]], abs=0.002)

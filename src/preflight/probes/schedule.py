@@ -30,12 +30,12 @@ def look_at_schedule(task: PyTorchTask, params: Params, seed: int, length: RunLe
 
     ``kind``, ``unit`` (step or epoch: how often it is advanced), ``steps``, ``epochs``, ``steps_per_epoch``, ``lr``,
     ``warmup_fraction``; ``lengths`` of the scheduler by name, the largest as ``length``, and ``length_unit_guess``,
-    the unit that they count; ``applied`` and ``planned`` as ``[[step, lr], ...]``, where planned is the same scheduler
-    advanced in the unit that its lengths count; ``departs_at`` ``{step, epoch, planned, applied, gap}`` where they lie
-    farthest apart (``gap`` over the planned peak), or None; ``peak``, ``end``, ``warmup_share`` (share of the run
-    before the peak, 0 without a rise); ``warmup`` ``{name, advances, reached}``, its own length where that is known,
-    and the share of its peak that the run reaches; ``decay``, see :func:`early_end`; ``groups`` ``[{ratio, peak}]``;
-    ``error``, what it raised before the end.
+    the unit that they count; ``applied`` and ``planned`` as ``[[step, lr], ...]``, means up to the next step, where
+    planned is the same scheduler advanced in the unit that its lengths count; ``departs_at`` ``{step, epoch, planned,
+    applied, gap}`` where they lie farthest apart (``gap`` over the planned peak), or None; ``peak``, ``end``,
+    ``warmup_share`` (share of the run before the peak, 0 without a rise); ``warmup`` ``{name, advances, reached}``,
+    its own length where that is known, and the share of its peak that the run reaches; ``decay``, see
+    :func:`early_end`; ``groups`` ``[{ratio, peak}]``; ``error``, what it raised before the end.
 
     A scheduler that cannot be built, one that follows a metric, and one of a run beyond a million steps, has ``kind``,
     ``unit`` and a ``reason``.
@@ -171,6 +171,9 @@ def _departure(applied: Array, planned: Array, steps_per_epoch: int) -> dict[str
 
 
 def _thinned(curve: Array) -> list[list[float]]:
-    """The mean over so many equal parts of the run, each at its first step: restarts within a part do not alias."""
+    """The mean over so many parts of the run, each at its first step: restarts within a part do not alias.
+
+    Parts differ by a step where the run does not divide; each ends where the next one begins.
+    """
     parts = np.array_split(np.arange(len(curve)), min(SHOWN, len(curve)))
     return [[int(part[0]), float(curve[part].mean())] for part in parts]

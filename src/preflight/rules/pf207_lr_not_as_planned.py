@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from preflight.core.model_settings import OWN_SCHEDULE, SCHEDULES
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.pf206_scheduler_unit import STEP
 from preflight.rules.predicates import Array
-from preflight.rules.schedule_facts import replayed
+from preflight.rules.schedule_facts import Plan, replayed
 from preflight.telemetry.recording import Recording
 
 GAP = Threshold(
@@ -43,23 +44,42 @@ def check(recording: Recording) -> Answer:
     steps = int(recording.info.get("steps", len(applied)))
     if _is_other(recording, facts) or len(applied) < MIN_STEPS or not np.isfinite(applied).all():
         return Clean()
-    peak = float(facts["peak"]) * _scale(recording, facts)
-    plan = np.array([lr for _, lr in facts["applied"]]) * _scale(recording, facts)
-    gap = _distance(applied, plan, steps, 1) / peak
-    if gap <= GAP.value:
-        return Clean()
-    speed = _speed(applied, plan, steps, gap * peak)
+    scale = _scale(recording, facts)
+    whole = int(facts["steps"])
+    pace = Pace(Plan.of([(step, lr * scale) for step, lr in facts["applied"]], whole), whole / steps)
+    gap = _distance(applied, pace.planned(len(applied), 1)) / (float(facts["peak"]) * scale)
+    return Clean() if gap <= GAP.value else _departure(applied, pace, gap, group)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The plan of the long run, in a run of which each row stands for so many of its ``steps``."""
+
+    plan: Plan
+    steps: float
+
+    def planned(self, rows: int, speed: int) -> Array:
+        """Mean rates of the plan over what each of the first ``rows`` stands for, passed ``speed`` times as fast."""
+        return self.plan.means(np.arange(rows + 1, dtype=np.float64) * (speed * self.steps))
+
+
+def _departure(applied: Array, pace: Pace, gap: float, group: int) -> Finding:
+    speed = _speed(applied, pace)
     how = f": it runs {speed} times as fast as planned" if speed > 1 else ""
-    worst = int(np.argmax(np.abs(applied - _sampled(plan, len(applied), steps, 1))))
-    planned = float(_sampled(plan, len(applied), steps, 1)[worst])
+    # What was thinned is known by its means: these are compared with means.
+    parts = np.array_split(np.arange(len(applied)), min(len(applied), len(pace.plan.rates)))
+    planned = pace.planned(len(applied), 1)
+    worst = max(parts, key=lambda part: abs(float((applied - planned)[part].mean())))
+    first, last = int(worst[0]), int(worst[-1])
+    place = f"at step {first} it is" if first == last else f"over steps {first} to {last} it is on average"
     return Finding(
         ERROR,
-        f"the learning rate applied departs from the schedule{how}; at step {worst} it is {applied[worst]:.2g}, "
-        f"planned {planned:.2g}",
+        f"the learning rate applied departs from the schedule{how}; {place} {applied[worst].mean():.2g}, "
+        f"planned {planned[worst].mean():.2g}",
         (Evidence("mean distance over the peak", gap, GAP.value), Evidence("times as fast", speed, 1)),
         (_remedy(speed),),
         where=f"lr_group{group}",
-        step=worst,
+        step=first,
         strength=gap / GAP.value,
     )
 
@@ -122,28 +142,16 @@ def _nearest_to_one(facts: Mapping[str, Any]) -> int:
     return int(np.argmin([abs(np.log(group["ratio"])) for group in facts["groups"]]))
 
 
-def _sampled(plan: Array, rows: int, steps: int, speed: int) -> Array:
-    """Means of ``plan[P]``, that of a whole run, over what each of the first ``rows`` of ``steps`` stands for.
-
-    Passed ``speed`` times as fast, it stays at its last rate.
-    """
-    total = np.concatenate([[0.0], np.cumsum(plan), plan.sum() + plan[-1] * np.arange(1, len(plan) * (speed - 1) + 1)])
-    edges = speed * len(plan) / steps * np.arange(rows + 1)
-    means: Array = np.diff(np.interp(edges, np.arange(len(total)), total)) / np.diff(edges)
-    return means
-
-
-def _distance(applied: Array, plan: Array, steps: int, speed: int) -> float:
+def _distance(applied: Array, planned: Array) -> float:
     """Mean over parts of the run of the distance between their mean rates: restarts within a part do not alias."""
-    planned = _sampled(plan, len(applied), steps, speed)
     parts = np.array_split(applied - planned, min(PARTS, len(applied)))
     return float(np.mean([abs(part.mean()) for part in parts]))
 
 
-def _speed(applied: Array, plan: Array, steps: int, distance: float) -> int:
-    found = {speed: _distance(applied, plan, steps, speed) for speed in FASTER}
+def _speed(applied: Array, pace: Pace) -> int:
+    found = {speed: _distance(applied, pace.planned(len(applied), speed)) for speed in (1, *FASTER)}
     best = min(found, key=found.__getitem__)
-    return best if found[best] < distance / 5 else 1
+    return best if found[best] < found[1] / 5 else 1
 
 
 def _remedy(speed: int) -> Remedy:
