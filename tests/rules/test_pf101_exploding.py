@@ -54,11 +54,18 @@ def test_the_component_that_grew_most_is_named(recorded: Recorded) -> None:
         np.where(np.arange(100) == 50, 1e5, STEADY),  # a spike
         np.concatenate([np.zeros(5), STEADY]),  # a head that starts at zero
         np.linspace(1, 100, 100),
-        np.full(5, 1e9),
     ],
 )
 def test_what_does_not_explode_is_clean(norms: np.ndarray, recorded: Recorded) -> None:
     assert RULE.judge(recorded(gradient_norms={"overall": norms})) == Clean()
+
+
+def test_too_few_rows_are_not_clean(recorded: Recorded, foreign: Recorded) -> None:
+    missing = NotApplicable("gradient_norms.csv has 5 rows, 20 are needed")
+    for make in (recorded, foreign):
+        assert RULE.judge(make(gradient_norms={"overall": np.full(5, 1e9)})) == missing
+    asked = foreign(gradient_norms={"overall": np.ones(5)}, facts={"limits": {"norm_above": 10.0}})
+    assert RULE.judge(asked) == Clean()  # a mean is a mean
 
 
 def test_a_norm_that_was_never_finite_is_no_growth(recorded: Recorded) -> None:

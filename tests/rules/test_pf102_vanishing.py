@@ -69,7 +69,8 @@ def test_what_does_not_vanish_with_depth_is_clean(norms: list[float], recorded: 
 
 
 def test_a_few_steps_tell_nothing(recorded: Recorded) -> None:
-    assert RULE.judge(run(recorded, 0.01 ** np.arange(6)[::-1], steps=5)) == Clean()
+    missing = NotApplicable("gradient_norms.csv has 5 rows, 10 are needed")
+    assert RULE.judge(run(recorded, 0.01 ** np.arange(6)[::-1], steps=5)) == missing
 
 
 def test_without_gradients_by_parameter_there_is_nothing_to_judge(recorded: Recorded) -> None:
@@ -96,11 +97,16 @@ def test_of_components_a_gradient_that_shrinks_over_the_run_vanishes(foreign: Re
     assert RULE.judge(foreign(gradient_norms=norms, losses=fitted)) == Clean()
 
 
-@pytest.mark.parametrize(
-    "body", [np.ones(300), 1e-9 * np.ones(300), np.maximum(SHRINKING, 0.9), np.zeros(300), SHRINKING[:19]]
-)
-def test_small_or_falling_or_zero_or_short_is_not_vanishing(body: np.ndarray, foreign: Recorded) -> None:
+@pytest.mark.parametrize("body", [np.ones(300), 1e-9 * np.ones(300), np.maximum(SHRINKING, 0.9), np.zeros(300)])
+def test_small_or_falling_or_zero_is_not_vanishing(body: np.ndarray, foreign: Recorded) -> None:
     assert RULE.judge(foreign(gradient_norms={"body": body})) == Clean()
+
+
+def test_of_components_a_few_rows_tell_nothing_but_their_mean(foreign: Recorded) -> None:
+    norms = {"body": SHRINKING[:19]}
+    missing = NotApplicable("gradient_norms.csv has 19 finite rows, 20 are needed")
+    assert RULE.judge(foreign(gradient_norms=norms)) == missing
+    assert RULE.judge(foreign(gradient_norms=norms, facts={"limits": {"norm_below": 1e-3}})) == Clean()
 
 
 def test_an_absolute_limit_is_asked_for(foreign: Recorded) -> None:

@@ -81,7 +81,13 @@ def test_a_gradient_that_never_came_is_another_fault(recorded: Recorded) -> None
 
 
 def test_a_short_run_tells_nothing(recorded: Recorded) -> None:
-    assert RULE.judge(run(recorded, [9, -1, -1], steps=10)) == Clean()
+    missing = NotApplicable("gradient_norms.csv has 10 rows, 20 are needed")
+    assert RULE.judge(run(recorded, [9, -1, -1], steps=10)) == missing
+
+
+def test_of_components_a_few_rows_tell_nothing(foreign: Recorded) -> None:
+    missing = NotApplicable("gradient_norms.csv has 10 rows, 20 are needed")
+    assert RULE.judge(foreign(gradient_norms={"body": np.zeros(10)})) == missing
 
 
 def test_without_gradients_by_parameter_there_is_nothing_to_judge(recorded: Recorded) -> None:

@@ -34,14 +34,18 @@ def test_a_limit_far_below_nearly_every_norm_is_found_with_a_better_one(level: f
         (4 * NOISE, 1.0),  # as language models are trained
         (np.where(np.arange(100) < 60, 1e3, 0.1) * NOISE, 1.0),
         (NOISE, 100.0),
-        (1e3 * NOISE[:10], 1.0),
-        (np.full(100, np.nan), 1.0),
     ],
 )
 def test_a_limit_that_is_now_and_then_or_mildly_exceeded_is_clean(
     norms: np.ndarray, clip: float, recorded: Recorded
 ) -> None:
     assert RULE.judge(run(recorded, norms, clip)) == Clean()
+
+
+@pytest.mark.parametrize(("norms", "rows"), [(1e3 * NOISE[:10], 10), (np.full(100, np.nan), 0)])
+def test_too_few_rows_are_not_clean(norms: np.ndarray, rows: int, recorded: Recorded) -> None:
+    missing = NotApplicable(f"gradient_norms.csv has {rows} finite rows, 20 are needed")
+    assert RULE.judge(run(recorded, norms, 1.0)) == missing
 
 
 @pytest.mark.parametrize(("end", "is_clean"), [(1.0, True), (2.2, False), (2.3, False)])

@@ -99,13 +99,20 @@ def test_a_slow_component_that_was_trained_before_or_gets_there_is_clean(
         {"updates": (0.0, 1.0)},  # idle: PF104
         {"updates": (1.0, np.inf)},
         {"updates": (1.0, 1.0), "weights": (1.0, 0.0)},
-        {"updates": (1.0, 1e4), "steps": 20},
         {"updates": (1.0, 1e4), "kind": "EmbeddingBag"},  # few of its rows are touched
         {"updates": (1.0, 1e4), "peaks": (0.0, 1.0)},  # weight decay alone moves it: PF103
     ],
 )
 def test_what_differs_for_another_reason_or_little_is_clean(changes: dict[str, object], recorded: Recorded) -> None:
     assert RULE.judge(run(recorded, **changes)) == Clean()
+
+
+def test_too_few_rows_are_not_clean(recorded: Recorded, foreign: Recorded) -> None:
+    missing = NotApplicable("gradient_norms.csv has 20 rows, 30 are needed")
+    assert RULE.judge(run(recorded, updates=(1.0, 1e4), steps=20)) == missing
+    moves = {"body_delta": [1.0] * 20, "head_delta": [1e4] * 20}
+    missing = NotApplicable("weight_deltas.csv has 20 rows, 30 are needed")
+    assert RULE.judge(foreign(weight_deltas=moves)) == missing
 
 
 @pytest.mark.parametrize("scales", [False, True])

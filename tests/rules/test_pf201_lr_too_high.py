@@ -153,11 +153,17 @@ def test_a_ladder_that_says_nothing_of_this_rate_is_no_evidence(facts: dict[str,
         np.where(np.arange(100) == 50, 100.0, LEARNS),  # a spike
         -np.arange(100) / 10 + NOISE,
         np.concatenate([np.linspace(1, 3, 10), LEARNS[:90]]),  # a bump at the start
-        [5.0, 50.0, 500.0],  # too short
     ],
 )
 def test_what_learns_or_only_makes_noise_is_clean(losses: np.ndarray, recorded: Recorded) -> None:
     assert RULE.judge(recorded(TODAY, losses={"total": losses})) == Clean()
+
+
+def test_too_few_rows_are_not_clean(recorded: Recorded, foreign: Recorded) -> None:
+    missing = NotApplicable("losses.csv has 3 rows, 20 are needed")
+    assert RULE.judge(recorded(TODAY, losses={"total": [5.0, 50.0, 500.0]})) == missing
+    missing = NotApplicable("weight_deltas.csv has 3 rows, 20 are needed")
+    assert RULE.judge(foreign(weight_deltas={"body_delta": [1.0, 9.0, 1.0]})) == missing
 
 
 def test_without_losses_there_is_nothing_to_judge(recorded: Recorded) -> None:

@@ -65,11 +65,17 @@ def test_a_run_far_behind_the_ladder(times: float, recorded: Recorded) -> None:
         (ladder(1e-3), LEARNS),  # it gets there as well
         (ladder(1e-3, final=2.5), FLAT),  # nothing learns
         ({"ladders": {"inputs as they are": [{"lr": 1e-3, "verdict": "no progress", "final_loss": 2.3}]}}, FLAT),
-        (ladder(1e-3), FLAT[:10]),
     ],
 )
 def test_what_the_ladder_does_not_beat_is_clean(facts: dict[str, Any], losses: np.ndarray, recorded: Recorded) -> None:
     assert RULE.judge(recorded(TODAY, facts=facts, losses={"total": losses})) == Clean()
+
+
+def test_too_few_rows_are_not_clean(recorded: Recorded, foreign: Recorded) -> None:
+    missing = NotApplicable("losses.csv has 10 rows, 20 are needed")
+    assert RULE.judge(recorded(TODAY, facts=ladder(1e-3), losses={"total": FLAT[:10]})) == missing
+    missing = NotApplicable("weight_deltas.csv has 10 rows, 20 are needed")
+    assert RULE.judge(foreign(weight_deltas={"body_delta": [1e-12] * 10})) == missing
 
 
 @pytest.mark.parametrize(("constant", "is_found"), [(2.3, True), (900.0, False), (None, False)])

@@ -49,13 +49,17 @@ def test_an_early_spike_from_which_the_run_recovers(size: float, recorded: Recor
             "gradient_norms": {"overall": [1.0] * 100},
         },
         {"losses": {"total": np.linspace(1, 50, 100)}, "gradient_norms": {"overall": np.linspace(1, 50, 100)}},
-        {"losses": {"total": LEARNS[:20]}, "gradient_norms": {"overall": [1.0, 50.0] * 10}},
         {"losses": {"total": np.full(100, np.inf)}, "gradient_norms": {"overall": [1.0] * 100}},
         {"losses": {"total": -LEARNS}, "gradient_norms": {"overall": [1.0] * 100}},
     ],
 )
 def test_what_has_no_spike_of_its_own_at_the_start_is_clean(tables: dict[str, Any], recorded: Recorded) -> None:
     assert RULE.judge(recorded(TODAY, **tables)) == Clean()
+
+
+def test_too_few_rows_are_not_clean(recorded: Recorded) -> None:
+    tables = {"losses": {"total": LEARNS[:20]}, "gradient_norms": {"overall": [1.0, 50.0] * 10}}
+    assert RULE.judge(recorded(TODAY, **tables)) == NotApplicable("losses.csv has 20 rows, 40 are needed")
 
 
 def test_a_spike_that_comes_again_is_noise(recorded: Recorded) -> None:

@@ -50,13 +50,11 @@ def test_an_accuracy_that_is_never_right_is_a_warning(recorded: Recorded, epochs
 @pytest.mark.parametrize(
     "history",
     [
-        {"train_loss": [6.9, 6.8, 6.7, 6.5, 6.1], "val_top1": [0.0, 0.0, 0.0, 0.0, 0.0]},  # 1000 classes, at first
         {"train_loss": [6.9, 6.8, 6.7], "val_top1": [0.0, 0.0, 0.01]},
         {"train_loss": [0.0, 0.0, 0.0], "train_acc": [1.0, 1.0, 1.0]},  # rounded, of what is known by heart
         {"loss": [2.0, 1.0, 0.5], "kl_loss": [0.0, 0.0, 0.0]},  # a part that is switched off
         {"loss": [2.0, 0.0, 0.0, 0.0]},
         {"val_error": [0.0] * 20, "val_loss": [0.1] * 20},  # no error at all
-        {"loss": [0.0]},
         {"train_loss": [1.0, 0.4, 0.1, 0.02, 0.0, 0.0, 0.0], "train_acc": [0.5, 0.8, 0.9, 1.0, 1.0, 1.0, 1.0]},
         {"train_loss": [0.5, *[0.0] * 9], "val_loss": [0.6, 0.5, *[0.4] * 8]},  # a hinge that nothing touches
         {"train_loss": [2.0, *[0.01] * 3, *[0.0] * 9], "val_loss": np.linspace(2.0, 1.0, 13)},  # rounded
@@ -68,6 +66,22 @@ def test_an_accuracy_that_is_never_right_is_a_warning(recorded: Recorded, epochs
 )
 def test_healthy_zeros_are_clean(recorded: Recorded, history: dict[str, list[float]]) -> None:
     assert RULE.judge(recorded(history=history)) == Clean()
+
+
+@pytest.mark.parametrize(
+    ("history", "missing"),
+    [
+        ({"loss": [0.0]}, "loss, 0.0 throughout, has 1 epoch, 3 are needed"),
+        (
+            {"train_loss": [6.9, 6.8, 6.7, 6.5, 6.1], "val_top1": [0.0] * 5},  # 1000 classes, at first
+            "val_top1, 0.0 throughout, has 5 epochs, 10 are needed",
+        ),
+    ],
+)
+def test_zeros_in_too_few_epochs_are_not_clean(
+    recorded: Recorded, history: dict[str, list[float]], missing: str
+) -> None:
+    assert RULE.judge(recorded(history=history)) == NotApplicable(missing)
 
 
 PART = [2.0, 1.5, 1.0, 0.5, *[0.0] * 11]
@@ -107,7 +121,7 @@ def test_a_part_of_the_loss_is_not_the_only_loss_of_the_log(recorded: Recorded) 
 
 def test_a_log_that_is_zero_as_well_denies_nothing(recorded: Recorded) -> None:
     recording = recorded(history={"val_acc": [0.0] * 3}, log={"epoch": [0, 1, 2], "val_acc": [0.0] * 3})
-    assert RULE.judge(recording) == Clean()
+    assert RULE.judge(recording) == NotApplicable("val_acc, 0.0 throughout, has 3 epochs, 10 are needed")
 
 
 def test_without_a_history_there_is_nothing_to_judge(recorded: Recorded) -> None:

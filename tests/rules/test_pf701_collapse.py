@@ -48,12 +48,23 @@ def test_one_of_both_is_a_warning(cosine: float, rank: float, limit: int, record
         (0.5, 8.0, 32, 32),  # a language model's table
         (0.75, 24.0, 32, 32),  # positive weights
         (0.0, 2.0, 2, 32),  # embedded in a plane
-        (0.99, 1.1, 3, 3),  # outputs of a regression
-        (np.nan, np.nan, 10, 10),
     ],
 )
 def test_healthy_heads_are_clean(cosine: float, rank: float, limit: int, rows: int, recorded: Recorded) -> None:
     assert RULE.judge(run(recorded, cosine, rank, limit, rows)) == Clean()
+
+
+@pytest.mark.parametrize(
+    ("cosine", "rows", "missing"),
+    [
+        (0.99, 3, "has 3 prototypes, 8 are needed"),  # outputs of a regression
+        (np.nan, 10, "has no row with cosine_mean and effective_rank"),
+    ],
+)
+def test_too_few_prototypes_are_not_clean(cosine: float, rows: int, missing: str, recorded: Recorded) -> None:
+    answer = RULE.judge(run(recorded, cosine, 1.1, rows, rows))
+    assert isinstance(answer, NotApplicable)
+    assert missing in answer.missing
 
 
 def test_rows_that_agree_at_first_and_part_are_clean(recorded: Recorded) -> None:

@@ -38,7 +38,6 @@ def test_values_where_the_function_is_flat_are_saturated(kind: str, recorded: Re
         activation("ReLU"),  # half of the values are zero, as they should be
         activation("ReLU", dead_units=38),  # the last layers of a plain network of ten
         activation("ReLU", units=3, dead_units=3),
-        activation("ReLU", dead_units=64, samples=1),
         activation("Linear", dead_units=64),  # a head or a block that starts at zero
         activation("Tanh", saturated=0.04),
         activation("Sigmoid", saturated=1.0, std=0.01),  # a gate that starts closed
@@ -47,6 +46,11 @@ def test_values_where_the_function_is_flat_are_saturated(kind: str, recorded: Re
 )
 def test_healthy_activations_are_clean(item: dict[str, Any], recorded: Recorded) -> None:
     assert RULE.judge(recorded(facts={"activations": [item]})) == Clean()
+
+
+def test_too_few_samples_are_not_clean(recorded: Recorded) -> None:
+    missing = NotApplicable("the probed batch has 1 sample, 32 are needed")
+    assert RULE.judge(recorded(facts={"activations": [activation("ReLU", dead_units=64, samples=1)]})) == missing
 
 
 def test_where_no_probe_has_looked_there_is_nothing_to_judge(recorded: Recorded) -> None:

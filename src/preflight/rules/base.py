@@ -20,6 +20,11 @@ FAMILIES = {
 }
 
 
+def too_few(what: str, count: int, needed: float, unit: str = "rows") -> NotApplicable:
+    """``losses.csv has 12 rows, 20 are needed``: too short to judge is not clean."""
+    return NotApplicable(f"{what} has {count} {unit if count != 1 else unit.removesuffix('s')}, {needed:g} are needed")
+
+
 @dataclass(frozen=True)
 class Threshold:
     """A limit of a rule: what it bounds, and where the figure comes from (a paper, a definition, a measurement)."""

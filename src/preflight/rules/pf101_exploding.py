@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.components import component_norms, overall_norms
 from preflight.rules.ladder_facts import lowered_rate
 from preflight.rules.predicates import EXPLODED_RATIO, Array, first_nonfinite
@@ -68,7 +68,8 @@ def check(recording: Recording) -> Answer:
     finite = norms if broken is None else norms[:broken]
     level = early_level(finite)
     if broken is None and len(norms) < MIN_STEPS:
-        return _above_limit(recording, finite)
+        is_limited = recording.facts.get("limits", {}).get("norm_above") is not None and len(finite)
+        return _above_limit(recording, finite) if is_limited else too_few("gradient_norms.csv", len(norms), MIN_STEPS)
     beyond = np.flatnonzero(finite > GROWTH.value * level)
     moving = int((finite > 0).sum())  # an explosion may leave units that are dead
     end = length_of_end(beyond, len(finite))

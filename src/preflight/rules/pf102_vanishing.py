@@ -8,7 +8,7 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.components import finite, norms_of_parts
 from preflight.rules.layers import Layer, layers, trend_of
 from preflight.rules.levels import last_quarter
@@ -48,8 +48,10 @@ def _with_depth(recording: Recording, every: list[Layer]) -> Answer:
     """Compare the median gradient norms of the first and the last quarter of the layers."""
     # A gradient of exactly zero is cut off, not shrunk: PF103 and PF410 judge that.
     found = [layer for layer in every if layer.values > 1 and np.isfinite(layer.gradient) and layer.gradient]
-    if len(found) < MIN_LAYERS or len(recording.column("gradient_norms", "overall")) < MIN_STEPS:
+    if len(found) < MIN_LAYERS:
         return Clean()
+    if (steps := len(recording.column("gradient_norms", "overall"))) < MIN_STEPS:
+        return too_few("gradient_norms.csv", steps, MIN_STEPS)
     norms = np.array([layer.gradient for layer in found])
     quarter = max(1, len(norms) // 4)
     first, last = float(np.median(norms[:quarter])), float(np.median(norms[-quarter:]))
@@ -91,6 +93,9 @@ def _over_time(recording: Recording) -> Answer:
 def _below_limit(recording: Recording, parts: Mapping[str, Measured]) -> Answer:
     """The fallback that a user may ask for: a limit on the mean norm, whatever the run began with."""
     limit = recording.facts.get("limits", {}).get("norm_below")
+    rows = max((len(finite(norms.values)) for norms in parts.values()), default=0)
+    if rows < (MIN_ROWS if limit is None else 1):
+        return too_few("gradient_norms.csv", rows, MIN_ROWS, "finite rows")
     means = {name: float(finite(norms.values).mean()) for name, norms in parts.items() if len(finite(norms.values))}
     low = {name: mean for name, mean in means.items() if limit is not None and mean < limit}
     if not low:

@@ -6,7 +6,7 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.components import norms_of_parts
 from preflight.rules.layers import Layer, layers
 from preflight.rules.predicates import Array
@@ -31,7 +31,9 @@ def check(recording: Recording) -> Answer:
         return _of_components(recording)
     steps = len(recording.column("gradient_norms", "overall"))
     needed = max(SILENT.value, steps / 4)
-    if steps < needed or not found:
+    if steps < needed:
+        return too_few("gradient_norms.csv", steps, SILENT.value)
+    if not found:
         return Clean()
     dead = [layer for layer in found if steps - 1 - layer.moved >= needed]
     if not dead or (len(dead) == len(found) and is_fitted(recording)):
@@ -42,6 +44,8 @@ def check(recording: Recording) -> Answer:
 def _of_components(recording: Recording) -> Answer:
     """The same of components, where layers were not recorded."""
     parts = norms_of_parts(recording)
+    if (rows := max((len(norms.values) for norms in parts.values()), default=0)) < SILENT.value:
+        return too_few("gradient_norms.csv", rows, SILENT.value)
     silent = {name: _silent_rows(norms.values) for name, norms in parts.items()}
     dead = {name: rows for name, rows in silent.items() if rows >= max(SILENT.value, len(parts[name].values) / 4)}
     if not dead or (len(dead) == len(parts) and is_fitted(recording)):

@@ -6,7 +6,7 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.telemetry.recording import Recording
 
 SHARE = Threshold(
@@ -35,8 +35,10 @@ def check(recording: Recording) -> Answer:
         raise MissingError("this run does not clip: clip_norm is not set")
     norms = recording.column("gradient_norms", "overall")
     norms = norms[np.isfinite(norms)]
-    if len(norms) < MIN_STEPS or not isinstance(limit, int | float) or limit <= 0:
+    if not isinstance(limit, int | float) or limit <= 0:
         return Clean()
+    if len(norms) < MIN_STEPS:
+        return too_few("gradient_norms.csv", len(norms), MIN_STEPS, "finite rows")
     share, cut = float((norms > limit).mean()), float(np.median(norms) / limit)
     if share < SHARE.value or cut < CUT.value or _learns(recording):
         return Clean()

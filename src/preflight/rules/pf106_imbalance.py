@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.components import component_deltas, finite, lr_ratio
 from preflight.rules.layers import module_of, norm_of
 from preflight.rules.levels import loss_facts
@@ -53,8 +53,10 @@ def check(recording: Recording) -> Answer:
         if recording.is_own:
             raise
         return _by_changes_alone(recording)
-    if len(moved) < 2 or len(recording.column("gradient_norms", "overall")) < MIN_STEPS:
+    if len(moved) < 2:
         return Clean()
+    if (steps := len(recording.column("gradient_norms", "overall"))) < MIN_STEPS:
+        return too_few("gradient_norms.csv", steps, MIN_STEPS)
     fast, slow = max(moved, key=moved.__getitem__), min(moved, key=moved.__getitem__)
     explained = lr_ratio(recording)
     ratio = moved[fast] / moved[slow]
@@ -67,11 +69,10 @@ def check(recording: Recording) -> Answer:
 
 def _by_changes_alone(recording: Recording) -> Answer:
     """Compare the sums of the changes themselves, which differ by the sizes of the components too."""
-    ways = {
-        name: float(finite(move.values).sum())
-        for name, move in component_deltas(recording).items()
-        if len(move.values) >= MIN_STEPS
-    }
+    moves = component_deltas(recording)
+    if (rows := max((len(move.values) for move in moves.values()), default=0)) < MIN_STEPS:
+        return too_few("weight_deltas.csv", rows, MIN_STEPS)
+    ways = {name: float(finite(move.values).sum()) for name, move in moves.items() if len(move.values) >= MIN_STEPS}
     moved = {name: way for name, way in ways.items() if way > 0}
     if len(moved) < 2:
         return Clean()

@@ -6,7 +6,7 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.components import component_deltas
 from preflight.rules.ladder_facts import BROKEN, Rung, best_rung, lowered_rate, rung_at, rungs_of
 from preflight.rules.predicates import (
@@ -73,7 +73,7 @@ def check(recording: Recording) -> Answer:
     if broken is not None:
         return _diverged(recording, recorded, broken)
     if len(losses) < MIN_STEPS:
-        return Clean()
+        return too_few("losses.csv", len(losses), MIN_STEPS)
     if has_run_away(losses):
         ratio = late_loss(losses) / losses[0] if losses[0] > 0 else RUNAWAY_RATIO
         evidence = Evidence("late loss over the first", ratio, RUNAWAY_RATIO, "x")
@@ -92,6 +92,8 @@ def check(recording: Recording) -> Answer:
 def _swinging(recording: Recording) -> Answer:
     """What weight changes alone tell: steps that overshoot are followed by steps that undo them."""
     moves = component_deltas(recording)
+    if (rows := max((len(move.values) for move in moves.values()), default=0)) < MIN_STEPS:
+        return too_few("weight_deltas.csv", rows, MIN_STEPS)
     found = {name: swing_of(move.values) for name, move in moves.items()}
     wide = {name: swing for name, swing in found.items() if swing > SWING.value}
     if not wide:

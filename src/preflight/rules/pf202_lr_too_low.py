@@ -6,7 +6,7 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.components import component_deltas, finite, prototype_norms, rates
 from preflight.rules.ladder_facts import advised_rate, best_rung, rungs_of, start_of_learning
 from preflight.rules.predicates import Array, are_decreasing
@@ -52,7 +52,9 @@ def check(recording: Recording) -> Answer:
 
 def _by_losses(recording: Recording) -> Answer:
     losses = recording.measured("losses", "total").values
-    if len(losses) < MIN_STEPS or not np.isfinite(losses).all():
+    if len(losses) < MIN_STEPS:
+        return too_few("losses.csv", len(losses), MIN_STEPS)
+    if not np.isfinite(losses).all():
         return Clean()
     missing = []
     for look in (_behind_the_ladder, _nothing_moves):
@@ -102,6 +104,8 @@ def _minimal_changes(recording: Recording) -> Answer:
     """What weight changes alone tell, and the norm of a head's prototypes: no component is known to have moved."""
     moves = component_deltas(recording)
     long = {name: move.values for name, move in moves.items() if len(move.values) >= MIN_STEPS}
+    if not long:
+        return too_few("weight_deltas.csv", max((len(item.values) for item in moves.values()), default=0), MIN_STEPS)
     ways = {name: float(finite(changes).sum()) for name, changes in long.items()}
     if not any(ways.values()) or len(long) < len(moves):
         return Clean()

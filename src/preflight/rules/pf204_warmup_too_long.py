@@ -9,7 +9,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.core.model_settings import SCHEDULES
 from preflight.rules import pf206_scheduler_unit
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.pf206_scheduler_unit import STEP
 from preflight.rules.progress import MIN_STEPS
 from preflight.rules.schedule_facts import replayed
@@ -34,8 +34,10 @@ def check(recording: Recording) -> Answer:
         return Clean()
     facts = _facts(recording)
     share, steps, warmup = float(facts["warmup_share"]), int(facts["steps"]), facts.get("warmup")
-    if share <= LONG.value or steps < MIN_STEPS:
+    if share <= LONG.value:
         return Clean()
+    if steps < MIN_STEPS:
+        return too_few("the run", steps, MIN_STEPS, "steps")
     per, noun = (1, "step") if facts.get("unit", STEP) == STEP else (int(facts["steps_per_epoch"]), "epoch")
     evidence = [Evidence("share of the run before the peak", share, LONG.value)]
     message = f"the learning rate rises over {share:.0%} of the run"

@@ -6,7 +6,7 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.ladder_facts import lowered_rate
 from preflight.rules.predicates import RUNAWAY_RATIO, Array
 from preflight.rules.schedule_facts import replayed
@@ -28,7 +28,9 @@ def check(recording: Recording) -> Answer:
     if _has_warmup(recording):
         return Clean()
     losses, norms = recording.column("losses", "total"), recording.column("gradient_norms", "overall")
-    if len(losses) < MIN_STEPS or not (np.isfinite(losses).all() and np.isfinite(norms).all()):
+    if len(losses) < MIN_STEPS:
+        return too_few("losses.csv", len(losses), MIN_STEPS)
+    if not (np.isfinite(losses).all() and np.isfinite(norms).all()):
         return Clean()
     if losses[0] <= 0 or norms[0] <= 0:
         return Clean()

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from preflight.core.errors import MissingError
-from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.predicates import Array
 from preflight.rules.series import (
     HISTORY,
@@ -66,7 +66,17 @@ def check(recording: Recording) -> Answer:
     for item in history:
         if (row := zero_from(item)) is not None and _is_untrue(item, row, history):
             return _ceased(item, row, history)
-    return _never_right(metrics) if metrics else Clean()
+    return _never_right(metrics) if metrics else _too_short(zeros) or Clean()
+
+
+def _too_short(zeros: Sequence[Series]) -> NotApplicable | None:
+    """Zeros in too few epochs to tell; values other than zero are enough of them."""
+    losses = [item for item in zeros if item.meaning.kind == LOSS and item.meaning.key == ""]
+    for item in (item for item in losses if len(item) < LOSS_EPOCHS.value):
+        return too_few(f"{item.name}, 0.0 throughout,", len(item), LOSS_EPOCHS.value, "epochs")
+    for item in (item for item in zeros if item.meaning.kind == GAIN and len(item) < METRIC_EPOCHS.value):
+        return too_few(f"{item.name}, 0.0 throughout,", len(item), METRIC_EPOCHS.value, "epochs")
+    return None
 
 
 def _log(recording: Recording) -> list[Series]:

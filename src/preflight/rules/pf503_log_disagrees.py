@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.beside import are_one_evaluation, factors_of, lay_beside
 from preflight.rules.series import HISTORY, LOG, MOVES, SPREAD, Series, counterpart, names, saved_series, spoken
 from preflight.telemetry.metric_names import GAIN, TRAIN, VALIDATION
@@ -64,10 +64,17 @@ def check(recording: Recording) -> Answer:
     pairs = [(item, found) for item in history if (found := counterpart(item, history, log)) is not None]
     differing = [item for item in (compare(*pair) for pair in pairs) if item is not None]
     if not differing:
-        return Clean()
+        shared = max((len(lay_beside(*pair)) for pair in pairs), default=0)
+        return Clean() if shared >= EPOCHS.value else _shares_too_little(pairs, shared)
     if (places := _in_each_others_place(pairs)) is not None:
         return _exchanged(*places)
     return _finding(sorted(differing, key=lambda item: (not item.is_stuck, -item.share)))
+
+
+def _shares_too_little(pairs: Sequence[tuple[Series, Series]], epochs: int) -> NotApplicable:
+    if not pairs:
+        return NotApplicable("no loss and no metric is in both the history and the log")
+    return too_few("what history and log both tell", epochs, EPOCHS.value, "epochs")
 
 
 def compare(saved: Series, printed: Series) -> Difference | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.levels import loss_facts
 from preflight.rules.predicates import Array
 from preflight.rules.series import HISTORY, LOG, STEPS, TREND, Series, is_rising, losses_of, saved_series, spoken
@@ -47,7 +47,13 @@ def check(recording: Recording) -> Answer:
     if short:
         return _impossible(*short[0])
     found = [pair for pair in pairs if disagree(*pair)]
-    return _finding(*found[0]) if found else Clean()
+    if found:
+        return _finding(*found[0])
+    known = max(min(len(loss), len(metric)) for loss, metric in pairs)
+    is_bounded = any(_is_cross_entropy(recording, pair[0]) and math.isfinite(shortfall(*pair)) for pair in pairs)
+    if known < EPOCHS.value and not is_bounded:
+        return too_few("what loss and metric share", known, EPOCHS.value, "epochs")
+    return Clean()
 
 
 def _pairs(series: Sequence[Series]) -> Iterator[tuple[Series, Series]]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.components import STATS, head_names
 from preflight.telemetry.recording import Recording
 
@@ -42,8 +42,10 @@ def check(recording: Recording) -> Answer:
     head = table.removesuffix(SUFFIX).removesuffix(STATS)
     cosine, rank = (recording.column(table, name) for name in ("cosine_mean", "effective_rank"))
     known = np.isfinite(cosine) & np.isfinite(rank)
-    if not known.any() or _last(recording, table, "rows", known, MIN_ROWS) < MIN_ROWS:
-        return Clean()
+    if not known.any():
+        raise MissingError(f"{table}.csv has no row with cosine_mean and effective_rank")
+    if (classes := _last(recording, table, "rows", known, MIN_ROWS)) < MIN_ROWS:
+        return too_few(f"the head {head!r}", int(classes), MIN_ROWS, "prototypes")
     limit = _last(recording, table, "rank_limit", known, math.nan)
     late = slice(-max(1, int(known.sum()) // 4), None)
     end, width = float(np.median(cosine[known][late])), float(np.median(rank[known][late]))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.telemetry.recording import Recording
 
 DEAD = Threshold(
@@ -33,7 +33,10 @@ RECTIFIERS = ("ReLU", "ReLU6")
 
 def check(recording: Recording) -> Answer:
     """Judge every activation that the probe saw; the worst one is named."""
-    found = [item for item in recording.fact("activations") if item["samples"] >= MIN_SAMPLES]
+    seen = recording.fact("activations")
+    found = [item for item in seen if item["samples"] >= MIN_SAMPLES]
+    if seen and not found:
+        return too_few("the probed batch", max(int(item["samples"]) for item in seen), MIN_SAMPLES, "samples")
     dead = {str(item["module"]): _dead(item) for item in found}
     saturated = {str(item["module"]): _saturated(item) for item in found}
     for shares, limit, what in ((dead, DEAD, "dead"), (saturated, SATURATED, "saturated")):
