@@ -149,3 +149,32 @@ def test_the_column_that_is_missing_is_named(recorded: Recorded, foreign: Record
         answer = RULE.judge(make(parameters=table))
         wanted = f"parameters.csv has no column 'update_total'{rest}, and no probe has looked at 'parameters'"
         assert answer == NotApplicable(wanted)
+
+
+FROZEN = {"trained": False, "in_optimizer": False, "has_gradient": False}
+
+
+@pytest.mark.parametrize(
+    ("bias", "shape", "severity"),
+    [(3, [3], ERROR), (4, [3], WARNING), (1, [], ERROR), (64, [12, 64], WARNING), (3, None, WARNING)],
+)
+def test_where_no_more_trains_than_a_constant_has_that_is_said_and_the_cause(
+    bias: int, shape: list[int] | None, severity: str, recorded: Recorded
+) -> None:
+    """A loaded backbone, a head that is frozen as it was drawn, and its bias."""
+    body = fact("body", 9800 - bias, random=False, **FROZEN)
+    head, rest = fact("head.weight", 200, random=True, **FROZEN), fact("head.bias", bias)
+    losses = {} if shape is None else {"ce": {"output_shape": shape}}
+    answer = RULE.judge(recorded(facts={"parameters": [body, head, rest], "losses": losses}))
+    assert isinstance(answer, Finding)
+    assert answer.severity == severity
+    assert f"2% of the model's values do not learn; {bias} of 10,000 train" in answer.message
+    assert answer.explains == (("PF201", "PF202") if severity == ERROR else ())
+    assert set(RULE.causes) >= {"PF401", "PF402"}
+
+
+def test_a_reservoir_with_a_readout_that_trains_is_no_error(recorded: Recorded) -> None:
+    known = [fact("reservoir", 10**6, random=True, **FROZEN), fact("readout", 1000)]
+    answer = RULE.judge(recorded(facts={"parameters": known, "losses": {"mse": {"output_shape": [1]}}}))
+    assert isinstance(answer, Finding)
+    assert answer.severity == WARNING

@@ -130,3 +130,22 @@ def test_a_dead_network_is_not_said_to_overfit_by_the_chance_of_the_split(
     losses = {"total": falls, "mse": falls, "val_mse": np.tile([*[np.nan] * 9, 0.745], 19)}
     facts = {"losses": {"mse": {"constant": 0.73, "constant_training": 0.667}}}
     assert isinstance(RULE.judge(recorded(facts=facts, losses=losses)), Finding) == found
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_a_run_that_has_run_away_does_not_overfit(recorded: Recorded, learns: bool) -> None:
+    """Both losses grow by decades, that of validation by more; where training comes down, it is learned by heart."""
+    losses = np.geomspace(1.16, 1e-3 if learns else 3.3e28, 50)
+    validation = np.tile([*[np.nan] * 9, 1.0], 5) * np.geomspace(1.0, 1e33, 50)
+    facts = {"losses": {"ce": {"constant": 1.06, "constant_training": 1.05}}}
+    answer = RULE.judge(recorded(facts=facts, losses={"total": losses, "ce": losses, "val_ce": validation}))
+    assert isinstance(answer, Finding) == learns
+    if isinstance(answer, Finding):
+        assert "times what a constant output gives" in answer.message or "is best" in answer.message
+
+
+def test_a_run_that_comes_back_after_it_ran_away_does_not_overfit(recorded: Recorded) -> None:
+    """The training loss falls all the time after the best validation loss, and ends far above where it was then."""
+    training = np.concatenate([np.geomspace(2.0, 0.5, 10), np.geomspace(1e6, 1e2, 30)])
+    validation = np.concatenate([np.geomspace(2.0, 0.6, 10), np.geomspace(1e2, 1e4, 30)])
+    assert RULE.judge(recorded(history={"loss": training, "val_loss": validation})) == Clean()

@@ -27,6 +27,12 @@ GRADIENT = Threshold(
     "of the largest gradient norm: with less, a parameter may stand still by rounding",
     "a bias in front of a batch norm has only the gradient that rounding leaves",
 )
+CONSTANT = Threshold(
+    "CONSTANT",
+    1.0,
+    "values that train for each output of a head: with no more than that, all that is left to learn is a constant",
+    "definition: the best constant predictor has one free value for each output",
+)
 # Reason -> what to do, in the order in which they are told.
 REASONS = {
     "is no parameter of the model, so that no optimizer sees it": "hold layers in nn.ModuleList or nn.ModuleDict in "
@@ -68,7 +74,9 @@ def check(recording: Recording) -> Answer:
         idle[key] += found
     total = sum(int(item["values"]) for item in facts or ()) or _recorded_values(recording)
     told = {reason: found for reason, found in idle.items() if found}
-    return _finding(told, total) if told else Clean()
+    if not told:
+        return Clean()
+    return _finding(told, total, None if facts is None else _trained(facts, told), _outputs(recording))
 
 
 def _facts(recording: Recording) -> list[Mapping[str, Any]] | None:
@@ -131,20 +139,45 @@ def _recorded_values(recording: Recording) -> int:
     return int(recording.column("parameters", "values").sum())
 
 
-def _finding(told: Idle, total: int) -> Finding:
+def _trained(facts: Sequence[Mapping[str, Any]], told: Idle) -> int:
+    """Values that train at all."""
+    idle = {name for found in told.values() for name, _ in found}
+    reached = [item for item in facts if item["trained"] and item["in_optimizer"] and item["name"] not in idle]
+    return sum(int(item["values"]) for item in reached)
+
+
+def _outputs(recording: Recording) -> int:
+    """Outputs of the largest head, along the shortest axis of each; 0 where none was seen."""
+    losses = (recording.facts.get("losses") or {}).values()
+    shapes = [fact["output_shape"] for fact in losses if fact.get("output_shape") is not None]
+    return max((int(min(shape, default=1)) for shape in shapes), default=0)
+
+
+def _finding(told: Idle, total: int, trained: int | None, outputs: int) -> Finding:
     shares = {reason: sum(count for _, count in found) / total for reason, found in told.items()}
     reason = max(shares, key=shares.__getitem__)
     share = sum(shares.values())
     name, count = told[reason][0][0], len(told[reason])
     others = f" (with {count - 1} more)" if count > 1 else ""
     is_frozen = reason == list(REASONS)[-1]
+    is_starved = trained is not None and trained <= CONSTANT.value * outputs
+    evidence = [Evidence(f"share of the values that {why.split(',')[0]}", part) for why, part in shares.items()]
+    left = ""
+    if trained is not None:
+        left = f"; {trained:,} of {total:,} train"
+        evidence.append(Evidence("values that train", trained, outputs * CONSTANT.value if outputs else None))
+    if is_starved:
+        left += f", as many as a constant has for {outputs} output{'s' if outputs > 1 else ''}, or fewer"
+    large = share >= LARGE.value and not is_frozen
     return Finding(
-        NOTE if share < SHARE.value else ERROR if share >= LARGE.value and not is_frozen else WARNING,
-        f"{name!r}{others} {reason}: {share:.0%} of the model's values do not learn",
-        tuple(Evidence(f"share of the values that {why.split(',')[0]}", part) for why, part in shares.items()),
+        ERROR if is_starved or large else NOTE if share < SHARE.value else WARNING,
+        f"{name!r}{others} {reason}: {share:.0%} of the model's values do not learn{left}",
+        tuple(evidence),
         tuple(Remedy(REASONS[why]) for why in sorted(told, key=lambda why: -shares[why])),
         where=name,
         strength=1 + share,
+        # A few biases move far for their norm, and the loss with them next to nowhere.
+        explains=("PF201", "PF202") if is_starved else (),
     )
 
 
@@ -153,13 +186,14 @@ RULE = Rule(
     name="idle-parameters",
     title="Parameters are not trained",
     detects="A parameter is not registered with the model or not in the optimizer, never gets a gradient, does not "
-    "change although it has one, or is frozen at values that were drawn at random. Of a directory that tells of "
-    "components only: one whose every recorded change is zero.",
+    "change although it has one, or is frozen at values that were drawn at random; what is left to "
+    "train may then be no more than a constant output has (CONSTANT). Of a directory that tells of components only: "
+    "one whose every recorded change is zero.",
     matters="That part of the model stays as it was initialised, while everything seems to run.",
     fix="Register layers in nn.ModuleList, give all parameters to the optimizer, keep the way from loss to parameter "
     "free of detach() and no_grad(), and freeze only what was loaded: a part that is frozen at loaded weights is no "
     "fault.",
     check=check,
-    thresholds=(SHARE, LARGE, GRADIENT),
+    thresholds=(SHARE, LARGE, CONSTANT, GRADIENT),
     causes=("PF401", "PF402"),
 )

@@ -68,13 +68,20 @@ def _pairs(series: Sequence[Series]) -> Iterator[tuple[Series, Series]]:
 
 
 def overfits(training: Series, validation: Series) -> bool:
-    """Whether after its best value the validation loss rises beyond noise, and the training loss goes on falling."""
+    """Whether after its best value the validation loss rises beyond noise, and the training loss goes on falling.
+
+    It must end below where it was at that value: a run that has run away and comes back falls as well.
+    """
     best = int(validation.values.argmin())
     after = validation.values[best + 1 :]
     if len(after) < AFTER.value or not is_rising(after):
         return False
-    later = training.values[training.rows > validation.rows[best]]
-    return rise(validation.values) > _least_rise(validation.values) and is_rising(-later)
+    is_later = training.rows > validation.rows[best]
+    before, later = training.values[~is_later], training.values[is_later]
+    if rise(validation.values) <= _least_rise(validation.values) or not is_rising(-later):
+        return False
+    size = max(3, len(later) // 4)
+    return not len(before) or bool(np.median(later[-size:]) < np.median(before[-size:]))
 
 
 def rise(values: Array) -> float:
@@ -112,7 +119,9 @@ def _unsolved(recording: Recording, training: Series, validation: Series) -> flo
     except MissingError:
         return None
     late, last = _late(training), float(validation.values[-1])
-    is_learned = 0 <= late <= LEARNED.value * last and last > UNSOLVED.value * constant
+    # In a run that has run away, of both splits, one loss may be a hundred times the other.
+    own = recording.facts["losses"][training.meaning.key].get("constant_training") or constant
+    is_learned = 0 <= late <= LEARNED.value * last and last > UNSOLVED.value * constant and late < FITTED.value * own
     holds_nowhere = last >= constant and _is_fitted(recording, training)
     return last / constant if constant > 0 and (is_learned or holds_nowhere) else None
 
@@ -138,7 +147,7 @@ def _by_heart(training: Series, validation: Series, left: float) -> Finding:
     learned, unsolved = (LEARNED.value, UNSOLVED.value) if left < 1 else (FITTED.value, 1.0)
     return Finding(
         WARNING,
-        f"{training.name} ends at {spoken(late)} and {validation.name} at {spoken(last)}, {left:.0%} of what a "
+        f"{training.name} ends at {spoken(late)} and {validation.name} at {spoken(last)}, {_times(left)} what a "
         "constant output gives: what is learned of the training samples does not hold for others",
         (
             Evidence(f"{training.name} over {validation.name}", late / last, learned),
@@ -151,6 +160,10 @@ def _by_heart(training: Series, validation: Series, left: float) -> Finding:
         where=validation.name,
         strength=max(1.0, min(CAP, LEARNED.value * last / max(late, 1e-300))),
     )
+
+
+def _times(share: float) -> str:
+    return f"{share:.0%} of" if share < 10 else f"{share:.3g} times"
 
 
 def _finding(training: Series, validation: Series) -> Finding:
@@ -188,8 +201,9 @@ RULE = Rule(
     title="The model overfits",
     detects="After its best value the validation loss rises in more steps than chance would have it, over "
     f"{AFTER.value:g} evaluations or more, loses {RISE.value:g} of its size and {NOISE.value:g} times its noise, and "
-    "the training loss goes on falling. Where a validation metric still improves, nothing is said. Or the training "
-    f"loss ends below {LEARNED.value:g} of a validation loss that is above {UNSOLVED.value:g} of the best constant's; "
+    "the training loss goes on falling, to below where it was. Where a validation metric still improves, nothing is "
+    "said. Or the training loss, below its own constant's, ends below "
+    f"{LEARNED.value:g} of a validation loss that is above {UNSOLVED.value:g} of the best constant's; "
     f"or training has come below {FITTED.value:g} of its own constant's loss, and validation not below its constant's.",
     matters="What is learned from there on holds for the training samples only.",
     fix="Keep the weights of the best epoch; to get beyond it, use more or augmented data, dropout, or a smaller "
