@@ -63,27 +63,6 @@ def test_a_head_that_reaches_is_clean(known: dict[str, Any], recorded: Recorded)
     assert RULE.judge(recorded(facts=known)) == Clean()
 
 
-def field(role: str, **more: Any) -> dict[str, Any]:
-    return {
-        "role": role,
-        "shape": [1],
-        "features": [{"minimum": -3.0, "maximum": 3.0, "mean": 0.1, "std": 1.0, **more}],
-    }
-
-
-@pytest.mark.parametrize(
-    ("target", "explained"),
-    [(field("target"), ("PF301",)), (field("target", mean=0.2), ()), ({**field("target"), "shape": [2]}, ())],
-)
-def test_where_the_target_is_the_input_it_explains_the_raw_input(
-    target: dict[str, Any], explained: tuple[str, ...], recorded: Recorded
-) -> None:
-    known = {**facts("fit", "tanh", 0.5, 0.5), "fields": {"x": field("input"), "y": target}}
-    answer = RULE.judge(recorded(facts=known))
-    assert isinstance(answer, Finding)
-    assert answer.explains == explained
-
-
 def test_what_was_not_measured_is_said(recorded: Recorded) -> None:
     answer = RULE.judge(recorded(facts={"losses": {"a": {"initial": 1.0}}}))
     assert answer == NotApplicable("what the losses receive was not measured")

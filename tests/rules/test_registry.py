@@ -63,6 +63,27 @@ def test_what_a_rule_names_as_its_symptoms_exists() -> None:
             assert named in known, f"{item.code} names {named}"
 
 
+EXPLAINS = re.compile(r"explains=([^\n]*)")
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_data_are_as_they_are_whatever_is_made_of_them(path: Path) -> None:
+    """Only a fault of the data explains another one: a head, a rate or a loss makes no input raw or unsorted.
+
+    Codes that a single finding explains are written where it is made, so that they can be read here.
+    """
+    told = EXPLAINS.findall(path.read_text(encoding="utf-8"))
+    assert all(re.search(r"PF\d{3}", part) for part in told)
+    own = next((item for item in RULES if item.check.__module__.endswith(path.stem)), None)
+    named = [*re.findall(r"PF\d{3}", " ".join(told)), *((*own.causes, *own.causes_there) if own else ())]
+    assert path.stem.startswith("pf3") or not [code for code in named if code.startswith("PF3")]
+
+
+def test_sorted_data_explain_a_rate_that_seems_too_low() -> None:
+    """The ladder's short runs meet samples of one class, and learn its constant at any rate that is high enough."""
+    assert rule("PF307").explains("PF202", is_same_place=False)
+
+
 def test_a_rule_is_found_by_code_and_by_name() -> None:
     assert rule("pf101") is rule("exploding-gradients") is RULES[0]
     with pytest.raises(InputError, match="there is no rule 'PF1O1'; did you mean 'PF101'"):

@@ -68,5 +68,6 @@ RULE = Rule(
     "samples.",
     check=check,
     thresholds=(DEPENDENCE, CERTAINTY),
-    causes=("PF101", "PF401", "PF402", "PF505", "PF507"),
+    # Short runs of the ladder see the first few batches only, which any rate learns by heart.
+    causes=("PF101", "PF202", "PF401", "PF402", "PF505", "PF507"),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,8 +19,6 @@ FLOOR = Threshold(
 )
 OUTSIDE = Threshold("OUTSIDE", 0.01, "of the target's values lie out of the head's range", "a few are outliers")
 CLASSIFYING = ("cross_entropy", "bce_logits")
-# What is compared of an input and a target that may be one.
-SAME = ("minimum", "maximum", "mean", "std")
 # Applied once outside and once inside the loss: PF408.
 PROBABILITIES = ("softmax", "sigmoid", "log_softmax", "log_sigmoid", "hardsigmoid")
 
@@ -31,33 +28,18 @@ def check(recording: Recording) -> Answer:
     facts = loss_facts(recording)
     if not any("output_shape" in fact for fact in facts.values()):
         raise MissingError("what the losses receive was not measured")
-    raw = ("PF301",) if is_input_the_target(recording) else ()
-    found = [item for name, fact in facts.items() if (item := _judge(name, fact, raw)) is not None]
+    found = [item for name, fact in facts.items() if (item := _judge(name, fact)) is not None]
     return max(found, key=lambda item: (item.severity == ERROR, item.strength)) if found else Clean()
 
 
-def is_input_the_target(recording: Recording) -> bool:
-    """Whether a target is as an input is, value for value as far as can be told: one scale is at fault for both."""
-    known = recording.facts.get("fields") or {}
-    inputs, targets = ([item for item in known.values() if item.get("role") == role] for role in ("input", "target"))
-    return any(_has_values_of(one, other) for one in inputs for other in targets)
-
-
-def _has_values_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    pairs = list(zip(one["features"], other["features"], strict=False))
-    return one["shape"] == other["shape"] and all(
-        math.isclose(a.get(key, 0.0), b.get(key, 0.0), rel_tol=1e-6) for a, b in pairs for key in SAME
-    )
-
-
-def _judge(name: str, fact: Mapping[str, Any], raw: tuple[str, ...]) -> Finding | None:
+def _judge(name: str, fact: Mapping[str, Any]) -> Finding | None:
     activation, kind = fact.get("activation"), fact.get("kind")
     if activation is None or (kind in CLASSIFYING and activation in PROBABILITIES):
         return None
     floor, reference = fact.get("floor"), fact.get("constant") or fact.get("chance")
     share = floor / reference if floor is not None and reference and reference > 0 else 0.0
     if kind == "fit" and share > FLOOR.value and fact.get("target_outside", 0.0) > OUTSIDE.value:
-        return _cannot_reach(name, fact, share, raw)
+        return _cannot_reach(name, fact, share)
     if kind in CLASSIFYING and share > FLOOR.value:
         return _bounded_logits(name, fact, share)
     if kind == "cross_entropy" and activation == "relu":
@@ -75,7 +57,7 @@ def _share(value: float) -> str:
     return next((text for text in texts if value >= 1 or float(text[:-1]) < 100), f"nearly {texts[0]}")
 
 
-def _cannot_reach(name: str, fact: Mapping[str, Any], share: float, raw: tuple[str, ...]) -> Finding:
+def _cannot_reach(name: str, fact: Mapping[str, Any], share: float) -> Finding:
     return Finding(
         ERROR,
         f"the head of '{name}' ends in {_range(fact)}, and {_share(fact['target_outside'])} of the targets, which go "
@@ -87,7 +69,6 @@ def _cannot_reach(name: str, fact: Mapping[str, Any], share: float, raw: tuple[s
         (Remedy(f"end the head in a linear layer, without {fact['activation']}, or scale the targets into its range"),),
         where=name,
         strength=strength_of(share, FLOOR.value),
-        explains=raw,
     )
 
 
