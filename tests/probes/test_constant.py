@@ -43,9 +43,16 @@ def test_cross_entropy_reaches_the_entropy_of_the_class_prior(counts: tuple[int,
 
 
 def test_the_constant_is_fitted_to_training_and_measured_on_validation() -> None:
-    train, validation = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 1, 1, 1])
-    expected = -(0.25 * math.log(0.75) + 0.75 * math.log(0.25))
+    train, validation = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1])
+    expected = -(2 * math.log(0.75) + math.log(0.25)) / 3
     assert best(F.cross_entropy, torch.zeros(2, 2), train, validation) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("batch_size", [None, 128])
+def test_a_prior_of_few_samples_of_many_classes_is_no_worse_than_none(batch_size: int | None) -> None:
+    labels = torch.arange(1000).repeat(5)[torch.randperm(5000, generator=torch.Generator().manual_seed(0))]
+    found = best(F.cross_entropy, torch.zeros(2, 1000), labels[:4000], labels[4000:], batch_size)
+    assert found == pytest.approx(math.log(1000), rel=1e-4)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])

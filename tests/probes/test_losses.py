@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import math
 import random
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -131,6 +133,67 @@ def test_a_penalty_is_told_from_the_data(factor: float, dominates: bool, make_ta
     facts = look_at_losses(make_task(factory=lambda: Penalized(3, 4), losses={"ce": loss}), TODAY, 0, {"ce": None})
     assert (facts["regularization"]["penalty_ratio"] > 1) == dominates
     assert (facts["losses"]["ce"]["data_free"] > 0.5) == dominates
+
+
+class Parts(NamedTuple):
+    logits: Tensor
+    penalty: Tensor
+
+
+@dataclass
+class Record:
+    logits: Tensor
+    penalty: Tensor
+
+
+class Hidden:
+    __slots__ = ("both",)
+
+    def __init__(self, *both: Tensor) -> None:
+        self.both = both
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.both)
+
+
+def regularized(make_task: Any, structure: Callable[..., Any], factor: float) -> dict[str, Any]:
+    class Penalized(nn.Linear):
+        def forward(self, values: Tensor) -> Any:
+            return structure(super().forward(values), factor * self.weight.square().sum())
+
+    def loss(output: Any, target: Tensor) -> Tensor:
+        logits, penalty = (output.logits, output.penalty) if isinstance(output, Record) else output
+        return F.cross_entropy(logits, target) + penalty
+
+    return look_at_losses(make_task(factory=lambda: Penalized(3, 4), losses={"ce": loss}), TODAY, 0, {"ce": None})
+
+
+@pytest.mark.parametrize("structure", [lambda *both: both, lambda *both: list(both), Parts, Record])
+@pytest.mark.parametrize(("factor", "dominates"), [(0.0, False), (1e-4, False), (10.0, True)])
+def test_penalties_are_told_in_every_structure(
+    factor: float, dominates: bool, structure: Callable[..., Any], make_task: Any
+) -> None:
+    facts = regularized(make_task, structure, factor)
+    assert (facts["regularization"]["penalty_ratio"] > 1) == dominates
+    assert (facts["losses"]["ce"]["data_free"] > 0.5) == dominates
+
+
+def test_of_an_output_that_cannot_be_looked_into_nothing_is_said(make_task: Any) -> None:
+    facts = regularized(make_task, Hidden, 0.0)
+    assert "penalty_ratio" not in facts["regularization"]
+    assert "data_free" not in facts["losses"]["ce"]
+
+
+def test_a_contrast_of_several_embeddings_is_no_penalty(make_task: Any) -> None:
+    class Three(nn.Linear):
+        def forward(self, values: Tensor) -> tuple[Tensor, ...]:
+            return tuple(super(Three, self).forward(item) for item in (values, 2 * values, -values))
+
+    def triplet(output: tuple[Tensor, ...], target: Tensor) -> Tensor:
+        return F.triplet_margin_loss(*output)
+
+    task = make_task(factory=lambda: Three(3, 4), losses={"triplet": triplet})
+    assert look_at_losses(task, TODAY, 0, {"triplet": 1.0})["regularization"]["penalty_ratio"] == 0.0
 
 
 @pytest.mark.parametrize("target", [None, "y"])

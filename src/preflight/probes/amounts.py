@@ -11,10 +11,10 @@ import torch
 from torch.distributions import Distribution
 
 from preflight.core.params import Params
-from preflight.probes.constant import replaced, tensors_of
 from preflight.probes.untouched import untouched
 from preflight.tasks.base import NamedLoss, Task
 from preflight.tasks.data import Batch, is_numeric, spread
+from preflight.tasks.outputs import replaced, tensors_of
 from preflight.tasks.seeding import seeded
 
 SAMPLES = 64

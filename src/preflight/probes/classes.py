@@ -19,6 +19,7 @@ from preflight.probes.harm import filled
 from preflight.probes.untouched import untouched
 from preflight.tasks.base import NamedLoss, Task, pick_target
 from preflight.tasks.data import Batch, InMemory, Source
+from preflight.tasks.outputs import mapped
 from preflight.tasks.seeding import seeded
 
 RULE = "PF310"
@@ -98,22 +99,16 @@ def _output(task: Task, params: Params, split: str, source: Source, numbers: Ten
     job.network.eval()
     try:
         with untouched(job.network) if split == TRAINING else nullcontext():
-            return _on_cpu(job.outputs(source.batch(numbers)))
+            return mapped(job.outputs(source.batch(numbers)), lambda item: item.detach().cpu())
     except Exception:  # the user's model
         return None
-
-
-def _on_cpu(output: Any) -> Any:
-    if isinstance(output, Mapping):
-        return {key: _on_cpu(item) for key, item in output.items()}
-    return output.detach().cpu() if isinstance(output, Tensor) else output
 
 
 def _classes(output: Any, loss: NamedLoss, labels: Tensor) -> int | None:
     """Classes of ``output[B, C, ...]`` or ``output[B, ..., C]`` for labels ``[B, ...]``, which may end in an axis of
     one; None for outputs unlike that.
     """
-    chosen = output if loss.output is None or not isinstance(output, dict) else output.get(loss.output)
+    chosen = output if loss.output is None or not isinstance(output, Mapping) else output.get(loss.output)
     if not isinstance(chosen, Tensor) or not chosen.is_floating_point() or chosen.ndim < 2:
         return None
     shapes = (labels.shape, labels.shape[:-1] if labels.shape[-1] == 1 else labels.shape)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from preflight.tasks.base import NamedLoss
 from preflight.tasks.data import Batch
+from preflight.tasks.outputs import Path, replaced, tensors_of
 from preflight.tasks.seeding import seeded
 
 STEPS = 60
@@ -24,7 +25,7 @@ SAME = 0.1
 def best_constants(
     losses: tuple[NamedLoss, ...], output: Any, train: Batch, validation: Batch, batch_size: int | None = None
 ) -> dict[str, float | None]:
-    """Validation loss of the constant output that fits the training targets best, per loss.
+    """Validation loss of the constant output that fits the training targets best, or of an ordinary one, per loss.
 
     ``output`` is the model's on a batch; its structure gives the constant's, and its mean one of the starting points.
     ``batch_size`` is that of the losses it is compared with (None: all samples are one batch): a sum, or a contrast of
@@ -40,12 +41,14 @@ def _best_constant(
 ) -> float | None:
     chosen = output if loss.output is None else output[loss.output]
     whole = on_constant(loss, chosen, train)
-    fitted = [fit(whole, start) for start in starting_points(chosen, loss, train)]
+    starts = starting_points(chosen, loss, train)
+    fitted = [fit(whole, start) for start in starts]
     if batch_size is not None:
         some = in_batches(loss, chosen, train, batch_size, FITTED_BATCHES)
         fitted += [fit(some, constant) for constant in fitted if _differ(whole, some, constant)]
     measured = in_batches(loss, chosen, validation, batch_size)
-    values = [value_of(measured, constant) for constant in fitted]
+    # Of many classes with few samples each the fitted prior is worse on new ones than none: zeros, all alike.
+    values = [value_of(measured, constant) for constant in (*fitted, *starts)]
     return min((value for value in values if math.isfinite(value)), default=None)
 
 
@@ -70,8 +73,8 @@ def _differ(whole: Objective, some: Objective, constant: Constant) -> bool:
     return math.isfinite(right) and not abs(left - right) <= SAME * abs(right)
 
 
-# Tensors of an output without their batch axis, by key or position; None where the output is a tensor itself.
-Constant = Mapping[Any, Tensor]
+# Tensors of an output without their batch axis.
+Constant = Mapping[Path, Tensor]
 Objective = Callable[[Constant], Tensor]
 
 
@@ -87,19 +90,6 @@ def starting_points(output: Any, loss: NamedLoss, train: Batch) -> list[Constant
     return points
 
 
-def tensors_of(output: Any) -> dict[Any, Tensor]:
-    """Tensors of an output by key or position; by None where it is one itself."""
-    if isinstance(output, Tensor):
-        return {None: output}
-    items = output.items() if isinstance(output, Mapping) else enumerate(listed(output))
-    return {key: item for key, item in items if isinstance(item, Tensor)}
-
-
-def listed(output: Any) -> list[Any]:
-    """Items of an output that is a list or a tuple; none of any other."""
-    return list(output) if isinstance(output, tuple | list) else []
-
-
 def on_constant(loss: NamedLoss, output: Any, targets: Batch) -> Objective:
     """A loss of one output for all samples, in the structure of ``output``."""
     picked = replace(loss, output=None)
@@ -113,19 +103,10 @@ def on_constant(loss: NamedLoss, output: Any, targets: Batch) -> Objective:
 
 def _expanded(constant: Constant, output: Any, size: int) -> Any:
     """``constant`` for every one of ``size`` samples, in the structure of ``output``."""
+    if not constant:
+        raise TypeError("the output holds no tensor that could be constant")
     # Contiguous: a loss may call view().
     return replaced({key: value.expand(size, *value.shape).contiguous() for key, value in constant.items()}, output)
-
-
-def replaced(wide: Constant, output: Any) -> Any:
-    """``wide`` in place of the tensors of ``output``, in its structure."""
-    if isinstance(output, Tensor):
-        return wide[None]
-    rest = {key: item.detach() for key, item in tensors_of(output).items() if key not in wide}
-    if isinstance(output, Mapping):
-        return {**output, **rest, **wide}
-    items = [wide.get(index, rest.get(index, item)) for index, item in enumerate(listed(output))]
-    return type(output)(*items) if hasattr(output, "_fields") else tuple(items)
 
 
 def fit(objective: Objective, start: Constant) -> Constant:

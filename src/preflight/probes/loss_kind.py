@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from preflight.probes.heads import Head
 from preflight.tasks.base import NamedLoss
 from preflight.tasks.data import Batch
+from preflight.tasks.outputs import mapped
 
 CROSS_ENTROPY = "cross_entropy"  # softmax inside, classes as targets
 NLL = "nll"  # takes log-probabilities, classes as targets
@@ -143,7 +145,7 @@ def scaling_of(loss: NamedLoss, output: Any, targets: Batch) -> dict[str, float]
         for number in range(parts):
             part = slice(number * size // parts, (number + 1) * size // parts)
             cut = {name: target[part] for name, target in targets.items()}
-            values.append(valued(loss, cut)(_sliced(output, part, size)))
+            values.append(valued(loss, cut)(mapped(output, partial(_sliced, part=part, size=size))))
         mean = math.fsum(values) / parts
         if math.isfinite(mean) and math.isfinite(whole) and abs(mean) > 1e-12:
             found[str(parts)] = whole / mean
@@ -162,15 +164,8 @@ def is_of_all_pairs(value: Value, output: Tensor, target: Tensor) -> bool:
     return abs(whole - exchanged) <= SAME * abs(whole) and abs(whole - halved) > SAME * abs(whole)
 
 
-def _sliced(output: Any, part: slice, size: int) -> Any:
-    if isinstance(output, Tensor):
-        return output[part] if output.ndim and len(output) == size else output
-    if isinstance(output, Mapping):
-        return {key: _sliced(item, part, size) for key, item in output.items()}
-    if isinstance(output, tuple | list):
-        items = [_sliced(item, part, size) for item in output]
-        return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
-    return output
+def _sliced(output: Tensor, part: slice, size: int) -> Tensor:
+    return output[part] if output.ndim and len(output) == size else output
 
 
 def _near(value: float, other: float) -> bool:

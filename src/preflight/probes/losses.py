@@ -31,6 +31,7 @@ from preflight.probes.steps import targets_of, train_briefly, weights_of
 from preflight.probes.work import steps_within
 from preflight.tasks.base import Job, NamedLoss, pick_target
 from preflight.tasks.data import Batch, spread, take_samples
+from preflight.tasks.outputs import detached, has_graph
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 
@@ -130,7 +131,7 @@ def _outputs(job: Job, batch: Batch) -> Any:
 def _what_it_is(task: PyTorchTask, loss: NamedLoss, outputs: Any, batch: Batch) -> dict[str, Any]:
     targets = targets_of(task, batch)
     with torch.no_grad():
-        found: dict[str, Any] = {"batch_scaling": scaling_of(loss, _detached(_chosen(loss, outputs)), targets)}
+        found: dict[str, Any] = {"batch_scaling": scaling_of(loss, detached(_chosen(loss, outputs)), targets)}
     output, target = _chosen(loss, outputs), pick_target(targets, loss.target)
     if not isinstance(output, Tensor) or not output.ndim or not output.is_floating_point():
         return found
@@ -158,28 +159,10 @@ def _chosen(loss: NamedLoss, outputs: Any) -> Any:
     return outputs if loss.output is None else outputs[loss.output]
 
 
-def has_graph(output: Any) -> bool:
-    """Whether a gradient flows from anything in an output."""
-    if isinstance(output, Tensor):
-        return output.requires_grad
-    items = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
-    return any(map(has_graph, items))
-
-
-def _detached(output: Any) -> Any:
-    if isinstance(output, Tensor):
-        return output.detach()
-    if isinstance(output, Mapping):
-        return {key: _detached(item) for key, item in output.items()}
-    if isinstance(output, tuple | list) and not hasattr(output, "_fields"):
-        return type(output)(_detached(item) for item in output)
-    return output
-
-
 def _on_training(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any) -> float | None:
     _, batch = take_samples(task.data.train)
     targets = targets_of(task, batch)
-    return best_constants((loss,), _detached(outputs), targets, targets, params.batch_size)[loss.name]
+    return best_constants((loss,), detached(outputs), targets, targets, params.batch_size)[loss.name]
 
 
 def _constant_at(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any, batch: Batch) -> float | None:
@@ -187,8 +170,8 @@ def _constant_at(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: An
     targets = targets_of(task, batch)
     size = len(next(iter(targets.values())))
     full = {name: target[: size - size % params.batch_size or size] for name, target in targets.items()}
-    found = best_constants((loss,), _detached(outputs), full, full, params.batch_size)[loss.name]
-    return None if found is None else within_reach(loss, _detached(outputs), full, params.batch_size, found)
+    found = best_constants((loss,), detached(outputs), full, full, params.batch_size)[loss.name]
+    return None if found is None else within_reach(loss, detached(outputs), full, params.batch_size, found)
 
 
 def _look_at_gradients(

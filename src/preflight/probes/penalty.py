@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -13,15 +12,13 @@ from preflight.probes.constant import (
     Constant,
     Objective,
     fit,
-    listed,
     on_constant,
-    replaced,
     starting_points,
-    tensors_of,
     value_of,
 )
 from preflight.tasks.base import NamedLoss
 from preflight.tasks.data import Batch
+from preflight.tasks.outputs import mapped, replaced, tensors_of
 from preflight.tasks.seeding import seeded
 
 SAMPLES = 256
@@ -36,9 +33,11 @@ def is_penalty(loss: NamedLoss, output: Any, targets: Batch) -> bool:
     So does a divergence from a prior, or a decay of activations. One that compares samples, as contrastive losses do,
     ignores the targets as well, and gains by outputs that differ.
     """
-    size = min(SAMPLES, len(next(iter(targets.values()))), *(len(item) for item in tensors_of(output).values()))
+    lengths = [len(item) for item in tensors_of(output).values() if item.ndim]
+    size = min(SAMPLES, len(next(iter(targets.values()))), *lengths)
     chosen = output if loss.output is None else output[loss.output]
-    chosen, some = _first(chosen, size), {name: target[:size] for name, target in targets.items()}
+    some = {name: target[:size] for name, target in targets.items()}
+    chosen = mapped(chosen, lambda item: item[:size] if item.ndim else item)
     every = {key: item.detach().float() for key, item in tensors_of(chosen).items() if item.ndim}
     if not every or takes_targets(loss, chosen, some):
         return False
@@ -52,16 +51,6 @@ def is_penalty(loss: NamedLoss, output: Any, targets: Batch) -> bool:
 
 def _finite_first(value: float) -> float:
     return value if math.isfinite(value) else math.inf
-
-
-def _first(output: Any, size: int) -> Any:
-    """The first samples of an output, in its structure."""
-    if isinstance(output, Tensor):
-        return output[:size] if output.ndim else output
-    if isinstance(output, Mapping):
-        return {key: _first(item, size) for key, item in output.items()}
-    items = [_first(item, size) for item in listed(output)]
-    return type(output)(*items) if hasattr(output, "_fields") else tuple(items)
 
 
 def takes_targets(loss: NamedLoss, output: Any, targets: Batch) -> bool:

@@ -14,6 +14,7 @@ from preflight.probes.penalty import takes_targets
 from preflight.probes.steps import targets_of, weighted
 from preflight.tasks.base import Job
 from preflight.tasks.data import Batch
+from preflight.tasks.outputs import Path, is_known, replaced, tensors_of
 from preflight.tasks.pytorch import PyTorchTask
 
 
@@ -54,10 +55,13 @@ def penalty_facts(job: Job, weights: Mapping[str, float], batch: Batch, task: Py
     halves = [{name: item[part] for name, item in batch.items()} for part in (slice(size // 2), slice(size // 2, size))]
     outputs = [job.outputs(half) for half in halves]
     job.network.train()
+    if not is_known(outputs[0]):
+        return {}  # what it hides cannot be cut off
     targets = targets_of(task, halves[0])
     predictions = _predictions(job, outputs[0], targets)
-    cut, penalties = _cut(outputs[0], outputs[1], predictions)
-    without, _ = _cut(outputs[0], outputs[1], predictions, keep=False)
+    penalties = _penalties(outputs[0], outputs[1], predictions)
+    cut = replaced(penalties, outputs[0])
+    without = replaced({path: torch.zeros_like(item) for path, item in penalties.items()}, outputs[0])
     tensors = [item for _, item in job.parameters]
     shares, free, whole = {}, [], []
     for loss in job.losses:
@@ -87,18 +91,17 @@ def _predictions(job: Job, output: Any, targets: Batch) -> set[str]:
     return {str(loss.output) for loss in named if takes_targets(loss, output[loss.output], targets)}
 
 
-def _cut(output: Any, other: Any, predictions: Container[str], keep: bool = True) -> tuple[Any, bool]:
-    """``output`` cut off the graph but for numbers that ``other`` samples share (zero, unless they are to be kept)."""
-    if not isinstance(output, Mapping):
-        return (output.detach() if isinstance(output, Tensor) else output), False
-    found, any_penalty = {}, False
-    for key, item in output.items():
-        is_free = key not in predictions and isinstance(item, Tensor) and item.requires_grad
-        if is_free and _is_one_value(item, other[key]):
-            found[key], any_penalty = (item if keep else torch.zeros_like(item)), True
-        else:
-            found[key] = item.detach() if isinstance(item, Tensor) else item
-    return found, any_penalty
+def _penalties(output: Any, other: Any, predictions: Container[str]) -> dict[Path, Tensor]:
+    """Numbers of an output that ``other`` samples share."""
+    there = tensors_of(other)
+    return {
+        path: item
+        for path, item in tensors_of(output).items()
+        if path and path[0] not in predictions and item.requires_grad and path in there
+        # What a position holds has no name that a loss takes it by: a dead head is told by its samples.
+        if (isinstance(output, Mapping) and len(path) == 1) or item.numel() == 1
+        if _is_one_value(item, there[path])
+    }
 
 
 def _is_one_value(item: Tensor, other: Tensor) -> bool:

@@ -13,13 +13,12 @@ from preflight.probes.constant import (
     Constant,
     in_batches,
     on_constant,
-    replaced,
     starting_points,
-    tensors_of,
     value_of,
 )
 from preflight.tasks.base import NamedLoss
 from preflight.tasks.data import Batch
+from preflight.tasks.outputs import replaced, tensors_of
 from preflight.tasks.seeding import seeded
 
 ENDLESS = 1e6

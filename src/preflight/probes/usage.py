@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -17,6 +17,7 @@ from preflight.probes.steps import one_step, targets_of, weights_of
 from preflight.probes.work import steps_within
 from preflight.tasks.base import Job
 from preflight.tasks.data import Batch
+from preflight.tasks.outputs import tensors_of
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 
@@ -166,15 +167,8 @@ def _perturbed(job: Job) -> Job:
 
 def _flat(output: Any) -> Tensor:
     """All numbers of an output as one vector."""
-    items = _tensors(output)
-    return torch.cat([item.double().flatten() for item in items]) if items else torch.zeros(0)
-
-
-def _tensors(output: Any) -> list[Tensor]:
-    if isinstance(output, Tensor):
-        return [output.detach()]
-    inner = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
-    return [tensor for item in inner for tensor in _tensors(item)]
+    items = [item.detach().double().flatten() for item in tensors_of(output).values()]
+    return torch.cat(items) if items else torch.zeros(0)
 
 
 def _batch_fit(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from preflight.tasks.base import Job, Task
 from preflight.tasks.data import spread
+from preflight.tasks.outputs import joined
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def evaluate(job: Job, task: Task, references: Mapping[str, float], samples: int
     trained, original = (dict(zip(names, part, strict=True)) for part in (means[: len(names)], means[-len(names) :]))
     metric = math.nan
     if task.has_metric:  # outputs of some models, [T, B, C] or scalars, cannot be joined along the first axis
-        metric = task.metric(_joined(outputs), {name: torch.cat([t[name] for t in targets]) for name in targets[0]})
+        metric = task.metric(joined(outputs), {name: torch.cat([t[name] for t in targets]) for name in targets[0]})
     return Evaluation(trained, score(original, references), metric, original)
 
 
@@ -69,14 +69,3 @@ def score(losses: Mapping[str, float], references: Mapping[str, float]) -> float
     parts = [1 + (losses[name] - value) / max(abs(value), 1e-12) for name, value in references.items()]
     is_finite = all(math.isfinite(value) for value in (*losses.values(), *parts))
     return math.fsum(parts) / len(parts) if is_finite else math.nan
-
-
-def _joined(outputs: list[Any]) -> Any:
-    first = outputs[0]
-    if isinstance(first, Tensor):
-        return torch.cat(outputs)
-    if isinstance(first, Mapping):
-        return {name: _joined([output[name] for output in outputs]) for name in first}
-    if isinstance(first, tuple | list):
-        return type(first)(_joined([output[index] for output in outputs]) for index in range(len(first)))
-    return first
