@@ -137,3 +137,23 @@ def test_bad_input_is_one_line(command: Command, files: Path, arguments: list[st
     assert answer.err.count("\n") == 1
     for name in names:
         assert name in answer.err
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("1,1.0,1.1\n2,0.9,1.0\n3,nan,nan\n4,nan,nan\n", "from epoch 3 on: NaN or infinite in the last 2 of 4"),
+        ("1,1.0,1.1\n2,inf,1.0\n3,nan,nan\n4,nan,nan\n", "from epoch 2 on: NaN or infinite in the last 3 of 4"),
+        ("1,1.0,1.1\n2,0.9,1.0\n3,NaN,1.0\n4,0.8,0.9\n", "not finite in 1 of 4 epochs of the history, in epoch 3"),
+    ],
+)  # fmt: skip
+def test_a_nan_that_is_written_in_a_csv_is_one(command: Command, files: Path, rows: str, message: str) -> None:
+    Path("metrics.csv").write_text(f"epoch,loss,val_loss\n{rows}", encoding="utf-8")
+    assert message in found(command("audit", "--history", "metrics.csv").out)["PF508"]
+
+
+def test_an_epoch_is_counted_from_1_and_that_is_said(command: Command, files: Path) -> None:
+    Path("h.json").write_text('{"loss": [1.0, NaN, NaN], "val_loss": [1.0, null, null]}', encoding="utf-8")
+    out = command("audit", "--history", "h.json").out
+    assert "history: 3 rows: loss, val_loss (no epochs are told; rows are counted from 1)" in out
+    assert "not finite from epoch 2 on" in found(out)["PF508"]

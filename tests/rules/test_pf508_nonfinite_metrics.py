@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from preflight.core.finding import ERROR, Clean, Finding, NotApplicable
+from preflight.core.finding import ERROR, NOTE, Clean, Finding, NotApplicable
 from preflight.rules.pf508_nonfinite_metrics import RULE
 from preflight.telemetry.recording import Recording
 
@@ -47,7 +47,7 @@ def test_a_loss_that_ends_without_a_finite_value_is_found(recorded: Recorded, ta
     "history",
     [
         {"train_loss": [1.0, 0.9, nan, nan]},  # nothing was saved
-        {"train_loss": [1.0, inf, 0.9]},  # a step that was passed over
+        {"train_loss": [inf, 1.0, 0.9]},  # a progress bar that had nothing to show yet
         {"train_loss": [1.0, 0.9, 0.8], "val_loss": [inf] * 3},  # no validation
         {"train_loss": [1.0] * 8, "val_loss": [inf, inf, 1.0, inf, inf, 0.9, inf, inf]},  # one every third epoch
         {"train_loss": [1.0] * 4, "val_loss": [1.0, inf, inf, inf]},
@@ -58,6 +58,14 @@ def test_a_loss_that_ends_without_a_finite_value_is_found(recorded: Recorded, ta
 )
 def test_what_was_not_measured_is_clean(recorded: Recorded, history: dict[str, list[float]]) -> None:
     assert RULE.judge(recorded(history=history)) == Clean()
+
+
+def test_a_training_loss_that_becomes_finite_again_is_a_note(recorded: Recorded) -> None:
+    history = {"epoch": [1, 2, 3, 4], "train_loss": [1.0, 0.9, inf, 0.8], "val_loss": [1.0, inf, 0.9, 0.9]}
+    answer = RULE.judge(recorded(history=history))
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.where) == (NOTE, "train_loss")
+    assert answer.message.startswith("train_loss is not finite in 1 of 4 epochs of the history, in epoch 3, and ")
 
 
 def test_without_a_saved_loss_there_is_nothing_to_judge(recorded: Recorded) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from preflight.core.errors import InputError
 from preflight.telemetry import delimited, text_lines
-from preflight.telemetry.delimited import Delimited, read_delimited
+from preflight.telemetry.delimited import Delimited, Reading, read_delimited
 
 Read = Callable[..., Delimited]
 
@@ -181,7 +181,8 @@ def test_no_bytes_at_all_make_it_fail(read: Read, content: bytes) -> None:
 def of_telemetry(folder: Path, content: str | bytes, *texts: str) -> Delimited:
     path = folder / "norms.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_delimited(path, texts, of_telemetry=True)
+    reading = Reading(lambda name: not name.startswith("val"), lambda name: name == "norm", may_be_cut_off=True)
+    return read_delimited(path, texts, reading)
 
 
 @pytest.mark.parametrize("cell", ["nan", "NaN", "1.#QNAN", "tensor(nan)", "inf"])
@@ -216,3 +217,41 @@ def test_of_telemetry_a_row_that_is_cut_off_is_named_once(tmp_path: Path) -> Non
         "norms.csv, line 3: 1 cells where the header has 2; left out"
     ]
     assert of_telemetry(tmp_path, "a,name\n1,x\n2,y", "name").problems == []
+
+
+def test_of_telemetry_a_negative_norm_is_named_with_its_line_and_left_out(tmp_path: Path) -> None:
+    found = of_telemetry(tmp_path, "a,norm\n-1,2\n-3,-4\n-5,-inf\n")
+    np.testing.assert_equal(frame(found).to_numpy(), [[-1, 2], [-3, math.nan], [-5, -math.inf]])
+    assert [str(problem) for problem in found.problems] == [
+        "norms.csv, line 3: norm=-4 is negative, which no norm is; left out"
+    ]
+
+
+def test_rows_keep_their_places_in_the_file(read: Read) -> None:
+    found = read("a,b\n1,2\n3\n5,oops\n7,8\n\n9,10\n")
+    assert frame(found)["a"].tolist() == [1, 7, 9]
+    assert frame(found).index.tolist() == [0, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "values"),
+    [
+        ("a;b\n1;1.137,77\n2;968,2\n3;1.163\n", [1137.77, 968.2, 1163]),
+        ("a;b\n1;1137.77\n2;968.2\n3;1,163\n", [1137.77, 968.2, 1163]),
+        ('a,b\n1,"0,5"\n2,"1,163"\n3,2\n', [0.5, 1.163, 2]),
+        ("a\tb\n1\t1,137.77\n2\t968\n", [1137.77, 968]),
+    ],
+)
+def test_a_decimal_comma_is_told_from_one_between_thousands(read: Read, content: str, values: list[float]) -> None:
+    found = read(content)
+    assert found.problems == []
+    assert frame(found)["b"].tolist() == values
+
+
+def test_what_a_comma_is_may_be_open(read: Read) -> None:
+    found = read("a;b\n1;1,137\n2;1,163\n")
+    assert frame(found)["b"].tolist() == [1.137, 1.163]
+    assert "may stand between thousands" in str(found.problems[0])
+    both = read("a;b\n1;0,5\n2;0.5\n3;1,163\n4;2\n")
+    assert frame(both)["b"].tolist() == [0.5, 0.5, 2]
+    assert [str(problem) for problem in both.problems] == ["norms.csv, line 4: b='1,163' is no number; row left out"]

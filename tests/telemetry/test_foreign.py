@@ -209,3 +209,26 @@ def test_tables_beside_a_run_of_some_other_tool_are_read(write: Write) -> None:
     folder = write(gradient_norms="epoch,overall\n0,1\n")
     (folder / store.RUN).write_text("{}", encoding="utf-8")
     assert open_foreign(folder).recordings[0].column("gradient_norms", "overall").tolist() == [1]
+
+
+def test_places_are_those_of_the_files_rows(write: Write) -> None:
+    found = open_foreign(write(gradient_norms="epoch,overall\n0,1\n0\n0,abc\n0,1\n0,inf\n0,1\n")).recordings[0]
+    norms = found.measured("gradient_norms", "overall")
+    assert norms.values.tolist() == [1, 1, float("inf"), 1]
+    assert norms.place(2) == "collection step 4"
+
+
+def test_a_norm_cannot_be_negative_and_a_loss_can(write: Write) -> None:
+    folder = write(
+        gradient_norms="epoch,overall,loss\n0,1,-2\n0,-1,-3\n0,1,-4\n",
+        weight_deltas="epoch,a_delta\n0,-0.5\n0,0.5\n",
+        head_stats="epoch,weight_mean,weight_std,weight_norm_mean,weight_norm_std\n0,-1,1,1,-1\n",
+        losses="epoch,step,total\n0,0,-1\n",
+    )
+    found = open_foreign(folder)
+    assert {(problem.file, problem.line) for problem in found.problems} == {
+        ("gradient_norms.csv", 3),
+        ("weight_deltas.csv", 2),
+        ("head_stats.csv", 2),
+    }
+    assert found.recordings[0].measured("gradient_norms", "overall").values.tolist() == [1, 1]

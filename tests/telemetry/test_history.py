@@ -28,8 +28,8 @@ def read(tmp_path: Path) -> Read:
     return run
 
 
-SERIES = {"epoch": [0, 1], "train_loss": [2.0, 1.0], "val_loss": [2.5, 1.5]}
-ROWS = [{"epoch": 0, "train_loss": 2.0, "val_loss": 2.5}, {"epoch": 1, "train_loss": 1.0, "val_loss": 1.5}]
+SERIES = {"epoch": [1, 2], "train_loss": [2.0, 1.0], "val_loss": [2.5, 1.5]}
+ROWS = [{"epoch": 1, "train_loss": 2.0, "val_loss": 2.5}, {"epoch": 2, "train_loss": 1.0, "val_loss": 1.5}]
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ ROWS = [{"epoch": 0, "train_loss": 2.0, "val_loss": 2.5}, {"epoch": 1, "train_lo
         ({"history": {"train_loss": [2.0, 1.0], "val_loss": ["2.5", "1.5"]}, "params": {"epochs": 2}}, "history.json"),
         ({"train": {"loss": [2.0, 1.0]}, "val": {"loss": [2.5, 1.5]}}, "history.json"),
         ({name: {"0": values[0], "1": values[1]} for name, values in SERIES.items()}, "pandas.json"),
-        ({"0": {"train_loss": 2.0, "val_loss": 2.5}, "1": {"train_loss": 1.0, "val_loss": 1.5}}, "history.json"),
+        ({"1": {"train_loss": 2.0, "val_loss": 2.5}, "2": {"train_loss": 1.0, "val_loss": 1.5}}, "history.json"),
         ({"train_loss": [[2.0], [1.0]], "val_loss": [2.5, 1.5], "best": 1.5, "name": "x", "ok": True}, "history.json"),
-        ("epoch,train_loss,val_loss\n0,2,2.5\n1,1,1.5\n", "metrics.csv"),
+        ("epoch,train_loss,val_loss\n1,2,2.5\n2,1,1.5\n", "metrics.csv"),
     ],
 )
 def test_the_same_history_is_read_from_every_form(read: Read, content: object, name: str) -> None:
@@ -64,6 +64,29 @@ def test_rows_that_hold_some_series_leave_the_others_open(read: Read) -> None:
 def test_what_is_not_finite_is_told_from_what_was_not_saved(read: Read) -> None:
     found = read('{"loss": [1.0, NaN, Infinity, null, "nan", "-inf"]}')
     np.testing.assert_equal(found.frame["loss"].tolist(), [1.0, np.inf, np.inf, nan, np.inf, -np.inf])
+
+
+def test_epochs_are_the_files_own_or_counted_from_1_as_logs_print_them(read: Read) -> None:
+    own, counted = read({"epoch": [0, 1], "loss": [2, 1]}), read({"loss": [2, 1]})
+    assert (own.frame["epoch"].tolist(), own.counts_rows) == ([0, 1], False)
+    assert (counted.frame["epoch"].tolist(), counted.counts_rows) == ([1, 2], True)
+    broken = read("loss,val_loss\n3,3\n2\n1,1\n", "metrics.csv")
+    assert broken.frame["epoch"].tolist() == [1, 3]  # the row that is left out is an epoch, too
+
+
+def test_in_a_csv_a_written_nan_was_not_finite_and_an_empty_cell_was_not_saved(read: Read) -> None:
+    found = read("epoch,loss,val_loss\n1,1,1.5\n2,nan,\n3,inf,NaN\n4,,null\nnan,0.5,1\n", "metrics.csv").frame
+    np.testing.assert_equal(found["epoch"].tolist(), [1, 2, 3, 4, nan])
+    np.testing.assert_equal(found["loss"].tolist(), [1, np.inf, np.inf, nan, 0.5])
+    np.testing.assert_equal(found["val_loss"].tolist(), [1.5, nan, np.inf, nan, 1])
+
+
+def test_rows_of_another_kind_hold_the_place_of_what_they_do_not_tell(read: Read) -> None:
+    rows = "1,1.2,nan\n1,nan,1.1\n2,0.8,nan\n2,nan,0.9\n"
+    found = read(f"epoch,loss,val_loss\n{rows}", "metrics.csv").frame
+    np.testing.assert_equal(found["loss"].tolist(), [1.2, nan, 0.8, nan])
+    broken = read(f"epoch,loss,val_loss\n{rows}3,nan,nan\n3,nan,nan\n", "metrics.csv").frame
+    assert broken["loss"].tolist()[-2:] == [np.inf, np.inf]
 
 
 def test_series_of_different_lengths_are_filled_up_and_said(read: Read) -> None:

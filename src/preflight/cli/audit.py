@@ -26,13 +26,14 @@ def audit(arguments: list[str]) -> int:
     from preflight.telemetry.recording import Recording
     from preflight.telemetry.store import write_json
 
-    tables, problems = _read(options.history, options.log, options.pattern)
+    tables, problems, counts_rows = _read(options.history, options.log, options.pattern)
     facts = {} if options.classes is None else {"classes": options.classes}
     folder = (options.history or options.log).parent
     document = diagnose([Recording(folder, {}, facts, tables)]).as_dict()
     console = make_console()
     for name, frame in tables.items():
-        console.print(f"{name}: {described(frame)}", markup=False, soft_wrap=True)
+        counted = " (no epochs are told; rows are counted from 1)" if name in counts_rows else ""
+        console.print(f"{name}: {described(frame)}{counted}", markup=False, soft_wrap=True)
     show_problems(console, problems)
     show_findings(console, document)
     show_answers(console, document, everything=options.all)
@@ -86,16 +87,21 @@ def _check(history: Path | None, log: Path | None, pattern: str | None, classes:
         raise ConfigError(f"--classes must be at least 2, got {classes}")
 
 
-def _read(history: Path | None, log: Path | None, pattern: str | None) -> tuple[dict[str, pd.DataFrame], list[Problem]]:
+def _read(
+    history: Path | None, log: Path | None, pattern: str | None
+) -> tuple[dict[str, pd.DataFrame], list[Problem], set[str]]:
+    """Tables by name, what was not read, and the tables whose epochs are their rows."""
     from preflight.telemetry.console_log import read_console_log
     from preflight.telemetry.history import read_history
 
     tables: dict[str, pd.DataFrame] = {}
     problems: list[Problem] = []
+    counts_rows: set[str] = set()
     if history is not None:
         saved = read_history(history)
         tables["history"], problems = saved.frame, [*problems, *saved.problems]
+        counts_rows |= {"history"} if saved.counts_rows else set()
     if log is not None:
         printed = read_console_log(log, pattern)
         tables["log"], problems = printed.frame, [*problems, *printed.problems]
-    return tables, problems
+    return tables, problems, counts_rows

@@ -43,7 +43,7 @@ def factors_of(saved: Series) -> tuple[float, ...]:
 def lay_beside(saved: Series, printed: Series, factor: float = 1.0, shift: int = 0, reach: int = 0) -> Beside:
     """Lay every epoch of the history beside the log's ``shift`` epochs later and ``reach`` around it.
 
-    Histories count from 0 and logs often from 1; a log that begins later cannot be laid beside: then there is none.
+    One may count from 0 and the other from 1; a log that begins later cannot be laid beside: then there is none.
     """
     found = list(_epochs(saved, printed, shift, reach))
     rows, low, high = (np.array(column) for column in zip(*found, strict=True)) if found else (np.zeros(0),) * 3
@@ -56,7 +56,7 @@ def _epochs(saved: Series, printed: Series, shift: int, reach: int) -> Iterator[
     if not np.isfinite(epochs).all() or not np.isfinite(saved.epochs).all():
         return
     offset = float(epochs.min() - np.floor(saved.epochs.min()))
-    if offset not in (0.0, 1.0):
+    if offset not in (-1.0, 0.0, 1.0):
         return
     for row, epoch in enumerate(np.floor(saved.epochs) + offset + shift):
         if epoch in epochs:

@@ -9,13 +9,10 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.rules.predicates import Array
 from preflight.telemetry.recording import Measured, Recording
+from preflight.telemetry.schema import ASIDE
 
 DELTA = "_delta"
 STATS = "_stats"
-# Columns that loggers add to a table of norms; no component of a model is called so.
-ASIDE = frozenset(
-    ("index", "unnamed: 0", "loss", "lr", "batch", "batch_idx", "seconds", "time", "elapsed", "wall_time", "timestamp")
-)
 
 
 def component_norms(recording: Recording) -> dict[str, Measured]:

@@ -11,10 +11,11 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.components import ASIDE, DELTA, STATS, head_names
+from preflight.rules.components import DELTA, STATS, head_names
 from preflight.rules.ladder_facts import lowered_rate
 from preflight.rules.predicates import Array, first_nonfinite
 from preflight.telemetry.recording import Measured, Recording
+from preflight.telemetry.schema import ASIDE
 
 WHOLE = ("overall", "total")
 SILENT = Threshold(

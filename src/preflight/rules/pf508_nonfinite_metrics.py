@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from preflight.core.errors import MissingError
-from preflight.core.finding import ERROR, Answer, Clean, Evidence, Finding, Remedy
+from preflight.core.finding import ERROR, NOTE, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.series import HISTORY, LOG
 from preflight.telemetry.metric_names import LOSS, TRAIN, Meaning, meaning
@@ -24,10 +24,13 @@ EVALUATIONS = Threshold(
 )
 
 
+NAMED = 5
+
+
 @dataclass(frozen=True)
 class Broken:
     """A loss of which ``count`` values at the end are not finite, from ``epoch`` on, and ``finite`` before; ``at_once``
-    where all of these are.
+    where all of these are. ``between`` are the epochs of values that are not finite, with finite ones around them.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Broken:
     total: int
     epoch: float
     at_once: bool
+    between: tuple[float, ...]
 
 
 def check(recording: Recording) -> Answer:
@@ -46,7 +50,10 @@ def check(recording: Recording) -> Answer:
     if not any(found):
         raise MissingError("there is no history and no log with a loss")
     broken = [item for losses in found for item in _meant([item for item in losses if item.count])]
-    return _finding(broken) if broken else Clean()
+    if broken:
+        return _finding(broken)
+    passing = [item for losses in found for item in losses if item.between and item.meaning.split == TRAIN]
+    return _passing(passing[0]) if passing else Clean()
 
 
 def _losses(recording: Recording, table: str) -> Iterator[Broken]:
@@ -64,7 +71,11 @@ def _losses(recording: Recording, table: str) -> Iterator[Broken]:
         finite = np.flatnonzero(np.isfinite(values[rows]))
         begin = int(finite[-1]) + 1 if len(finite) else 0
         epoch = float(epochs[rows[begin]]) if begin < len(rows) else math.nan
-        yield Broken(name, known, table, len(finite), len(rows) - begin, len(rows), epoch, begin == len(finite))
+        at_once = begin == len(finite)
+        # Before the first finite one there was nothing to show yet.
+        between = np.setdiff1d(np.arange(finite[0] if len(finite) else 0, begin), finite)
+        passed = tuple(epochs[rows[between]].tolist())
+        yield Broken(name, known, table, len(finite), len(rows) - begin, len(rows), epoch, at_once, passed)
 
 
 def _meant(broken: Sequence[Broken]) -> list[Broken]:
@@ -100,12 +111,28 @@ def _finding(broken: Sequence[Broken]) -> Finding:
     )
 
 
+def _passing(item: Broken) -> Finding:
+    """A training loss that is not finite and becomes so again: worth knowing, and not why the run fails."""
+    unit = "epochs" if item.table == HISTORY else "lines"
+    known = [f"{epoch:g}" for epoch in dict.fromkeys(item.between) if math.isfinite(epoch)]
+    where = f", in epoch {', '.join(known[:NAMED])}{', ...' if len(known) > NAMED else ''}" if known else ""
+    return Finding(
+        NOTE,
+        f"{item.name} is not finite in {len(item.between)} of {item.total} {unit} of the {item.table}{where}, and "
+        "finite again after that: a step was passed over, or the mean of nothing was saved",
+        (Evidence(f"{item.name} that is not finite, with finite values after it", len(item.between), 0),),
+        (Remedy("find the batch, and what in its samples or in the loss is not finite"),),
+        where=item.name,
+    )
+
+
 RULE = Rule(
     code="PF508",
     name="nonfinite-metrics",
     title="A saved loss is not finite",
-    detects="A loss of the history or of the log is NaN or infinite from some epoch on, up to the end. Metrics are "
-    "left alone, which may be undefined, and losses that become finite again: that step was passed over.",
+    detects="A loss of the history or of the log is NaN or infinite from some epoch on, up to the end; a note where a "
+    "training loss becomes finite again, so that the step was passed over. Metrics are left alone, which may be "
+    "undefined, and so are empty cells and null, where nothing was measured.",
     matters="The weights are NaN since then, and every epoch after it was for nothing.",
     fix="Find the first step with such a loss (PF108 names it where the run is recorded), and its batch. Lower the "
     "learning rate, clip, or guard the operation that has no finite result.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import pandas as pd
 from preflight.core.errors import InputError
 from preflight.telemetry import store
 from preflight.telemetry.absent import absent
-from preflight.telemetry.delimited import read_delimited
+from preflight.telemetry.delimited import COUNTS, Reading, read_delimited
 from preflight.telemetry.recording import Recording, fault_of
-from preflight.telemetry.schema import TABLES
+from preflight.telemetry.schema import ASIDE, TABLES
 from preflight.telemetry.text_lines import Problem
 
 KNOWN = tuple(table.file for table in TABLES if "<" not in table.file)
@@ -92,7 +93,7 @@ def _open_tables(folder: Path) -> Foreign:
 def _frame(path: Path, problems: list[Problem]) -> pd.DataFrame | None:
     """A table with its common columns by their common names, in the order of its steps; None where it has no row."""
     try:
-        read = read_delimited(path, TEXTS.get(_name(path), ()), of_telemetry=True)
+        read = read_delimited(path, TEXTS.get(_name(path), ()), _reading(_name(path)))
     except InputError as error:
         problems.append(Problem(path.name, str(error).removeprefix(f"{path} ")))
         return None
@@ -106,6 +107,24 @@ def _frame(path: Path, problems: list[Problem]) -> pd.DataFrame | None:
         return frame
     problems.append(Problem(path.name, "rows are not in the order of their steps; sorted by 'step'"))
     return frame.sort_values("step", kind="stable", ignore_index=True)
+
+
+def _reading(table: str) -> Reading:
+    return Reading(_is_measured_always, partial(_is_norm, table), may_be_cut_off=True)
+
+
+def _is_measured_always(column: str) -> bool:
+    """Whether a NaN was not finite: where nothing was evaluated, many programs say NaN."""
+    return _common_name(column) not in COUNTS and not column.startswith("val")
+
+
+def _is_norm(table: str, column: str) -> bool:
+    """Whether a column of a table holds norms or deviations, which are never negative."""
+    if table == "gradient_norms":
+        return _common_name(column) not in COUNTS and column.lower() not in ASIDE
+    if table == "weight_deltas":
+        return column.endswith("_delta")
+    return column in ("weight_norm_mean", "weight_norm_std", "weight_std")
 
 
 def _is_table(name: str) -> bool:
@@ -123,10 +142,14 @@ def _common(columns: Iterable[str]) -> dict[str, str]:
     names = list(columns)
     found: dict[str, str] = {}
     for name in names:
-        common = STEP_NAMES.get(name.lower(), name.lower())
+        common = _common_name(name)
         if common in COMMON and common not in names and common not in found.values():
             found[name] = common
     return found
+
+
+def _common_name(name: str) -> str:
+    return STEP_NAMES.get(name.lower(), name.lower())
 
 
 def _without_epoch(path: Path, frame: pd.DataFrame) -> list[Problem]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from preflight.core.errors import InputError
-from preflight.telemetry.delimited import read_delimited
+from preflight.telemetry.delimited import COUNTS, Reading, read_delimited
 from preflight.telemetry.saved_number import saved_number, told
 from preflight.telemetry.text_lines import Problem, Problems
 
@@ -27,30 +27,54 @@ DELIMITED = (".csv", ".tsv", ".txt")
 class History:
     """Series as columns, and what could not be read.
 
-    NaN is where nothing was saved, infinity where that was not finite: in JSON; of CSV nobody can tell.
+    NaN is where nothing was saved, infinity where that was not finite. ``counts_rows`` is whether the file tells no
+    epoch, so that its rows are counted.
     """
 
     frame: pd.DataFrame
     problems: list[Problem]
+    counts_rows: bool = False
 
 
 def read_history(path: Path) -> History:
     """Read a history; raises :class:`InputError` where there is none in the file.
 
-    The frame has an ``epoch`` column: the file's own, or the number of the row from 0.
+    The frame has an ``epoch`` column: the file's own, or the number of the row from 1, as logs print epochs.
     """
     problems = Problems(path.name)
     frame = _frame(path, problems)
     if frame.empty or not len(frame.columns):
         raise InputError(f"{path} holds no series of numbers; it may be {FORMATS}")
-    if "epoch" not in frame:
-        frame.insert(0, "epoch", np.arange(len(frame), dtype=np.float64))
-    return History(frame, problems.listed())
+    counts_rows = "epoch" not in frame
+    if counts_rows:
+        frame.insert(0, "epoch", frame.index.to_numpy(dtype=np.float64) + 1)
+    return History(_without_place_holders(frame), problems.listed(), counts_rows)
+
+
+def _without_place_holders(frame: pd.DataFrame) -> pd.DataFrame:
+    """NaN for what is infinite because rows of another kind hold its place: they tell what its own rows do not.
+
+    Only where it becomes finite again: what breaks for good is no place holder.
+    """
+    finite = {str(name): np.isfinite(frame[name].to_numpy()) for name in frame if name not in COUNTS}
+    found = frame.copy()
+    for name, own in finite.items():
+        broken = np.isinf(frame[name].to_numpy())
+        comes_back = own.any() and broken.any() and np.flatnonzero(own)[-1] > np.flatnonzero(broken)[0]
+        others = (other for other in finite.values() if other[broken].all() and not other[own].any())
+        if comes_back and next(others, None) is not None:
+            found.loc[broken, name] = np.nan
+    return found
+
+
+def _is_value(column: str) -> bool:
+    """Whether a NaN in a column is a value that was not finite."""
+    return column.lower() not in COUNTS
 
 
 def _frame(path: Path, problems: Problems) -> pd.DataFrame:
     if path.suffix.lower() in DELIMITED:
-        read = read_delimited(path)
+        read = read_delimited(path, reading=Reading(_is_value))
         problems.kept += read.problems
         problems.count += len(read.problems)
         return pd.DataFrame() if read.frame is None else read.frame

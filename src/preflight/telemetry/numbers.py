@@ -7,7 +7,6 @@ import re
 
 # What stands for "not recorded": pandas, spreadsheets, SQL, JSON.
 ABSENT = frozenset({"", "-", "na", "n/a", "#n/a", "null", "none", "<na>"})
-_DIGITS = frozenset("0123456789+-eE")
 # Microsoft's C runtime: 1.#INF, -1.#IND, 1.#QNAN.
 _MSVC = re.compile(r"([+-]?)1\.?#(inf|ind|qnan|snan|nan)\w*", re.IGNORECASE)
 _WRAPPED = re.compile(r"(?:tensor|array|np\.float\d+)?[(\[]\s*([^()\[\],]+?)\s*(?:,[^()]*)?[)\]]", re.IGNORECASE)
@@ -18,7 +17,7 @@ def is_absent(text: str) -> bool:
     return text.strip().strip("\"'").lower() in ABSENT
 
 
-def parse_number(text: str, decimal: str = ".") -> float | None:
+def parse_number(text: str) -> float | None:
     """Value of a cell, NaN for one that is empty or spelled so; None where it is no number."""
     text = text.strip().strip("\"'")
     if is_absent(text):
@@ -26,8 +25,7 @@ def parse_number(text: str, decimal: str = ".") -> float | None:
     try:
         return float(text)
     except ValueError:
-        is_local = decimal != "." and set(text) <= _DIGITS | {decimal}
-        return parse_number(text.replace(decimal, ".")) if is_local else _unusual(text)
+        return _unusual(text)
 
 
 def _unusual(text: str) -> float | None:

@@ -89,10 +89,15 @@ class Recording:
         return Measured(steps[kept], values[kept], ROW if is_row else STEP)
 
     def steps_of(self, table: str) -> Array:
-        """The step of each row; where another tool does not tell it, and of preflight's own, the number of the row."""
+        """The step of each row; of preflight's own its number, and where another tool does not tell it, its place in
+        the file, those that could not be read counted.
+        """
         frame = self.table(table)
-        if self.is_own or "step" not in frame or frame["step"].isna().any():
+        if self.is_own:
             return np.arange(len(frame), dtype=np.float64)
+        if "step" not in frame or frame["step"].isna().any():
+            places: Array = frame.index.to_numpy(dtype=np.float64)
+            return places
         return self.column(table, "step")
 
     def names(self, table: str) -> tuple[str, ...]:

@@ -118,3 +118,8 @@ PARAMETERS = Table(
     ),
 )
 TABLES = (GRADIENT_NORMS, WEIGHT_DELTAS, LEARNING_RATES, HEAD_STATS, HEAD_GEOMETRY, LOSSES, PARAMETERS)
+
+# Columns that loggers add to a table of norms; no component of a model is called so.
+ASIDE = frozenset(
+    ("index", "unnamed: 0", "loss", "lr", "batch", "batch_idx", "seconds", "time", "elapsed", "wall_time", "timestamp")
+)
