@@ -104,12 +104,18 @@ class TopOne:
         """Share of correct answers since the last reset."""
         return self.correct / max(1, self.samples)
 
+    def __call__(self, logits: Tensor, targets: dict[str, Tensor]) -> float:
+        """Accuracy of the whole validation set."""
+        self.reset()
+        self.update(logits, targets["label"])
+        return self.compute()
+
 
 class ResetTopOne(TopOne):
-    """The recorder as it is used: reset for the next epoch before its value is read."""
+    """The recorder as its owner used it: reset for the next epoch before its value is read."""
 
     def __call__(self, logits: Tensor, targets: dict[str, Tensor]) -> float:
-        """Accuracy of the whole validation set, or what is left of it."""
+        """What is left of the accuracy."""
         self.update(logits, targets["label"])
         self.reset()
         return self.compute()

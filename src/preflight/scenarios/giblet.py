@@ -25,11 +25,13 @@ TRAINING, VALIDATION = 324, 120
 Split = dict[str, Tensor]
 
 
-def load_data(samples: int = TRAINING, validation_samples: int = VALIDATION, seed: int = 0) -> tuple[Split, Split]:
+def load_data(
+    samples: int = TRAINING, validation_samples: int = VALIDATION, seed: int = 0, raw: bool = True
+) -> tuple[Split, Split]:
     """Each split holds ``video[N, 192]`` in 0..1, ``audio[N, 32]`` codes 0..1024, ``text[N, 48]``, ``fmri[N, 256]``.
 
     All are float32, and the fMRI is raw: voxels have a brightness of their own between 0 and 10,000, of which activity
-    changes some percent.
+    changes some percent; the audio is codes. Without ``raw`` both come in deviations from their training mean.
     """
     generator = torch.Generator().manual_seed(seed)
     mixing = {name: torch.randn(CAUSES, size, generator=generator) / CAUSES**0.5 for name, size in SIZES.items()}
@@ -48,7 +50,11 @@ def load_data(samples: int = TRAINING, validation_samples: int = VALIDATION, see
             "fmri": (brightness * (1 + 0.1 * shown["fmri"])).clamp(min=SCANNER[0]),
         }
 
-    return split(samples), split(validation_samples)
+    training, validation = split(samples), split(validation_samples)
+    for name in () if raw else ("audio", "fmri"):
+        mean, scale = training[name].mean(dim=0), (training[name] - training[name].mean(dim=0)).std()
+        training[name], validation[name] = (training[name] - mean) / scale, (validation[name] - mean) / scale
+    return training, validation
 
 
 def build_model(width: int = 64, latent: int = 24, dropout: float = 0.0) -> nn.Module:
