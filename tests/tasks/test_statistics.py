@@ -73,3 +73,10 @@ def test_norms_need_the_number_of_features_alone() -> None:
 @pytest.mark.parametrize("scale", [0.0, math.nan, math.inf, -0.0])
 def test_a_scale_that_cannot_divide_is_one(scale: float) -> None:
     assert safe_scale([scale, 2.0, -3.0]) == [1.0, 2.0, -3.0]
+
+
+def test_per_kind_leaves_what_is_looked_up_as_it_is() -> None:
+    values = torch.tensor([[0.0, 5.0], [9.0, 7.0], [4.0, 9.0]], dtype=torch.float64)
+    found = normalizer_config("per_kind", FieldValues(values, -1), ("tokens", "continuous"))
+    assert (found["center"][0], found["scale"][0]) == (0.0, 1.0)
+    assert found["center"][1] == 7.0

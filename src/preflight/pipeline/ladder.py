@@ -64,7 +64,12 @@ class Ladders:
         """
         fitting = {name: option for name, option in normalization_that_fits(self._inspection).items() if name in free}
         self._fitting = self._today.with_values(fitting)
-        bounds = [lr_bounds(self.of(params)) for params in (self._today, self._fitting)]
+        bounds = [lr_bounds(self.of(self._today))]
+        try:
+            bounds.append(lr_bounds(self.of(self._fitting)))
+        except NothingTrainedError as error:  # a model may look its inputs up in a table, as they are
+            self._audience.say(f"{ladder_label(self._fitting)}: {error}")
+            self._fitting = self._today
         return min(low for low, _ in bounds), max(high for _, high in bounds)
 
     def hints(self) -> list[Params]:

@@ -15,19 +15,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from preflight.scenarios.icecube_data import FEATURES, load_data
+from preflight.scenarios.icecube_data import FEATURES, load_data, sensor_positions
 
 __all__ = ["FEATURES", "PulseTransformer", "angle", "angle_degrees", "build_model", "load_data"]
 
 
-def build_model(dropout: float = 0.0, dim: int = 32, layers: int = 1, heads: int = 2) -> nn.Module:
+def build_model(
+    dropout: float = 0.0, dim: int = 32, layers: int = 1, heads: int = 2, embed_sensors: bool = False
+) -> nn.Module:
     """Transformer over pulses: ``(pulses[B, L, 4], valid[B, L]) -> direction[B, 3]``, not of unit length.
 
+    With ``embed_sensors`` a sensor's number is no amount: it is looked up in the table of their places.
     Raises ValueError if ``dim`` is not a multiple of ``heads``.
     """
     if dim % heads:
         raise ValueError(f"dim must be a multiple of heads, got dim={dim}, heads={heads}")
-    return PulseTransformer(dropout, dim, layers, heads)
+    model = PulseTransformer(dropout, dim, layers, heads)
+    if embed_sensors:
+        model.embed = SensorEmbedding(dim)
+    return model
+
+
+class SensorEmbedding(nn.Module):
+    """``pulses[B, L, 4] -> [B, L, D]``: a sensor's place in the detector, looked up, beside the other features."""
+
+    places: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        places = torch.from_numpy(sensor_positions()).float()
+        self.register_buffer("places", places / places.std())
+        self.linear = nn.Linear(len(FEATURES) - 1 + 3, dim)
+
+    def forward(self, pulses: Tensor) -> Tensor:
+        """A linear layer of both."""
+        column = FEATURES.index("sensor_id")
+        others = [index for index in range(len(FEATURES)) if index != column]
+        return cast(
+            Tensor, self.linear(torch.cat([self.places[pulses[..., column].long()], pulses[..., others]], dim=-1))
+        )
 
 
 class PulseTransformer(nn.Module):
@@ -35,7 +61,7 @@ class PulseTransformer(nn.Module):
 
     def __init__(self, dropout: float, dim: int, layers: int, heads: int) -> None:
         super().__init__()
-        self.embed = nn.Linear(len(FEATURES), dim)
+        self.embed: nn.Module = nn.Linear(len(FEATURES), dim)
         self.t1 = Encoder(dropout, dim, layers, heads)
         self.head = nn.Linear(dim, 3)
 

@@ -50,7 +50,12 @@ DOWNWARD: Final = 0.2  # muons rarely come through the Earth: density of directi
 
 
 def load_data(
-    events: int = 5000, validation_events: int = 1000, pulses: int = 24, seed: int = 0
+    events: int = 5000,
+    validation_events: int = 1000,
+    pulses: int = 24,
+    seed: int = 0,
+    nan_event: int | None = None,
+    scaled: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Simulate the training and the validation split; the global random state is neither read nor changed.
 
@@ -60,14 +65,39 @@ def load_data(
     direction, straight down, is ``pi / 2 - DOWNWARD * pi / 8 = 1.49`` rad off on average: where the documented
     loss came to rest.
 
+    The charge of the first pulse of ``nan_event`` is NaN. ``scaled`` gives time and the logarithm of the charge in
+    deviations from their mean.
+
     Raises ValueError if a split is empty or ``pulses`` is below ``MIN_PULSES``.
     """
     if min(events, validation_events) < 1:
         raise ValueError(f"events and validation_events must be >= 1, got {events} and {validation_events}")
     if pulses < MIN_PULSES:
         raise ValueError(f"pulses must be >= {MIN_PULSES}, got pulses={pulses}")
-    train, validation = np.random.default_rng(seed).spawn(2)
-    return _simulate(train, events, pulses), _simulate(validation, validation_events, pulses)
+    if nan_event is not None and not 0 <= nan_event < events:
+        raise ValueError(f"nan_event must be an event, 0 to {events - 1}, got nan_event={nan_event}")
+    generators = np.random.default_rng(seed).spawn(2)
+    train, validation = (
+        _simulate(rng, count, pulses) for rng, count in zip(generators, (events, validation_events), strict=True)
+    )
+    if scaled:
+        _scale(train, validation)
+    if nan_event is not None:
+        train["pulses"][nan_event, 0, FEATURES.index("charge")] = float("nan")
+    return train, validation
+
+
+def _scale(train: dict[str, Tensor], validation: dict[str, Tensor]) -> None:
+    """Time and the logarithm of the charge less their mean, over their deviation, by the training pulses."""
+    for split in (train, validation):
+        charge = split["pulses"][..., FEATURES.index("charge")]
+        charge.copy_(torch.where(split["valid"], charge.clamp(min=CHARGE_RANGE[0]).log(), charge))
+    for name in ("time", "charge"):
+        column = FEATURES.index(name)
+        known = train["pulses"][..., column][train["valid"]]
+        for split in (train, validation):
+            values = split["pulses"][..., column]
+            values.copy_(torch.where(split["valid"], (values - known.mean()) / known.std(), values))
 
 
 def sensor_positions() -> Floats:

@@ -12,7 +12,7 @@ from torch import Tensor
 # What is written to a config is what is trained with: statistics are cut to so many digits before the first trial.
 DIGITS = 6
 LOG_KINDS = ("heavy_tailed",)
-SCALED_KINDS = ("identifier", "tokens")
+KEPT_KINDS = ("binary", "tokens")
 FLOAT32 = torch.finfo(torch.float32)
 # Quantile of the sizes at which a logarithm begins: what lies below it is as good as zero, all above has its decades.
 LOW = 0.05
@@ -97,9 +97,9 @@ def _center_and_scale(option: str, kind: str, values: Tensor) -> tuple[float, fl
     low, high = float(values.min()), float(values.max())
     if option == "minmax":
         return low, high - low
-    if option == "per_kind" and kind == "binary":
+    if option == "per_kind" and kind in KEPT_KINDS:
         return 0.0, 1.0
-    if option == "per_kind" and kind in SCALED_KINDS:
+    if option == "per_kind" and kind == "identifier":
         # To -1..1: a stopgap, an identifier wants an embedding.
         return (low + high) / 2, (high - low) / 2
     return float(values.mean()), float(values.std(correction=0))
