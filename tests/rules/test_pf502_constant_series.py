@@ -79,15 +79,10 @@ def test_a_metric_that_stands_low_is_a_warning(recorded: Recorded) -> None:
 @pytest.mark.parametrize(
     "history",
     [
-        {"val_loss": [0.69] * 20},  # two digits
-        {"val_loss": [2.3] * 20},
-        {"val_loss": [0.1234, 0.1234]},
-        {"val_loss": [0.1234] * 4},  # rounded, and an early plateau
         {"val_acc": [1.0] * 30, "val_loss": np.geomspace(1e-2, 1e-4, 30)},
         {"val_acc": [100.0] * 30},
         {"val_acc": [0.9667] * 30},  # 29 of 30 samples
         {"val_acc": [0.0] * 30},  # PF501
-        {"val_acc": [0.1135] * 5},
         {"val_loss": [*np.linspace(2, 1, 5), *[1.0] * 20]},
         {"val_loss": np.repeat([1.51234, 1.41234, 1.31234], 5)},  # evaluated every fifth epoch
         {"train_loss": 2.3 + 1e-3 * np.random.default_rng(0).normal(size=20)},  # learns nothing, and moves
@@ -95,6 +90,42 @@ def test_a_metric_that_stands_low_is_a_warning(recorded: Recorded) -> None:
 )
 def test_what_stands_still_for_a_good_reason_is_clean(recorded: Recorded, history: dict[str, list[float]]) -> None:
     assert RULE.judge(recorded(history=history)) == Clean()
+
+
+@pytest.mark.parametrize(
+    ("history", "missing"),
+    [
+        ({"val_loss": [0.69] * 20}, "val_loss, 0.69 throughout, has 2 digits, 4 are needed"),
+        ({"val_loss": [2.3] * 20}, "val_loss, 2.3 throughout, has 2 digits, 4 are needed"),
+        ({"val_loss": [0.1234, 0.1234]}, "val_loss, 0.1234 throughout, has 2 epochs, 5 are needed"),
+        ({"val_loss": [0.1234] * 4}, "val_loss, 0.1234 throughout, has 4 epochs, 5 are needed"),  # an early plateau
+        ({"val_loss": [0.1234567] * 2}, "val_loss, 0.123457 throughout, has 2 epochs, 3 are needed"),
+        ({"val_acc": [0.1135] * 5}, "val_acc, 0.1135 throughout, has 5 epochs, 8 are needed"),
+        ({"val_loss": [0.1234567]}, "val_loss has 1 epoch, 2 are needed"),
+    ],
+)
+def test_too_few_values_or_digits_are_not_clean(
+    recorded: Recorded, history: dict[str, list[float]], missing: str
+) -> None:
+    assert RULE.judge(recorded(history=history)) == NotApplicable(missing)
+
+
+@pytest.mark.parametrize(
+    ("validation", "training", "found"),
+    [
+        ([9.5393] * 4, [9.1621, 8.7352, 8.2003, 7.535], True),
+        ([9.5393] * 3, [9.1621, 8.7352, 8.2003, 7.535], True),
+        ([9.5393] * 2, [9.1621, 8.7352, 8.2003, 7.535], False),
+        ([9.5393] * 4, [9.1621, 8.2003, 8.7352, 7.535], False),  # nobody knows what of it is noise
+        ([0.5123] * 4, [2.0, 0.5012, 0.5011, 0.501], False),  # nothing moves any more
+        ([2.31] * 4, [9.1621, 8.7352, 8.2003, 7.535], False),
+    ],
+)
+def test_beside_a_training_loss_that_falls_few_values_are_enough(
+    recorded: Recorded, validation: list[float], training: list[float], found: bool
+) -> None:
+    answer = RULE.judge(recorded(history={"val_loss": validation}, log={"train_loss": training}))
+    assert isinstance(answer, Finding if found else NotApplicable)
 
 
 def test_without_a_series_there_is_nothing_to_judge(recorded: Recorded) -> None:

@@ -77,13 +77,30 @@ def test_healthy_runs_are_clean(recorded: Recorded) -> None:
         {"loss": TRAIN, "val_loss": VALID, "val_acc": np.linspace(0.5, 0.9, EPOCHS)},  # still better where it counts
         {"loss": TRAIN, "val_loss": VALID, "val_error": np.linspace(0.5, 0.1, EPOCHS)},
         {"loss": TRAIN[::-1], "val_loss": VALID},  # both rise: another fault
-        {"loss": TRAIN[:5], "val_loss": VALID[8:13]},  # too short
         {"loss": TRAIN, "val_loss": 1 + 0.002 * np.arange(EPOCHS)},  # a few percent
         {"loss": [1.0] * EPOCHS, "val_loss": VALID},
     ],
 )
 def test_what_does_not_overfit_is_clean(recorded: Recorded, history: dict[str, np.ndarray]) -> None:
     assert RULE.judge(recorded(history=history)) == Clean()
+
+
+FALLS = [1.0, 0.8, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02]
+
+
+def test_five_evaluations_that_all_rise_to_above_the_first_are_enough(recorded: Recorded) -> None:
+    rises = [1.0, 0.85, 0.7, 0.72, 0.8, 0.9, 1.05, 1.3]
+    assert isinstance(RULE.judge(recorded(history={"loss": FALLS, "val_loss": rises})), Finding)
+    for values in ([1.0, 0.85, 0.7, 0.72, 0.9, 0.8, 1.05, 1.3], [1.4, 0.85, 0.7, 0.72, 0.8, 0.9, 1.05, 1.3]):
+        assert RULE.judge(recorded(history={"loss": FALLS, "val_loss": values})) == Clean()
+
+
+def test_too_few_evaluations_are_not_clean(recorded: Recorded) -> None:
+    short = NotApplicable("val_loss has 5 evaluations, 6 are needed")
+    assert RULE.judge(recorded(history={"loss": TRAIN[:5], "val_loss": TRAIN[:5] + 1})) == short
+    begins = NotApplicable("val_loss, which rises to 1.3 after its best value, has 4 evaluations there, 5 are needed")
+    values = [1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.95, 1.05, 1.15, 1.3]
+    assert RULE.judge(recorded(history={"loss": TRAIN[:10], "val_loss": values})) == begins
 
 
 @pytest.mark.parametrize("history", [{"loss": TRAIN}, {"val_loss": VALID}, {"ce_loss": TRAIN, "val_kl_loss": VALID}])

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from preflight.core.errors import MissingError
-from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
+from preflight.rules.base import Rule, Threshold, too_few
+from preflight.rules.beside import unit_of
 from preflight.rules.guessing import GUESS
+from preflight.rules.predicates import Array
 from preflight.rules.series import (
     HISTORY,
     LOG,
@@ -25,15 +27,31 @@ from preflight.rules.series import (
     saved_series,
     spoken,
 )
-from preflight.telemetry.metric_names import GAIN, TRAIN, VALIDATION
+from preflight.telemetry.metric_names import GAIN, LOSS, TRAIN, VALIDATION
 from preflight.telemetry.recording import Recording
 
 DIGITS = Threshold(
     "DIGITS", 4, "significant digits are saved at least", "a loss rounded to two places stands still on any plateau"
 )
 EPOCHS = Threshold(
-    "EPOCHS", 3, "epochs at least, five where fewer than seven digits are saved", "two values may be equal by chance"
+    "EPOCHS",
+    3,
+    "epochs at least, five where fewer than seven digits are saved, unless it is beyond CHANCE",
+    "two values may be equal by chance",
 )
+FOLLOWS = Threshold(
+    "FOLLOWS",
+    0.01,
+    "of what the training loss falls by from value to value is what a validation loss of the same weights moves by",
+    "in 198 stretches of four validations beside a training loss that only falls it was 0.04 or more, 0.7 in the middle",
+)
+CHANCE = Threshold(
+    "CHANCE",
+    0.001,
+    "is the chance that values which move by FOLLOWS are all rounded to the same one",
+    "one step in the last digit over the move, for each value after the first",
+)
+FULL_DIGITS, ROUNDED_EPOCHS = 7, 5
 METRIC_EPOCHS = Threshold(
     "METRIC_EPOCHS", 8, "epochs at least for a metric", "a metric counts samples: on a few it repeats for some epochs"
 )
@@ -59,11 +77,30 @@ def check(recording: Recording) -> Answer:
     except MissingError:
         return _check_steps(recording)
     losses = [*losses_of(history, VALIDATION), *losses_of(history, TRAIN)]
-    still = [item for item in losses if _is_still_loss(item)]
+    training = _training(history, recording)
+    still = [item for item in losses if _is_still_loss(item) or _is_beyond_chance(item, training)]
     if still:
         return _loss_finding(still[0], history, recording)
     metrics = [item for item in history if item.meaning.kind == GAIN and _is_still_metric(item)]
-    return _metric_finding(metrics[0]) if metrics else Clean()
+    return _metric_finding(metrics[0]) if metrics else _too_short(history, "epochs") or Clean()
+
+
+def _too_short(series: Sequence[Series], unit: str) -> NotApplicable | None:
+    """Values that are all the same and too few, or saved with too few digits; two that differ are enough."""
+    for item in series:
+        if item.meaning.kind == LOSS and len(item) == 1:
+            return too_few(item.name, 1, 2, unit)
+        if not item.stands_still or not item.values.any():
+            continue
+        what = f"{item.name}, {spoken(float(item.values[0]))} throughout,"
+        digits, enough = _needs(item)
+        if item.meaning.kind == LOSS and digits < DIGITS.value:
+            return too_few(what, digits, DIGITS.value, "digits")
+        if item.meaning.kind == LOSS and len(item) < enough:
+            return too_few(what, len(item), enough, unit)
+        if item.meaning.kind == GAIN and _is_low(item) and len(item) < METRIC_EPOCHS.value:
+            return too_few(what, len(item), METRIC_EPOCHS.value, unit)
+    return None
 
 
 def _check_steps(recording: Recording) -> Answer:
@@ -74,7 +111,9 @@ def _check_steps(recording: Recording) -> Answer:
         raise MissingError("there is no history and no log, and losses.csv is not of both splits")
     falling = [item for item in training if is_rising(-item.values) and _comes_down(item)]
     still = [item for item in validation if _is_still_loss(item)]
-    return _loss_finding(still[0], falling, recording, "evaluations") if falling and still else Clean()
+    if falling and still:
+        return _loss_finding(still[0], falling, recording, "evaluations")
+    return _too_short(validation, "evaluations") or Clean()
 
 
 def _comes_down(item: Series) -> bool:
@@ -85,16 +124,43 @@ def _comes_down(item: Series) -> bool:
 
 
 def _is_still_loss(item: Series) -> bool:
-    digits = max(map(digits_of, item.values), default=0)
-    enough = EPOCHS.value if digits >= 7 else 5
+    digits, enough = _needs(item)
     return item.stands_still and len(item) >= enough and digits >= DIGITS.value
+
+
+def _needs(item: Series) -> tuple[int, float]:
+    """Digits that it was saved with, and the values that it takes with so many."""
+    digits = max(map(digits_of, item.values), default=0)
+    return digits, EPOCHS.value if digits >= FULL_DIGITS else ROUNDED_EPOCHS
+
+
+def _is_beyond_chance(item: Series, training: Sequence[Series]) -> bool:
+    """Whether a validation loss is the same to more digits than one of weights that move can be by chance.
+
+    How far they move is told by a training loss that only falls.
+    """
+    if item.meaning.split != VALIDATION or not item.stands_still or len(item) < EPOCHS.value:
+        return False
+    if _needs(item)[0] < DIGITS.value:
+        return False
+    falls = [other for other in training if len(other) >= EPOCHS.value and _only_falls(other.values)]
+    moves = [FOLLOWS.value * float(np.median(-np.diff(other.values))) for other in falls]
+    chances = [(unit_of(item.values) / move) ** (len(item) - 1) for move in moves if move > 0]
+    return any(chance < CHANCE.value for chance in chances)
+
+
+def _only_falls(values: Array) -> bool:
+    return bool((np.diff(values) < 0).all()) and float(values[0] - values[-1]) > MOVES.value * abs(float(values[0]))
 
 
 def _is_still_metric(item: Series) -> bool:
     """Of one that is zero PF501 speaks; one that is high may have nothing left to learn."""
-    top = item.values.max()
-    is_low = 0 < top < (0.5 if top <= 1 else 50)
-    return is_low and item.stands_still and len(item) >= METRIC_EPOCHS.value
+    return _is_low(item) and item.stands_still and len(item) >= METRIC_EPOCHS.value
+
+
+def _is_low(item: Series) -> bool:
+    top = float(item.values.max())
+    return 0 < top < (0.5 if top <= 1 else 50)
 
 
 def _loss_finding(item: Series, history: Sequence[Series], recording: Recording, unit: str = "epochs") -> Finding:
@@ -164,15 +230,16 @@ RULE = Rule(
     code="PF502",
     name="constant-series",
     title="A saved loss or metric never changes",
-    detects=f"A loss changes by less than {SPREAD.value:g} of its size over {EPOCHS.value:g} epochs or more, though "
-    f"it was saved with {DIGITS.value:g} digits or more; or a metric that is not high is the same in "
-    f"{METRIC_EPOCHS.value:g} epochs or more.",
+    detects=f"A loss changes by less than {SPREAD.value:g} of its size over {ROUNDED_EPOCHS} epochs or more, or over "
+    f"{EPOCHS.value:g} or more where chance cannot do it beside a training loss that falls, or it was saved with "
+    f"{FULL_DIGITS} digits; with fewer than {DIGITS.value:g} nothing can be told. Or a metric that is not high is the "
+    f"same in {METRIC_EPOCHS.value:g} epochs or more.",
     matters="Training moves every weight a little and with them the loss: one that stays the same to the last digit is "
     "that of other weights than those in training, or of weights that no step changes.",
     fix="Where the training loss changes, look at which weights are evaluated: a copy from before the training, an "
     "average that is never updated, a checkpoint loaded every time. Otherwise look at the learning rate and at what "
     "the optimizer was given.",
     check=check,
-    thresholds=(SPREAD, DIGITS, EPOCHS, METRIC_EPOCHS, GUESS, MOVES, TREND),
+    thresholds=(SPREAD, DIGITS, EPOCHS, FOLLOWS, CHANCE, METRIC_EPOCHS, GUESS, MOVES, TREND),
     causes=("PF503", "PF504", "PF507"),
 )

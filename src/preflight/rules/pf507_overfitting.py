@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from preflight.core.errors import MissingError
-from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.predicates import Array
 from preflight.rules.series import HISTORY, LOG, STEPS, TREND, Series, is_rising, losses_of, saved_series, spoken
 from preflight.telemetry.metric_names import COST, GAIN, TRAIN, VALIDATION
@@ -23,6 +23,12 @@ RISE = Threshold(
 )
 NOISE = Threshold("NOISE", 4.0, "times the noise between neighbouring values", "beyond chance, whatever the noise is")
 AFTER = Threshold("AFTER", 6, "evaluations after the best one at least", "five in order happen once in 120 by chance")
+SHORT = Threshold(
+    "SHORT",
+    5,
+    "evaluations after the best one are enough where each is higher than the one before and the last than the first",
+    "of 100,000 made-up runs that converge, with noise of up to 0.1, 5 end so; 20 do with four of them",
+)
 LEARNED = Threshold(
     "LEARNED",
     0.01,
@@ -56,7 +62,31 @@ def check(recording: Recording) -> Answer:
     if found:
         return _finding(*found[0])
     memorized = [(pair, left) for pair in pairs if (left := _unsolved(recording, *pair)) is not None]
-    return _by_heart(*memorized[0][0], memorized[0][1]) if memorized else Clean()
+    if memorized:
+        return _by_heart(*memorized[0][0], memorized[0][1])
+    return _too_short(recording, pairs) or Clean()
+
+
+def _too_short(recording: Recording, pairs: Sequence[tuple[Series, Series]]) -> NotApplicable | None:
+    """A validation loss that may begin to rise, or too few values of each to see it where nothing else tells."""
+    for training, validation in pairs:
+        after = len(validation) - 1 - int(validation.values.argmin())
+        if 0 < after < SHORT.value and rise(validation.values) > _least_rise(validation.values):
+            later = training.values[training.rows >= validation.rows[-1 - after]]
+            if len(later) > 1 and later[-1] < later[0]:
+                what = f"{validation.name}, which rises to {spoken(validation.values[-1])} after its best value,"
+                return too_few(what, after, SHORT.value, "evaluations there")
+    longest = max((validation for _, validation in pairs), key=len)
+    if len(longest) > SHORT.value or any(_has_constant(recording, training) for training, _ in pairs):
+        return None
+    return too_few(longest.name, len(longest), SHORT.value + 1, "evaluations")
+
+
+def _has_constant(recording: Recording, training: Series) -> bool:
+    try:
+        return recording.fact("losses", training.meaning.key, "constant") is not None
+    except MissingError:
+        return False
 
 
 def _pairs(series: Sequence[Series]) -> Iterator[tuple[Series, Series]]:
@@ -74,14 +104,23 @@ def overfits(training: Series, validation: Series) -> bool:
     """
     best = int(validation.values.argmin())
     after = validation.values[best + 1 :]
-    if len(after) < AFTER.value or not is_rising(after):
-        return False
     is_later = training.rows > validation.rows[best]
     before, later = training.values[~is_later], training.values[is_later]
-    if rise(validation.values) <= _least_rise(validation.values) or not is_rising(-later):
+    if not _goes_up(after) or (len(after) < AFTER.value and after[-1] <= validation.values[0]):
+        return False
+    if rise(validation.values) <= _least_rise(validation.values) or not _goes_up(-later):
         return False
     size = max(3, len(later) // 4)
     return not len(before) or bool(np.median(later[-size:]) < np.median(before[-size:]))
+
+
+def _goes_up(values: Array) -> bool:
+    return is_rising(values) or (len(values) < AFTER.value and _rises_steadily(values))
+
+
+def _rises_steadily(values: Array) -> bool:
+    """Whether each of SHORT values or more is higher than the one before."""
+    return len(values) >= SHORT.value and bool((np.diff(values) > 0).all())
 
 
 def rise(values: Array) -> float:
@@ -200,8 +239,9 @@ RULE = Rule(
     name="overfitting",
     title="The model overfits",
     detects="After its best value the validation loss rises in more steps than chance would have it, over "
-    f"{AFTER.value:g} evaluations or more, loses {RISE.value:g} of its size and {NOISE.value:g} times its noise, and "
-    "the training loss goes on falling, to below where it was. Where a validation metric still improves, nothing is "
+    f"{AFTER.value:g} evaluations or more, or in each of {SHORT.value:g} and to above its first value; it loses "
+    f"{RISE.value:g} of its size and {NOISE.value:g} times its noise, and the training loss goes on falling, to below "
+    "where it was. Where a validation metric still improves, nothing is "
     "said. Or the training loss, below its own constant's, ends below "
     f"{LEARNED.value:g} of a validation loss that is above {UNSOLVED.value:g} of the best constant's; "
     f"or training has come below {FITTED.value:g} of its own constant's loss, and validation not below its constant's.",
@@ -209,5 +249,5 @@ RULE = Rule(
     fix="Keep the weights of the best epoch; to get beyond it, use more or augmented data, dropout, or a smaller "
     "model.",
     check=check,
-    thresholds=(RISE, NOISE, AFTER, LEARNED, UNSOLVED, FITTED, TREND),
+    thresholds=(RISE, NOISE, AFTER, SHORT, LEARNED, UNSOLVED, FITTED, TREND),
 )
