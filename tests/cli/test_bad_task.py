@@ -106,6 +106,12 @@ def test_a_target_outside_of_what_is_trusted(
         # optimizer
         (["model.optimizer={_target_: torch.optim.AdamW, betaz: 3}"], ["model.optimizer", "'betaz'"]),
         (["model.optimizer={_target_: MODULE.build}"], ["model.optimizer", "'lr'"]),
+        # scheduler
+        (
+            ["+model.scheduler={_target_: torch.optim.lr_scheduler.CosineAnnealingLR, tmax: 3}"],
+            ["model.scheduler=torch.optim.lr_scheduler.CosineAnnealingLR takes no 'tmax'", "did you mean 'T_max'?"],
+        ),
+        (["+model.scheduler={_target_: torch.optim.lr_scheduler.OneCycleLR}"], ["needs max_lr, and is given nothing"]),
     ],
 )  # fmt: skip
 def test_a_task_that_cannot_be_trained(refused_mine: Refused, overrides: list[str], names: list[str]) -> None:

@@ -243,11 +243,21 @@ def test_settings_that_cannot_exist_are_refused_in_both_places(where: str, refus
     assert text("loss_weights.mes") == (
         f"model.{where} names the loss weight 'loss_weights.mes'; did you mean 'mse'? known: mse"
     )
-    assert text("loss_weights").startswith(f"model.{where} names the loss weight 'loss_weights'; ")
+    assert text("loss_weights") == (
+        f"model.{where}.loss_weights is written with one key for each name: loss_weights.NAME: ..."
+    )
     unknown = text("optim.lr")
     assert unknown.startswith(f"model.{where} names the setting 'optim.lr'; ")
     assert all(name in unknown for name in (*OWN_SETTINGS, "loss_weights.NAME", "normalization.FIELD"))
     assert text("extras.dropout").startswith(f"model.{where} names the setting 'extras.dropout'")
+
+
+@pytest.mark.parametrize("group", ["loss_weights", "normalization", "target_normalization"])
+def test_settings_by_name_that_are_nested_are_shown_as_they_have_to_be_written(
+    group: str, refused: Callable[..., str]
+) -> None:
+    text = refused(baseline={group: {"reg": 2, "mse": 1.5}})
+    assert text == f"model.baseline.{group} is written with one key for each name: {group}.reg: 2, {group}.mse: 1.5"
 
 
 @pytest.mark.parametrize(

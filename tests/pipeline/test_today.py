@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -19,6 +19,11 @@ from preflight.tasks.pytorch import PyTorchTask
 
 ReadText = Callable[..., Today]
 MakeTask = Callable[[ModelSettings], PyTorchTask]
+
+
+def takes_any(**options: Any) -> nn.Module:
+    return nn.Linear(1, 1)
+
 
 FILE = """\
 lr: 0.01
@@ -128,6 +133,32 @@ def test_a_learning_rate_that_is_not_positive_is_refused(read_text: ReadText, lr
 def test_a_learning_rate_that_nobody_gives_says_where_to_give_it(read_text: ReadText) -> None:
     with pytest.raises(ConfigError, match=r"today's lr is not known: map it \(model\.mapping\.lr\)"):
         read_text(None, horizon_steps=10)
+
+
+def test_a_learning_rate_that_is_misspelt_is_named(
+    read_text: ReadText, model_settings: Any, make_task: MakeTask
+) -> None:
+    with pytest.raises(ConfigError, match=r"'lrr' \(model\.baseline\.lrr\) is neither .*; did you mean 'lr'\?"):
+        read_text(None, baseline={"lrr": 0.1}, horizon_steps=10)
+    model = model_settings(baseline={"lrr": 0.1}, horizon_steps=10, factory=takes_any)
+    with pytest.raises(ConfigError, match=r"today's lr is not known: .*; is 'lrr' \(model\.baseline\.lrr\) meant\?$"):
+        read_today(model, make_task(model), None)
+
+
+@pytest.mark.parametrize(("fraction", "is_refused"), [(0.0, False), (1.0, False), (1.01, True), (5, True)])
+def test_a_warmup_is_a_share_of_the_run_at_most_all_of_it(
+    read_text: ReadText, fraction: float, is_refused: bool
+) -> None:
+    given = {"lr": 0.1, "warmup_fraction": fraction}
+    if not is_refused:
+        assert read_text(None, baseline=given, horizon_steps=10).params.warmup_fraction == fraction
+        return
+    with pytest.raises(ConfigError) as error:
+        read_text(None, baseline=given, horizon_steps=10)
+    assert str(error.value) == (
+        f"warmup_fraction is a share of the run, from 0 to 1, got warmup_fraction={fraction} in "
+        "model.baseline.warmup_fraction"
+    )
 
 
 def test_a_length_that_nobody_gives_says_where_to_give_it(read_text: ReadText) -> None:

@@ -230,9 +230,23 @@ def broken() -> nn.Module:
         ({"lr_ratios": {"haed": 2}}, TODAY, r"model\.lr_ratios names the component 'haed'; did you mean 'head'\?"),
         ({"head": "tail"}, TODAY, r"model\.head=tail is no component with a weight matrix; known: backbone, head"),
         ({"optimizer": "torch.optim.SDG"}, TODAY, r"model\.optimizer=torch\.optim\.SDG does not import"),
-        ({"optimizer": "torch.nn.Linear"}, TODAY, r"model\.optimizer does not take lr: "),
+        ({"optimizer": "torch.nn.Linear"}, TODAY, r"model\.optimizer=torch\.nn\.Linear takes no 'lr'; known: "),
         ({"optimizer": lambda groups, lr: 3}, TODAY, r"must give a torch\.optim\.Optimizer, got int"),
-        ({"optimizer": "torch.optim.Rprop"}, with_values(weight_decay=0.1), r"does not take lr, weight_decay: "),
+        (
+            {"optimizer": "torch.optim.Rprop"},
+            with_values(weight_decay=0.1),
+            r"=torch\.optim\.Rprop takes no 'weight_decay'; ",
+        ),
+        (
+            {"optimizer": {"_target_": "torch.optim.SGD", "momentun": 0.9}},
+            TODAY,
+            r"^model\.optimizer=torch\.optim\.SGD takes no 'momentun'; did you mean 'momentum'\? known: dampening, ",
+        ),
+        (
+            {"optimizer": {"_target_": "torch.optim.SGD", "momentum": -1}},
+            TODAY,
+            r"^model\.optimizer cannot be built: Invalid momentum value: -1; it is given momentum=-1, lr=",
+        ),
     ],
 )
 def test_a_job_that_cannot_be_built_says_why(changes: Any, params: Params, text: str, make_task: Any) -> None:

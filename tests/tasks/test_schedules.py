@@ -136,7 +136,22 @@ def test_without_a_scheduler_there_is_nothing_to_replay(make_task: Any) -> None:
     ("spec", "text"),
     [
         (lambda optimizer: None, "model.scheduler must give .* got NoneType"),
-        ({"_target_": "torch.optim.lr_scheduler.StepLR"}, "model.scheduler cannot be built: TypeError: .*step_size"),
+        (
+            {"_target_": "torch.optim.lr_scheduler.StepLR"},
+            r"=torch\.optim\.lr_scheduler\.StepLR needs step_size, and is given nothing",
+        ),
+        (
+            {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR", "tmax": 3},
+            r"^model\.scheduler=torch\..*LR takes no 'tmax'; did you mean 'T_max'\? known: T_max, eta_min, last_epoch",
+        ),
+        (
+            functools.partial(torch_schedulers.CosineAnnealingLR, tmax=3),
+            "=CosineAnnealingLR takes no 'tmax'; did you mean",
+        ),
+        (
+            {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "max_lr": 0.1},
+            "model.scheduler cannot be built: ValueError: .*total_steps.*; it is given max_lr=0.1$",
+        ),
         ({"_target_": "torch.optim.lr_scheduler.StepLr"}, "model.scheduler._target_=.* does not import"),
     ],
 )

@@ -25,6 +25,8 @@ GOALS = ("minimize", "maximize")
 FIELD_KINDS = ("continuous", "heavy_tailed", "count", "binary", "identifier", "image", "tokens", "constant")
 # Columns of the telemetry that a loss or a component of the same name would overwrite.
 RESERVED = {"losses": ("epoch", "step", "total", "score", "metric"), "components": ("epoch", "overall")}
+# Settings that there is one of for each loss or field.
+NAMED = ("loss_weights", "normalization", "target_normalization")
 OWN_SETTINGS = tuple(item.name for item in fields(Params) if item.name not in (*NESTED, "warmup_fraction"))
 
 
@@ -173,15 +175,23 @@ def _check_names(names: Mapping[str, object], where: str, losses: tuple[str, ...
     """Refuse nested names that cannot exist; a plain unknown name may be a parameter of the factory."""
     for name in names:
         group, _, inner = name.partition(".")
+        if not inner and group in NAMED:
+            raise ConfigError(f"{where}.{group} is written with one key for each name: {_flat(group, names[name])}")
         if group == "loss_weights" and inner not in losses:
             raise ConfigError(f"{where} names the loss weight '{name}'; {alternatives(inner, losses)}")
-        if inner and group not in ("loss_weights", "normalization", "target_normalization"):
+        if inner and group not in NAMED:
             known = (*OWN_SETTINGS, "loss_weights.NAME", "normalization.FIELD", "target_normalization.FIELD")
             raise ConfigError(f"{where} names the setting '{name}'; {alternatives(name, known)}")
     for stem in ("warmup", "horizon"):
         given = [name for name in names if (split_unit(name) or ("",))[0] == stem]
         if len(given) > 1:
             raise ConfigError(f"{where} gives the {stem} twice: {', '.join(given)}; keep one of the units {UNITS}")
+
+
+def _flat(group: str, value: object) -> str:
+    """``loss_weights.reg: 2``: as a setting by name has to be written."""
+    given = value if isinstance(value, Mapping) and value else {"NAME": "..."}
+    return ", ".join(f"{group}.{name}: {inner}" for name, inner in given.items())
 
 
 def _loss(value: Any, where: str) -> LossSettings:

@@ -13,6 +13,7 @@ from preflight.core.errors import ConfigError, ConfigFileError, TaskError, alter
 from preflight.core.model_settings import INTERVALS, OWN_SETTINGS, ModelSettings
 from preflight.core.params import Params, ParamValue
 from preflight.core.section import check_integer, check_number
+from preflight.core.spelling import closest
 from preflight.core.units import UNITS, RunLength, split_unit
 from preflight.pipeline.user_file import UserFile
 from preflight.tasks.normalizer import InputNormalizer
@@ -52,6 +53,7 @@ def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None, s
     Registers the file's own normalizations with the task. Raises :class:`ConfigError` naming the setting.
     """
     given = _Given(model, file)
+    extras = _extras(given, task)
     batch_size = _batch_size(given, task)
     horizon = _horizon(given, model)
     length = _run_length(horizon, RunLength(1, batch_size, len(task.data.train), task.data.drop_last))
@@ -66,7 +68,7 @@ def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None, s
         loss_weights={name: _number(given, f"loss_weights.{name}", 1.0) for name in model.losses},
         normalization={name: _normalization(given, name, task) for name in task.data.numeric_inputs()},
         target_normalization={name: _target_normalization(given, name, task) for name in task.scalable_targets()},
-        extras={**task.factory_defaults(searched), **_extras(given, task)},
+        extras={**task.factory_defaults(searched), **extras},
     )
     given.check_all_used()
     return Today(params, length, file, given.sources, horizon)
@@ -127,7 +129,10 @@ class _Given:
 def _positive(given: _Given, name: str) -> float:
     value = given.get(name)
     if value is None:
-        raise ConfigError(f"today's {name} is not known: map it (model.mapping.{name}) or give model.baseline.{name}")
+        where = f"map it (model.mapping.{name}) or give model.baseline.{name}"
+        meant = closest(name, [other for other in given.values if other not in OWN_SETTINGS])
+        hint = "" if meant is None else f"; is '{meant}' ({given.where(meant)}) meant?"
+        raise ConfigError(f"today's {name} is not known: {where}{hint}")
     return _checked(value, given.where(name), name, positive=True)
 
 
@@ -212,6 +217,8 @@ def _warmup(given: _Given, length: RunLength) -> float:
     amount = _checked(value, given.where(name), name)
     if amount < 0:
         raise ConfigError(f"{name} must not be negative, got {name}={value} in {given.where(name)}")
+    if unit == "fraction" and amount > 1:
+        raise ConfigError(f"{name} is a share of the run, from 0 to 1, got {name}={value} in {given.where(name)}")
     return length.to_fraction(amount, unit)
 
 

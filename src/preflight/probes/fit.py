@@ -28,6 +28,7 @@ def check_fit(task: Task, params: Params, seed: int, flaws: Sequence[Flaw] = ())
         # The user's code may warn before it fails; where it does not fail, it is called again at once and warns then.
         warnings.simplefilter("ignore")
         job = task.job(params)
+        task.scheduler(job.optimizer)  # one that cannot be built is bad input as well
         batch = next(task.batches(params, seed))
         job.network.train()
         output = _forward(job, batch)

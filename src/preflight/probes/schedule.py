@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from preflight.core.errors import TaskError
 from preflight.core.params import Params
 from preflight.core.units import RunLength
 from preflight.probes.decay import early_end
@@ -37,8 +36,8 @@ def look_at_schedule(task: PyTorchTask, params: Params, seed: int, length: RunLe
     its own length where that is known, and the share of its peak that the run reaches; ``decay``, see
     :func:`early_end`; ``groups`` ``[{ratio, peak}]``; ``error``, what it raised before the end.
 
-    A scheduler that cannot be built, one that follows a metric, and one of a run beyond a million steps, has ``kind``,
-    ``unit`` and a ``reason``.
+    A scheduler that follows a metric, and one of a run beyond a million steps, has ``kind``, ``unit`` and a
+    ``reason``.
     """
     unit, steps = interval_of(task, params), length.horizon_steps
 
@@ -46,14 +45,11 @@ def look_at_schedule(task: PyTorchTask, params: Params, seed: int, length: RunLe
         with seeded(seed, task.device):
             return replay(task, params, advances)
 
-    def unknown(kind: str, reason: str, **more: str) -> dict[str, Any]:
-        return {"schedule": {"kind": kind, "unit": unit, "steps": steps, "reason": reason, **more}}
+    def unknown(kind: str, reason: str) -> dict[str, Any]:
+        return {"schedule": {"kind": kind, "unit": unit, "steps": steps, "reason": reason}}
 
-    try:
-        # Beyond the end, so that a corner there shows.
-        found = replayed(steps + steps // 5 + 2 if steps <= MAX_STEPS else 0)
-    except TaskError as error:
-        return unknown(task.schedule, str(error), error=str(error))
+    # Beyond the end, so that a corner there shows.
+    found = replayed(steps + steps // 5 + 2 if steps <= MAX_STEPS else 0)
     kind = task.schedule if found is None else type(found.scheduler).__name__
     if steps > MAX_STEPS:
         return unknown(kind, f"the run has more than {MAX_STEPS} steps")

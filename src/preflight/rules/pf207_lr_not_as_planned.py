@@ -85,8 +85,6 @@ def _departure(applied: Array, pace: Pace, gap: float, group: int) -> Finding:
 
 
 def _gives_up(facts: Mapping[str, Any]) -> Finding:
-    if facts.get("reason"):  # it was never there to be replayed
-        return Finding(ERROR, facts["error"], (), (Remedy("mend what makes the scheduler"),))
     return Finding(
         ERROR,
         f"the scheduler cannot be advanced to the end of the run: {facts['error']}",
@@ -167,8 +165,8 @@ RULE = Rule(
     code="PF207",
     name="lr-not-as-planned",
     title="The learning rate is not the planned one",
-    detects="The recorded rates lie further than GAP of the peak from the replayed schedule; or the scheduler cannot "
-    "be built, raises an error before the run is over, or has ended its decay (T_max, total_iters) long before: the "
+    detects="The recorded rates lie further than GAP of the peak from the replayed schedule; or the scheduler "
+    "raises an error before the run is over, or has ended its decay (T_max, total_iters) long before: the "
     "rate has come back by RISEN, or there is next to none for IDLE of the run. Cycles by design (warm restarts, "
     "CyclicLR) are left alone.",
     matters="What was chosen is not what trains: warmups end early, decays are over before the run is, or the run "

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from preflight.core.errors import TaskError, alternatives
-from preflight.core.model_settings import RESERVED, ModelSettings
+from preflight.core.model_settings import RESERVED, ModelSettings, Spec
 from preflight.core.params import Params
 from preflight.core.settings import Trust
 from preflight.tasks.base import Job, NamedLoss, pick_target
@@ -24,6 +25,7 @@ from preflight.tasks.data import QUANTITIES, Batch, Roles, is_numeric, read_data
 from preflight.tasks.importing import add_user_folders, find, make
 from preflight.tasks.network import Network
 from preflight.tasks.normalizer import InputNormalizer
+from preflight.tasks.signature import RESERVED_KEYS, misfit, name_of
 from preflight.tasks.target_normalizer import TargetNormalizer
 
 KEY = "model.scheduler"
@@ -152,7 +154,8 @@ class PyTorchTask:
         try:
             scheduler = build(optimizer)
         except Exception as error:  # the user's factory
-            raise TaskError(f"{KEY} cannot be built: {type(error).__name__}: {error}") from error
+            why = self._misfit(spec, KEY, {})
+            raise TaskError(why or f"{KEY} cannot be built: {type(error).__name__}: {error}{_given(spec)}") from error
         if not isinstance(scheduler, LRScheduler):
             raise TaskError(
                 f"{KEY} must give a torch.optim.lr_scheduler.LRScheduler of the optimizer that it is called with, "
@@ -210,10 +213,18 @@ class PyTorchTask:
         try:
             optimizer = partial(groups, **arguments)
         except (TypeError, ValueError) as error:
-            raise TaskError(f"model.optimizer does not take {', '.join(arguments)}: {error}") from error
+            why = self._misfit(spec, "model.optimizer", arguments)
+            raise TaskError(why or f"model.optimizer cannot be built: {error}{_given(spec, arguments)}") from error
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TaskError(f"model.optimizer must give a torch.optim.Optimizer, got {type(optimizer).__name__}")
         return optimizer
+
+    def _misfit(self, spec: Spec, key: str, arguments: Mapping[str, Any]) -> str:
+        """What a factory takes none of, or lacks, of the arguments that it is given; empty where they fit."""
+        target = str(spec["_target_"]) if isinstance(spec, Mapping) and "_target_" in spec else spec
+        own = spec if isinstance(spec, Mapping) else {}
+        why = misfit(find(target, key, self._trust), {**own, **arguments})
+        return f"{key}={target if isinstance(target, str) else name_of(target)} {why}" if why else ""
 
     def _check_new(self, parameters: list[nn.Parameter]) -> None:
         """Refuse a model that an earlier trial has trained already: what it starts from would depend on that trial."""
@@ -250,6 +261,12 @@ def component_of(name: str, components: Mapping[str, str]) -> str:
             return component
     module = "other" if components else name.split(".", maxsplit=1)[0]
     return f"{module}_" if module in RESERVED["components"] else module  # those name columns of the telemetry
+
+
+def _given(spec: Spec, arguments: Mapping[str, Any] = MappingProxyType({})) -> str:
+    own = spec if isinstance(spec, Mapping) else {}
+    named = [f"{name}={value!r}" for name, value in {**own, **arguments}.items() if name not in RESERVED_KEYS]
+    return f"; it is given {', '.join(named)}" if named else ""
 
 
 def _workers(given: Any) -> int | None:
