@@ -95,10 +95,48 @@ def hinge(output: Tensor, target: Tensor) -> Tensor:
     return F.triplet_margin_loss(anchor, positive, negative)
 
 
+class Apart(Triple):
+    """The three as parts of an output."""
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x).unbind(dim=1)
+
+
+def hinge_of_parts(output: tuple[Tensor, ...], target: Tensor) -> Tensor:
+    return F.triplet_margin_loss(*output)
+
+
+@pytest.mark.parametrize(("factory", "loss"), [(Triple, hinge), (Apart, hinge_of_parts)])
+@pytest.mark.parametrize("shift", [0.0, 300.0])
+def test_embeddings_by_one_network_share_their_constant(
+    shift: float, factory: Any, loss: Any, inspect: Inspect, parts: tuple[Split, Split]
+) -> None:
+    data = tuple({**part, "x": part["x"] + shift * torch.arange(3)} for part in parts)
+    found = inspect(factory=factory, losses={"hinge": loss}, data=data)
+    assert found.references == found.constants == {"hinge": pytest.approx(1.0, rel=1e-4)}  # the margin
+    assert found.notes == ()
+
+
+def test_a_contrast_beside_a_loss_of_targets_is_no_penalty(inspect: Inspect) -> None:
+    class Both(Triple):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            three = super().forward(x)
+            return {"three": three, "amount": three[:, 0, :1]}
+
+    losses = {"hinge": {"function": hinge, "output": "three"}, "mse": {"function": F.mse_loss, "output": "amount"}}
+    assert set(inspect(factory=Both, losses=losses).references) == {"hinge", "mse"}
+
+
+def beyond_one(output: Tensor, target: Tensor) -> Tensor:
+    """Satisfied by no cosine."""
+    anchor, positive, _ = output.unbind(dim=1)
+    return F.relu(1.5 - (anchor * positive).sum(dim=1)).mean()
+
+
 def test_a_constant_out_of_the_models_reach_is_no_reference(inspect: Inspect) -> None:
-    found = inspect(factory=Triple, losses={"hinge": hinge})
-    assert found.references == found.constants == {"hinge": pytest.approx(1.0, rel=0.2)}  # the margin
-    assert any("'hinge' is next to nothing for some constant" in note for note in found.notes)
+    found = inspect(factory=Triple, losses={"cosine": beyond_one})
+    assert 0.5 < found.references["cosine"] == found.constants["cosine"] <= 1.5
+    assert any("'cosine' is next to nothing for some constant" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1000.0])

@@ -19,7 +19,7 @@ from preflight.pipeline.today import Today, read_today
 from preflight.pipeline.user_file import UserFile
 from preflight.probes.axes import settled
 from preflight.probes.classes import check_classes
-from preflight.probes.constant import best_constants
+from preflight.probes.constant import Tie, best_constants, free
 from preflight.probes.fields import Field, FieldReport, inspect_field, normalizer_configs, target_ranges
 from preflight.probes.fit import check_fit, one_line
 from preflight.probes.flaws import INPUT, TARGET, TRAINING, VALIDATION, Expected, Flaw, find_flaws
@@ -28,6 +28,7 @@ from preflight.probes.layout import layout_of
 from preflight.probes.penalty import is_penalty
 from preflight.probes.sense import ENDLESS, check_sense, falls_without_end, within_reach
 from preflight.probes.splits import check_splits, differences
+from preflight.probes.ties import ties_of
 from preflight.tasks.data import Batch, spread, take_samples
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
@@ -131,17 +132,17 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     targets = _targets(task, train)
     check_sense(task.losses, output, {name: item[: today.params.batch_size] for name, item in targets.items()})
     notes = check_flaws(task, today.params, settings.seed, flaws)
-    options = _fit_normalizers(settings, task, today, fields) | fit_targets(
-        settings, task, today.params, train[1], output
-    )
+    options = _fit_normalizers(settings, task, today, fields)
+    options |= fit_targets(settings, task, today.params, train[1], output)
     held_out = _validation_targets(settings, task, validation, today.params.batch_size)
-    constants = best_constants(task.losses, output, targets, held_out, today.params.batch_size)
+    ties = ties_of(task, today.params, settings.seed, output, targets)
+    constants = best_constants(task.losses, output, targets, held_out, today.params.batch_size, ties)
     begin = _before_training(settings, task, today)
     initial = begin.original
     without_end = [loss.name for loss in task.losses if falls_without_end(loss, output, targets)]
-    scored, more = _scored(task, output, targets)
+    scored, more = _scored(task, output, targets, ties)
     reached = {
-        loss.name: within_reach(loss, output, held_out, today.params.batch_size, value)
+        loss.name: within_reach(loss, output, held_out, today.params.batch_size, value, ties.get(loss.name, free))
         for loss in task.losses
         if loss.name in scored and (value := constants[loss.name]) is not None
     }
@@ -161,9 +162,9 @@ def _known(constants: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in constants.items() if value is not None}
 
 
-def _scored(task: PyTorchTask, output: Any, targets: Batch) -> tuple[list[str], list[str]]:
+def _scored(task: PyTorchTask, output: Any, targets: Batch, ties: Mapping[str, Tie]) -> tuple[list[str], list[str]]:
     """Losses that tell how well the task is learned, and notes on the others."""
-    penalties = [loss.name for loss in task.losses if is_penalty(loss, output, targets)]
+    penalties = [loss.name for loss in task.losses if is_penalty(loss, output, targets, ties.get(loss.name, free))]
     if len(penalties) == len(task.losses):
         return penalties, []
     notes = [

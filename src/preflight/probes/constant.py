@@ -22,48 +22,68 @@ SAME = 0.1
 """Relative difference of a loss between all samples and batches: a mean differs by the noise of those batches."""
 
 
+# Tensors of an output without their batch axis.
+Constant = Mapping[Path, Tensor]
+Objective = Callable[[Constant], Tensor]
+Tie = Callable[[Constant], Constant]
+"""The constant nearest to one that the model can give."""
+
+
+def free(constant: Constant) -> Constant:
+    """No tie: every number may differ from every other."""
+    return constant
+
+
 def best_constants(
-    losses: tuple[NamedLoss, ...], output: Any, train: Batch, validation: Batch, batch_size: int | None = None
+    losses: tuple[NamedLoss, ...],
+    output: Any,
+    train: Batch,
+    validation: Batch,
+    batch_size: int | None = None,
+    ties: Mapping[str, Tie] | None = None,
 ) -> dict[str, float | None]:
     """Validation loss of the constant output that fits the training targets best, or of an ordinary one, per loss.
 
     ``output`` is the model's on a batch; its structure gives the constant's, and its mean one of the starting points.
     ``batch_size`` is that of the losses it is compared with (None: all samples are one batch): a sum, or a contrast of
-    the samples of a batch with each other, is another loss for another size. None where no constant has a finite loss.
+    the samples of a batch with each other, is another loss for another size. ``ties`` are what the model makes the
+    constant of a loss share (:func:`preflight.probes.ties.ties_of`). None where no constant has a finite loss.
     """
     device = next(iter(train.values())).device
     with seeded(SEED, device):
-        return {loss.name: _best_constant(loss, output, train, validation, batch_size) for loss in losses}
+        return {
+            loss.name: _best_constant(loss, output, train, validation, batch_size, (ties or {}).get(loss.name, free))
+            for loss in losses
+        }
 
 
 def _best_constant(
-    loss: NamedLoss, output: Any, train: Batch, validation: Batch, batch_size: int | None
+    loss: NamedLoss, output: Any, train: Batch, validation: Batch, batch_size: int | None, tie: Tie
 ) -> float | None:
     chosen = output if loss.output is None else output[loss.output]
-    whole = on_constant(loss, chosen, train)
+    whole = on_constant(loss, chosen, train, tie)
     starts = starting_points(chosen, loss, train)
     fitted = [fit(whole, start) for start in starts]
     if batch_size is not None:
-        some = in_batches(loss, chosen, train, batch_size, FITTED_BATCHES)
+        some = in_batches(loss, chosen, train, batch_size, FITTED_BATCHES, tie)
         fitted += [fit(some, constant) for constant in fitted if _differ(whole, some, constant)]
-    measured = in_batches(loss, chosen, validation, batch_size)
+    measured = in_batches(loss, chosen, validation, batch_size, tie=tie)
     # Of many classes with few samples each the fitted prior is worse on new ones than none: zeros, all alike.
     values = [value_of(measured, constant) for constant in (*fitted, *starts)]
     return min((value for value in values if math.isfinite(value)), default=None)
 
 
 def in_batches(
-    loss: NamedLoss, output: Any, targets: Batch, batch_size: int | None, most: int | None = None
+    loss: NamedLoss, output: Any, targets: Batch, batch_size: int | None, most: int | None = None, tie: Tie = free
 ) -> Objective:
     """A loss of one output for all samples as a validation gives it: by batches, weighted by their samples."""
     size = len(next(iter(targets.values())))
     firsts = range(0, size, batch_size or size)[:most]
     cuts = [slice(first, min(first + (batch_size or size), size)) for first in firsts]
     seen = cuts[-1].stop
-    parts = [
-        ((cut.stop - cut.start) / seen, on_constant(loss, output, {name: item[cut] for name, item in targets.items()}))
-        for cut in cuts
-    ]
+    some = [{name: item[cut] for name, item in targets.items()} for cut in cuts]
+    shares = [(cut.stop - cut.start) / seen for cut in cuts]
+    parts = [(share, on_constant(loss, output, part, tie)) for share, part in zip(shares, some, strict=True)]
     return lambda constant: sum((share * part(constant) for share, part in parts), start=torch.zeros(()))
 
 
@@ -71,11 +91,6 @@ def _differ(whole: Objective, some: Objective, constant: Constant) -> bool:
     """Whether a loss of all samples is another one than that of batches, so that another constant may fit it."""
     left, right = value_of(whole, constant), value_of(some, constant)
     return math.isfinite(right) and not abs(left - right) <= SAME * abs(right)
-
-
-# Tensors of an output without their batch axis.
-Constant = Mapping[Path, Tensor]
-Objective = Callable[[Constant], Tensor]
 
 
 def starting_points(output: Any, loss: NamedLoss, train: Batch) -> list[Constant]:
@@ -90,13 +105,13 @@ def starting_points(output: Any, loss: NamedLoss, train: Batch) -> list[Constant
     return points
 
 
-def on_constant(loss: NamedLoss, output: Any, targets: Batch) -> Objective:
+def on_constant(loss: NamedLoss, output: Any, targets: Batch, tie: Tie = free) -> Objective:
     """A loss of one output for all samples, in the structure of ``output``."""
     picked = replace(loss, output=None)
     size = len(next(iter(targets.values())))
 
     def objective(constant: Constant) -> Tensor:
-        return picked(_expanded(constant, output, size), targets)
+        return picked(_expanded(tie(constant), output, size), targets)
 
     return objective
 

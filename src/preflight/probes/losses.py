@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from preflight.core.params import Params
-from preflight.probes.constant import best_constants
+from preflight.probes.constant import Tie, best_constants, free
 from preflight.probes.gradients import Pull, pulls
 from preflight.probes.heads import head_of, statistics, target_statistics
 from preflight.probes.loss_kind import (
@@ -28,6 +28,7 @@ from preflight.probes.penalty import takes_targets
 from preflight.probes.regularization import decay_facts, penalty_facts
 from preflight.probes.sense import within_reach
 from preflight.probes.steps import targets_of, train_briefly, weights_of
+from preflight.probes.ties import ties_of
 from preflight.probes.work import steps_within
 from preflight.tasks.base import Job, NamedLoss, pick_target
 from preflight.tasks.data import Batch, spread, take_samples
@@ -77,13 +78,14 @@ def look_at_losses(
         job = task.job(params)
         outputs = _outputs(job, batch)
         weights = weights_of(job)
+        ties = ties_of(task, params, seed, detached(outputs), targets_of(task, batch))
         for loss in job.losses:
-            found = _what_it_is(task, loss, outputs, batch)
+            found, tie = _what_it_is(task, loss, outputs, batch), ties.get(loss.name, free)
             known = constants.get(loss.name)
             if known and any(abs(ratio - 1) > 0.02 for ratio in found.get("batch_scaling", {}).values()):
-                known = _constant_at(task, params, loss, outputs, batch)
+                known = _constant_at(task, params, loss, outputs, batch, tie)
             named = loss.target or (task.data.roles.targets[0] if len(task.data.roles.targets) == 1 else None)
-            on_training = None if known is None else _on_training(task, params, loss, outputs)
+            on_training = None if known is None else _on_training(task, params, loss, outputs, tie)
             constant = {"constant": known, "constant_training": on_training}
             facts[loss.name] = {"weight": weights[loss.name], "target": named, **constant, **found}
         regularization = decay_facts(job, outputs, targets_of(task, batch))
@@ -159,19 +161,22 @@ def _chosen(loss: NamedLoss, outputs: Any) -> Any:
     return outputs if loss.output is None else outputs[loss.output]
 
 
-def _on_training(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any) -> float | None:
+def _on_training(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any, tie: Tie) -> float | None:
     _, batch = take_samples(task.data.train)
     targets = targets_of(task, batch)
-    return best_constants((loss,), detached(outputs), targets, targets, params.batch_size)[loss.name]
+    return best_constants((loss,), detached(outputs), targets, targets, params.batch_size, {loss.name: tie})[loss.name]
 
 
-def _constant_at(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any, batch: Batch) -> float | None:
+def _constant_at(
+    task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any, batch: Batch, tie: Tie
+) -> float | None:
     """Best constant predictor for batches of today's size, of a loss that is another one for another size."""
     targets = targets_of(task, batch)
     size = len(next(iter(targets.values())))
     full = {name: target[: size - size % params.batch_size or size] for name, target in targets.items()}
-    found = best_constants((loss,), detached(outputs), full, full, params.batch_size)[loss.name]
-    return None if found is None else within_reach(loss, detached(outputs), full, params.batch_size, found)
+    output = detached(outputs)
+    found = best_constants((loss,), output, full, full, params.batch_size, {loss.name: tie})[loss.name]
+    return None if found is None else within_reach(loss, output, full, params.batch_size, found, tie)
 
 
 def _look_at_gradients(

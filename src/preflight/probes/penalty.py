@@ -11,7 +11,9 @@ from preflight.probes.constant import (
     SEED,
     Constant,
     Objective,
+    Tie,
     fit,
+    free,
     on_constant,
     starting_points,
     value_of,
@@ -27,7 +29,7 @@ BETTER = 0.01
 """Of the way from the model's own output to the best constant: as much must outputs of their own gain on it."""
 
 
-def is_penalty(loss: NamedLoss, output: Any, targets: Batch) -> bool:
+def is_penalty(loss: NamedLoss, output: Any, targets: Batch, tie: Tie = free) -> bool:
     """Whether a loss asks nothing of the data: targets do not enter, and a constant output satisfies it like any other.
 
     So does a divergence from a prior, or a decay of activations. One that compares samples, as contrastive losses do,
@@ -43,8 +45,9 @@ def is_penalty(loss: NamedLoss, output: Any, targets: Batch) -> bool:
         return False
     with seeded(SEED, next(iter(every.values())).device):
         own = value_of(_each(loss, chosen, some), every)
-        constants = [fit(on_constant(loss, chosen, some), start) for start in starting_points(chosen, loss, some)]
-        constant = min((value_of(on_constant(loss, chosen, some), item) for item in constants), key=_finite_first)
+        same = on_constant(loss, chosen, some, tie)
+        constants = [fit(same, start) for start in starting_points(chosen, loss, some)]
+        constant = min((value_of(same, item) for item in constants), key=_finite_first)
         single = value_of(_each(loss, chosen, some), fit(_each(loss, chosen, some), every))
     return math.isfinite(constant) and not single < constant - BETTER * max(0.0, own - constant) - 1e-6 * abs(constant)
 

@@ -11,6 +11,8 @@ from preflight.core.errors import TaskError
 from preflight.probes.constant import (
     SEED,
     Constant,
+    Tie,
+    free,
     in_batches,
     on_constant,
     starting_points,
@@ -70,15 +72,16 @@ def falls_without_end(loss: NamedLoss, output: Any, targets: Batch) -> bool:
     return value_of(objective, far) < -ENDLESS * max(1.0, abs(float(begin.detach())))
 
 
-def within_reach(loss: NamedLoss, output: Any, targets: Batch, batch_size: int, constant: float) -> float:
+def within_reach(
+    loss: NamedLoss, output: Any, targets: Batch, batch_size: int, constant: float, tie: Tie = free
+) -> float:
     """What a network gets that ignores its input: the best ``constant``, or an ordinary one where that leaves nothing.
 
     A constant that satisfies a loss which ordinary ones (zeros, the model's mean) do not lies out of what the model can
-    give: three embeddings by one network are not far from each other where it ignores its input, and cosines do not
-    exceed one.
+    give: cosines do not exceed one.
     """
     chosen = output if loss.output is None else output[loss.output]
-    measured = in_batches(loss, chosen, targets, batch_size)
+    measured = in_batches(loss, chosen, targets, batch_size, tie=tie)
     found = [value_of(measured, point) for point in starting_points(chosen, loss, targets)]
     lowest = min((value for value in found if math.isfinite(value)), default=0.0)
     return lowest if abs(constant) < SATISFIED * lowest else constant

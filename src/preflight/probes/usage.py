@@ -14,6 +14,7 @@ from torch import Tensor
 from preflight.core.params import Params
 from preflight.probes.constant import best_constants
 from preflight.probes.steps import one_step, targets_of, weights_of
+from preflight.probes.ties import ties_of, with_random_weights
 from preflight.probes.work import steps_within
 from preflight.tasks.base import Job
 from preflight.tasks.data import Batch
@@ -61,7 +62,7 @@ def _inputs_used(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]
         real = _trained(job, task, batches, lambda given: given)
         later = _sensitivities(job, wide, names)
         heads.append(_of_heads(job, wide, names))
-        random = _perturbed(task.job(params))
+        random = with_random_weights(task.job(params))
         perturbed = _sensitivities(random, wide, names)
         heads.append(_of_heads(random, wide, names))
     facts: dict[str, Any] = {"steps": len(batches), "real": real, "batch": len(next(iter(batches[0].values())))}
@@ -155,16 +156,6 @@ def _of_heads(job: Job, batch: Batch, names: tuple[str, ...]) -> dict[str, float
     return {name: float((new - old).norm()) / (float(old.norm()) or 1.0) for name, (old, new) in pairs.items()}
 
 
-@torch.no_grad()
-def _perturbed(job: Job) -> Job:
-    """Random weights: with them, a head that starts at zero uses its input all the same."""
-    for _, parameter in job.parameters:
-        if parameter.is_floating_point():
-            fan_in = parameter[0].numel() if parameter.ndim > 1 else 4
-            parameter.add_(torch.randn_like(parameter) / math.sqrt(max(1, fan_in)))
-    return job
-
-
 def _flat(output: Any) -> Tensor:
     """All numbers of an output as one vector."""
     items = [item.detach().double().flatten() for item in tensors_of(output).values()]
@@ -177,7 +168,7 @@ def _batch_fit(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
         # Of a sample alone the best constant is perfect: it takes several to say that their inputs were used.
         count = min(len(task.data.train), max(FIT_SAMPLES, params.batch_size))
         batch = next(task.batches(replace(params, batch_size=count), seed))
-        constant = _constant(task, params, batch)
+        constant = _constant(task, params, seed, batch)
         steps = steps_within(task, replace(params, batch_size=count), seed, WORK, FIT_STEPS)
     tried: list[dict[str, Any]] = []
     for factor in FACTORS:
@@ -191,11 +182,12 @@ def _batch_fit(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
     return {**best, "constant": constant, "tried": tried}
 
 
-def _constant(task: PyTorchTask, params: Params, batch: Batch) -> float | None:
+def _constant(task: PyTorchTask, params: Params, seed: int, batch: Batch) -> float | None:
     job, targets = task.job(params), targets_of(task, batch)
     with torch.no_grad():
         output = job.outputs(batch)
-    found = best_constants(job.losses, output, targets, targets)
+    ties = ties_of(task, params, seed, output, targets)
+    found = best_constants(job.losses, output, targets, targets, ties=ties)
     weights = weights_of(job)
     parts = [None if value is None else weights[name] * value for name, value in found.items()]
     return None if None in parts else math.fsum(part for part in parts if part is not None)
