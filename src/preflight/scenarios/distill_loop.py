@@ -11,6 +11,7 @@ import argparse
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,11 +52,16 @@ class Meter:
 
 def train(folder: Path, *, epochs: int = EPOCHS, averaging: bool = False, mended: bool = False, seed: int = 0) -> None:
     """Train the student as its owner did, and leave both files in ``folder``."""
+    with _log_to(folder / LOG) as log:
+        _train(folder, log, epochs, averaging=averaging, mended=mended, seed=seed)
+
+
+def _train(folder: Path, log: logging.Logger, epochs: int, *, averaging: bool, mended: bool, seed: int) -> None:
     torch.manual_seed(seed)
     training, validation = load_data(seed=seed)
     model = Distilled(identities=training["teacher"].shape[1], width=128, dropout=0.0, evaluate=COPY)
     optimizer = torch.optim.AdamW(model.student.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
-    log, saved, last = _log_to(folder / LOG), Meter(averaging), Meter(averaging)
+    saved, last = Meter(averaging), Meter(averaging)
     history: dict[str, list[float]] = {f"{split}_{name}": [] for split in ("train", "val") for name in ("loss", "top1")}
     for epoch in range(1, epochs + 1):
         model.train()
@@ -110,12 +116,15 @@ def _percent(shown: Mapping[str, float]) -> list[float]:
     return [shown["loss"], 100 * shown["top1"], 100 * shown["top5"]]
 
 
-def _log_to(path: Path) -> logging.Logger:
+@contextmanager
+def _log_to(path: Path) -> Iterator[logging.Logger]:
     log = logging.Logger("distill", logging.INFO)
-    for handler in (logging.FileHandler(path, mode="w", encoding="utf-8"), logging.StreamHandler()):
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        log.addHandler(handler)
-    return log
+    with ExitStack() as stack:
+        for handler in (logging.FileHandler(path, mode="w", encoding="utf-8"), logging.StreamHandler()):
+            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+            stack.callback(handler.close)
+            log.addHandler(handler)
+        yield log
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -127,7 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mended", action="store_true")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
-    train(options.folder, epochs=options.epochs, averaging=options.averaging, mended=options.mended)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a step of this size is slower with more
+    try:
+        train(options.folder, epochs=options.epochs, averaging=options.averaging, mended=options.mended)
+    finally:
+        torch.set_num_threads(threads)
 
 
 if __name__ == "__main__":
