@@ -144,7 +144,7 @@ def test_bad_input_is_one_line(command: Command, files: Path, arguments: list[st
     [
         ("1,1.0,1.1\n2,0.9,1.0\n3,nan,nan\n4,nan,nan\n", "from epoch 3 on: NaN or infinite in the last 2 of 4"),
         ("1,1.0,1.1\n2,inf,1.0\n3,nan,nan\n4,nan,nan\n", "from epoch 2 on: NaN or infinite in the last 3 of 4"),
-        ("1,1.0,1.1\n2,0.9,1.0\n3,NaN,1.0\n4,0.8,0.9\n", "not finite in 1 of 4 epochs of the history, in epoch 3"),
+        ("1,1.0,1.1\n2,0.9,1.0\n3,NaN,1.0\n4,0.8,0.9\n", "in 1 of 4 epochs of the history, first in epoch 3"),
     ],
 )  # fmt: skip
 def test_a_nan_that_is_written_in_a_csv_is_one(command: Command, files: Path, rows: str, message: str) -> None:

@@ -64,6 +64,8 @@ def test_too_few_rows_are_not_clean(recorded: Recorded, foreign: Recorded) -> No
     missing = NotApplicable("gradient_norms.csv has 5 rows, 20 are needed")
     for make in (recorded, foreign):
         assert RULE.judge(make(gradient_norms={"overall": np.full(5, 1e9)})) == missing
+    missing = NotApplicable("gradient_norms.csv has 3 rows, 20 are needed")
+    assert RULE.judge(foreign(gradient_norms={"overall": [1.0, 1.0, np.inf]})) == missing
     asked = foreign(gradient_norms={"overall": np.ones(5)}, facts={"limits": {"norm_above": 10.0}})
     assert RULE.judge(asked) == Clean()  # a mean is a mean
 

@@ -65,7 +65,7 @@ def test_a_training_loss_that_becomes_finite_again_is_a_note(recorded: Recorded)
     answer = RULE.judge(recorded(history=history))
     assert isinstance(answer, Finding)
     assert (answer.severity, answer.where) == (NOTE, "train_loss")
-    assert answer.message.startswith("train_loss is not finite in 1 of 4 epochs of the history, in epoch 3, and ")
+    assert answer.message.startswith("train_loss is not finite in 1 of 4 epochs of the history, first in epoch 3, and ")
 
 
 def test_without_a_saved_loss_there_is_nothing_to_judge(recorded: Recorded) -> None:

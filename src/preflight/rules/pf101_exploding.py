@@ -68,14 +68,13 @@ def check(recording: Recording) -> Answer:
     finite = norms if broken is None else norms[:broken]
     level = early_level(finite)
     if broken is None and len(norms) < MIN_STEPS:
-        is_limited = recording.facts.get("limits", {}).get("norm_above") is not None and len(finite)
-        return _above_limit(recording, finite) if is_limited else too_few("gradient_norms.csv", len(norms), MIN_STEPS)
+        return _above_limit(recording, finite, len(norms))
     beyond = np.flatnonzero(finite > GROWTH.value * level)
     moving = int((finite > 0).sum())  # an explosion may leave units that are dead
     end = length_of_end(beyond, len(finite))
     is_spike = len(beyond) <= SHARE.value * moving and end < END.value
     if is_spike or has_gained(recording, overall.steps[beyond]):
-        return _above_limit(recording, finite)  # what is not finite without having grown is PF108
+        return _above_limit(recording, finite, len(norms))  # what is not finite without having grown is PF108
     first, growth = int(beyond[0]), float(finite.max() / level)
     where = _component(recording, overall.steps[first])
     parameter = _parameter(recording, where, overall.steps[first])
@@ -101,10 +100,12 @@ def check(recording: Recording) -> Answer:
     )
 
 
-def _above_limit(recording: Recording, norms: Array) -> Answer:
+def _above_limit(recording: Recording, norms: Array, rows: int) -> Answer:
     """The fallback that a user may ask for: a limit on the mean norm, whatever the run began with."""
     limit = recording.facts.get("limits", {}).get("norm_above")
     mean = float(norms.mean()) if len(norms) else 0.0
+    if rows < MIN_STEPS and (limit is None or not len(norms)):
+        return too_few("gradient_norms.csv", rows, MIN_STEPS)
     if limit is None or mean <= limit:
         return Clean()
     return Finding(

@@ -36,14 +36,16 @@ DIGITS = Threshold(
 EPOCHS = Threshold(
     "EPOCHS",
     3,
-    "epochs at least, five where fewer than seven digits are saved, unless it is beyond CHANCE",
+    "epochs at least, where FULL digits are saved or equal values are beyond CHANCE",
     "two values may be equal by chance",
 )
+FULL = Threshold("FULL", 7, "significant digits are saved in full", "float32 holds seven")
+ROUNDED = Threshold("ROUNDED", 5, "epochs at least where fewer digits are saved", "on an early plateau four are alike")
 FOLLOWS = Threshold(
     "FOLLOWS",
     0.01,
     "of what the training loss falls by from value to value is what a validation loss of the same weights moves by",
-    "in 198 stretches of four validations beside a training loss that only falls it was 0.04 or more, 0.7 in the middle",
+    "in 198 stretches of four validations beside a training loss that only falls it was 0.04 or more, at median 0.7",
 )
 CHANCE = Threshold(
     "CHANCE",
@@ -51,7 +53,6 @@ CHANCE = Threshold(
     "is the chance that values which move by FOLLOWS are all rounded to the same one",
     "one step in the last digit over the move, for each value after the first",
 )
-FULL_DIGITS, ROUNDED_EPOCHS = 7, 5
 METRIC_EPOCHS = Threshold(
     "METRIC_EPOCHS", 8, "epochs at least for a metric", "a metric counts samples: on a few it repeats for some epochs"
 )
@@ -131,7 +132,7 @@ def _is_still_loss(item: Series) -> bool:
 def _needs(item: Series) -> tuple[int, float]:
     """Digits that it was saved with, and the values that it takes with so many."""
     digits = max(map(digits_of, item.values), default=0)
-    return digits, EPOCHS.value if digits >= FULL_DIGITS else ROUNDED_EPOCHS
+    return digits, EPOCHS.value if digits >= FULL.value else ROUNDED.value
 
 
 def _is_beyond_chance(item: Series, training: Sequence[Series]) -> bool:
@@ -230,9 +231,9 @@ RULE = Rule(
     code="PF502",
     name="constant-series",
     title="A saved loss or metric never changes",
-    detects=f"A loss changes by less than {SPREAD.value:g} of its size over {ROUNDED_EPOCHS} epochs or more, or over "
+    detects=f"A loss changes by less than {SPREAD.value:g} of its size over {ROUNDED.value:g} epochs or more, or over "
     f"{EPOCHS.value:g} or more where chance cannot do it beside a training loss that falls, or it was saved with "
-    f"{FULL_DIGITS} digits; with fewer than {DIGITS.value:g} nothing can be told. Or a metric that is not high is the "
+    f"{FULL.value:g} digits; with fewer than {DIGITS.value:g} nothing can be told. Or a metric that is not high is the "
     f"same in {METRIC_EPOCHS.value:g} epochs or more.",
     matters="Training moves every weight a little and with them the loss: one that stays the same to the last digit is "
     "that of other weights than those in training, or of weights that no step changes.",
@@ -240,6 +241,6 @@ RULE = Rule(
     "average that is never updated, a checkpoint loaded every time. Otherwise look at the learning rate and at what "
     "the optimizer was given.",
     check=check,
-    thresholds=(SPREAD, DIGITS, EPOCHS, FOLLOWS, CHANCE, METRIC_EPOCHS, GUESS, MOVES, TREND),
+    thresholds=(SPREAD, DIGITS, EPOCHS, FULL, ROUNDED, FOLLOWS, CHANCE, METRIC_EPOCHS, GUESS, MOVES, TREND),
     causes=("PF503", "PF504", "PF507"),
 )

@@ -24,9 +24,6 @@ EVALUATIONS = Threshold(
 )
 
 
-NAMED = 5
-
-
 @dataclass(frozen=True)
 class Broken:
     """A loss of which ``count`` values at the end are not finite, from ``epoch`` on, and ``finite`` before; ``at_once``
@@ -114,11 +111,10 @@ def _finding(broken: Sequence[Broken]) -> Finding:
 def _passing(item: Broken) -> Finding:
     """A training loss that is not finite and becomes so again: worth knowing, and not why the run fails."""
     unit = "epochs" if item.table == HISTORY else "lines"
-    known = [f"{epoch:g}" for epoch in dict.fromkeys(item.between) if math.isfinite(epoch)]
-    where = f", in epoch {', '.join(known[:NAMED])}{', ...' if len(known) > NAMED else ''}" if known else ""
+    first = f", first in epoch {item.between[0]:g}" if math.isfinite(item.between[0]) else ""
     return Finding(
         NOTE,
-        f"{item.name} is not finite in {len(item.between)} of {item.total} {unit} of the {item.table}{where}, and "
+        f"{item.name} is not finite in {len(item.between)} of {item.total} {unit} of the {item.table}{first}, and "
         "finite again after that: a step was passed over, or the mean of nothing was saved",
         (Evidence(f"{item.name} that is not finite, with finite values after it", len(item.between), 0),),
         (Remedy("find the batch, and what in its samples or in the loss is not finite"),),
