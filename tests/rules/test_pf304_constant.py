@@ -39,6 +39,13 @@ def test_a_target_that_never_changes_is_found(target: Tensor, data_seen: DataSee
     assert (answer.severity, answer.where) == (ERROR, "target")
 
 
+def test_a_placeholder_that_no_loss_uses_is_none(data_seen: DataSeen) -> None:
+    def hinge(output: Tensor, _target: Tensor) -> Tensor:
+        return (1 - output).relu().mean()
+
+    assert RULE.judge(data_seen(split(noise(), torch.ones(200)), losses={"own": hinge})) == Clean()
+
+
 def test_a_named_feature_is_worth_a_note(data_seen: DataSeen) -> None:
     x = noise()
     x[:, 1] = 7.0

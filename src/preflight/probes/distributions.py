@@ -17,6 +17,7 @@ from preflight.core.model_settings import FieldSettings
 from preflight.core.params import Params
 from preflight.probes.amounts import amounts
 from preflight.probes.axes import settled
+from preflight.probes.entering import entering
 from preflight.probes.fields import (
     MAX_NAMED_FEATURES,
     FieldReport,
@@ -54,21 +55,23 @@ def look_at_fields(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
     median), ``skew, zeros`` (share), ``distinct, samples, validation, shift, shift_noise`` (see
     :mod:`preflight.probes.shift`), ``normalized, nonfinite, nonfinite_samples`` and ``fed``: what the configured
     normalizer makes of it, ``{mean, std, rms, peak, tail, half}``, half being the deviations that the narrowest half of
-    the values spans. Targets that are classes (:func:`preflight.probes.amounts.amounts`) have ``classes, unseen``.
+    the values spans. Targets that are classes (:func:`preflight.probes.amounts.amounts`) have ``classes, unseen``;
+    ``enters`` says of every target whether a loss or the metric uses it (:mod:`preflight.probes.entering`).
     Padding counts nowhere, and outliers in no mean. ``overlap``: :func:`look_at_overlap`.
     """
     with seeded(seed, task.device):
         train, validation = take_samples(task.data.train), take_samples(task.data.validation)
         fields: dict[str, Any] = {}
         known = settled(task.settings.fields, train[1], task.data.roles.inputs)
-        measured = amounts(task, params, seed)
+        measured, used = amounts(task, params, seed), entering(task, params, seed)
         for role, names in (("input", task.data.roles.inputs), ("target", task.data.roles.targets)):
             for name in names:
                 if train[1][name].numel() and validation[1][name].numel():
                     settings = _settings(known, role, name)
                     is_class = role == "target" and name not in measured
                     look = _Look(task, params, role, name, settings, is_class, (train[1], validation[1]))
-                    fields[name if name not in fields else f"{role} {name}"] = look.facts()
+                    found = look.facts() | ({"enters": name in used} if role == "target" else {})
+                    fields[name if name not in fields else f"{role} {name}"] = found
         overlap = look_at_overlap(
             task.data.train, task.data.validation, (train[1], validation[1]), task.data.roles.inputs
         )

@@ -89,14 +89,17 @@ class Field:
 
 
 def fields(recording: Recording, role: str) -> list[Field]:
-    """Inputs or targets; those that the recorded run normalizes in another way than the probes saw are left out."""
+    """Inputs or targets, but for targets that no loss and no metric uses.
+
+    Those that the recorded run normalizes in another way than the probes saw are left out as well.
+    """
     known = recording.fact("fields")
     reaches = recording.facts.get("first_layers") or {}
     named = [(facts.get("name", key), facts) for key, facts in known.items() if facts.get("role") == role]
     found = [Field(name, facts, reaches.get(name) or {}) for name, facts in named]
     if not found:
         raise MissingError(f"no probe has looked at an {role}")
-    return [field for field in found if _is_as_probed(recording, field)]
+    return [field for field in found if field.facts.get("enters", True) and _is_as_probed(recording, field)]
 
 
 def features(recording: Recording, role: str) -> Iterator[tuple[Field, Mapping[str, Any]]]:
