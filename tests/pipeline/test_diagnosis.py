@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import preflight.pipeline.diagnosis as module
-from preflight.advise.diagnosis import Diagnosis, Judged, Proof
+from preflight.advise.diagnosis import Diagnosis, Judged, Proof, errors_left
 from preflight.advise.evidence import Effect
-from preflight.core.finding import CONFIRMED, ERROR, REFUTED, UNTESTED, Clean, Finding, Remedy
+from preflight.core.finding import CONFIRMED, ERROR, REFUTED, UNTESTED, WARNING, Clean, Finding, Remedy
 from preflight.core.model_settings import MetricSettings
 from preflight.core.params import Params, ParamValue
 from preflight.pipeline.audience import Nobody
@@ -159,3 +159,14 @@ def test_the_search_adds_what_its_runs_say_of_the_metric() -> None:
     }
     assert after_search({}, None, [], found)["search"] == {"metric": found}
     assert metrics_of(None, results) == metrics_of(top, [lost]) == {}
+
+
+def test_errors_are_left_that_no_remedy_has_settled_and_no_other_finding_explains() -> None:
+    findings = (
+        caused(finding("PF407"), "PF401"),
+        finding("PF401"),
+        replace(finding("PF201"), proof=Proof(CONFIRMED)),
+        replace(finding("PF206"), proof=Proof(REFUTED)),
+        replace(finding("PF301"), answer=Finding(WARNING, "so", (), (Remedy("do it"),))),
+    )
+    assert errors_left(Diagnosis(findings, (), ())) == ["PF407"]

@@ -9,6 +9,7 @@ from typing import Any
 from preflight.advise.evidence import Effect
 from preflight.core.finding import (
     CONFIRMED,
+    ERROR,
     NOTE,
     REFUTED,
     SEVERITIES,
@@ -164,6 +165,13 @@ def proof_of(remedy: Remedy, effect: Effect, beside: Mapping[str, ParamValue] | 
 def confirmed_settings(diagnosis: Diagnosis) -> list[Mapping[str, ParamValue]]:
     """Settings of remedies whose gain a paired run has shown, in the order of their findings."""
     return [item.proof.settings for item in diagnosis.findings if item.proof.verdict == CONFIRMED]
+
+
+def errors_left(diagnosis: Diagnosis) -> list[str]:
+    """Codes of errors that no run of a remedy has settled, the causes only."""
+    left = [item for item in diagnosis.findings if item.proof.verdict in (UNTESTED, UNDECIDED)]
+    errors = [item for item in left if isinstance(item.answer, Finding) and item.answer.severity == ERROR]
+    return [item.rule.code for item in errors if not any(_explains(cause, item) for cause in diagnosis.findings)]
 
 
 def may_be_hidden(diagnosis: Diagnosis) -> list[Judged]:

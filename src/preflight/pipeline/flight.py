@@ -12,7 +12,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from preflight.advise.choose import leaders
-from preflight.advise.diagnosis import Diagnosis, diagnose
+from preflight.advise.diagnosis import Diagnosis, diagnose, errors_left
 from preflight.advise.recommendation import CHANGE, Recommendation
 from preflight.core.errors import Interrupted, NothingTrainedError
 from preflight.core.params import Params
@@ -165,8 +165,10 @@ def _stages(flight: Flight) -> None:
     candidates, closed = _with_remedies(flight, leading, axes)
     goal = None if metric is None else metric.goal
     flight.recommendation = confirm(bench, flight.today, candidates, goal, flight.finish)
-    if closed:
-        flight.recommendation = replace(flight.recommendation, reason=f"{flight.recommendation.reason}. {closed}")
+    more = [text for text in (closed, _left_to_do(flight)) if text]
+    if more:
+        reason = ". ".join((flight.recommendation.reason, *more))
+        flight.recommendation = replace(flight.recommendation, reason=reason)
     store.write_json(flight.run_dir / store.RECOMMENDATION, flight.recommendation.as_dict())
     if flight.recommendation.decision == CHANGE:
         flight.written = write_config(
@@ -197,6 +199,16 @@ def _with_remedies(flight: Flight, candidates: list[Params], axes: Collection[st
     found, left = candidates_with(flight.diagnosis, flight.today, candidates, is_open)
     said = "; ".join(f"{described(settings)} ({why_closed(settings, flight.inspection)})" for settings in left)
     return found, f"Confirmed, and left out: {said}" if said else ""
+
+
+def _left_to_do(flight: Flight) -> str:
+    """Errors that stand, where the settings are to stay as they are; empty without any."""
+    assert flight.diagnosis is not None
+    assert flight.recommendation is not None
+    errors = errors_left(flight.diagnosis)
+    if flight.recommendation.decision == CHANGE or not errors:
+        return ""
+    return f"That settles no error: see what {' and '.join(errors)} {'ask' if len(errors) > 1 else 'asks'} for"
 
 
 def _explore(flight: Flight, axes: Mapping[str, BaseDistribution]) -> list[Explored]:
