@@ -280,6 +280,7 @@ def test_settings_are_shown_on_one_level() -> None:
         "shuffle": True,
         "weight_decay": None,
         "clip_norm": None,
+        "scheduler_interval": None,
         "loss_weights.ce": 1.0,
         "normalization.input": "standardize",
         "dropout": 0.0,

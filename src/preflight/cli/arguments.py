@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -12,6 +13,7 @@ from preflight import __version__
 from preflight.core.catalog import models_in, packaged_conf, sweeps_in
 from preflight.core.errors import ConfigError
 
+WIDTH = 118
 EXIT_CODES = """\
 exit codes:
   0    done: a config was written, or the answer is to keep yours or that it cannot be told
@@ -138,7 +140,13 @@ def _with_model(parser: Parser) -> Parser:
 def _epilog() -> str:
     return "\n".join(
         [
-            f"models, as +model=NAME: {', '.join(sorted(models_in([packaged_conf()])))}, and yours in --config-dir DIR",
+            *textwrap.wrap(
+                f"models, as +model=NAME: {', '.join(sorted(models_in([packaged_conf()])))}, and yours in "
+                "--config-dir DIR",
+                WIDTH,
+                subsequent_indent="  ",
+                break_on_hyphens=False,
+            ),
             "",
             "how long to search (budget=quick by default) and over what:",
             _options("budget=", sweeps_in("budget")),
