@@ -51,7 +51,7 @@ def test_the_file_says_how_often_the_own_scheduler_advances(read_text: ReadText)
     assert read_text(FILE, MAPPING).params.scheduler_interval is None
     with pytest.raises(ConfigError, match=r"scheduler_interval=batch \(every in train.yaml\) .* known: epoch, step"):
         read_text(f"{FILE}every: batch\n", mapping, **own)
-    with pytest.raises(ConfigError, match=r"scheduler_interval=step \(every .* without model.scheduler"):
+    with pytest.raises(ConfigError, match=r"scheduler_interval=step \(every .* there is no model.scheduler"):
         read_text(f"{FILE}every: step\n", mapping)
 
 

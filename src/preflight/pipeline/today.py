@@ -165,7 +165,7 @@ def _interval(given: _Given, model: ModelSettings) -> str | None:
     value, where = given.get("scheduler_interval"), given.where("scheduler_interval")
     if model.scheduler is None:
         if value is not None:
-            raise ConfigError(f"scheduler_interval={value} ({where}) is given without model.scheduler, which it advances")
+            raise ConfigError(f"scheduler_interval={value} ({where}) advances nothing: there is no model.scheduler")
         return None
     if value is None:
         return model.scheduler_interval
