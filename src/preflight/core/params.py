@@ -71,7 +71,7 @@ class Params:
         """Copy with the given flat names as ``today`` has them; an extra that it does not have is left out again."""
         ours, theirs = self.flat(), today.flat()
         kept = {name: value for name, value in ours.items() if name not in names}
-        bare = replace(self, **{name: {} for name in NESTED})  # type: ignore[arg-type]
+        bare = replace(self, **{name: {} for name in NESTED})  # type: ignore[arg-type]  # each is a mapping
         return bare.with_values(kept | {name: theirs[name] for name in names if name in theirs})
 
     def changes_from(self, other: Params) -> dict[str, ParamValue]:
