@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from preflight.advise.diagnosis import explained_by
-from preflight.advise.evidence import percent
+from preflight.advise.evidence import Effect, percent
 from preflight.core.finding import CONFIRMED, REFUTED, UNDECIDED
 from preflight.report import format as fmt
 
 PROOFS = {
     CONFIRMED: "tried {what} on {seeds}: it takes {gain} off the validation score",
     REFUTED: "tried {what} on {seeds}: it does not help (gain {gain})",
-    UNDECIDED: "tried {what} on {seeds}: the gain of {gain} is within the noise of the seeds",
+    UNDECIDED: "tried {what} on {seeds}: a gain of {gain}, which their noise leaves open ({interval})",
 }
 
 
@@ -72,7 +72,10 @@ def _proof(text: str, proof: Mapping[str, Any]) -> str:
     what, beside = _settings(proof["remedy"]["settings"]), _settings(proof.get("beside", {}))
     if beside:
         what += f" beside {beside}"
-    return text.format(what=what, seeds=fmt.count(effect["seeds"], "seed"), gain=percent(effect["gain"]))
+    interval = Effect(**effect).interval
+    return text.format(
+        what=what, seeds=fmt.count(effect["seeds"], "seed"), gain=percent(effect["gain"]), interval=interval
+    )
 
 
 def _not_tried(remedies: Sequence[Mapping[str, Any]]) -> str:
