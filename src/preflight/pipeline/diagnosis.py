@@ -31,8 +31,10 @@ from preflight.probes.schedule import look_at_schedule
 from preflight.probes.usage import look_at_usage
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.telemetry.recording import Recording
+from preflight.telemetry.schema import TABLES
 from preflight.trials.outcome import Result
 
+NOT_RUN = "it takes a run, and inspect makes none"
 Look = Callable[[], Mapping[str, Any]]
 
 
@@ -45,7 +47,11 @@ def look(settings: Settings) -> tuple[Inspection, dict[str, Any], Diagnosis]:
         rehearse(settings, inspection, task)
         facts = gather_facts(task, inspection, settings.seed)
     info = {"params": asdict(inspection.today.params), "seed": settings.seed}
-    return inspection, facts, diagnose([Recording(Path(), info, facts, {})])
+    return inspection, facts, diagnose([Recording(Path(), info, facts, {}, _not_run())])
+
+
+def _not_run() -> dict[str, str]:
+    return {table.file.removesuffix(".csv"): NOT_RUN for table in TABLES}
 
 
 def gather_facts(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, Any]:
