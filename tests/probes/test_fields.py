@@ -201,6 +201,16 @@ def test_a_report_shows_an_outlier_but_its_mean_and_kind_are_of_the_others() -> 
     assert (feature.kind, feature.normalized, feature.nonfinite) == ("continuous", True, 0)
 
 
+def test_a_code_shows_in_the_range_but_the_mean_and_the_kind_are_of_the_others() -> None:
+    tensor = torch.randn(2000, generator=torch.Generator().manual_seed(0))
+    tensor[::20] = -9999.0
+    report = report_of(tensor)
+    (feature,) = report.features
+    assert feature.minimum == -9999.0
+    assert (feature.kind, feature.normalized) == ("continuous", True)
+    assert report.options == ("none", "standardize", "log_standardize")
+
+
 @pytest.mark.parametrize("option", ["standardize", "minmax", "robust", "log_standardize"])
 def test_values_beyond_float32_have_finite_statistics(option: str) -> None:
     tensor = 1e200 * torch.rand(100, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from preflight.core.finding import ERROR, Clean, Finding, NotApplicable
+from preflight.rules.pf301_unnormalized import RULE as UNNORMALIZED
+from preflight.rules.pf302_heavy_tail import RULE as HEAVY
 from preflight.rules.pf305_nonfinite import RULE
+from preflight.rules.pf309_twice import RULE as TWICE
 from preflight.telemetry.recording import Recording
 
 DataSeen = Callable[..., Recording]
@@ -58,6 +61,60 @@ def test_a_model_that_fills_them_in_is_left_alone_unless_it_diverges(data_seen: 
     assert RULE.judge(data_seen(part, split(), model=Fills)) == Clean()
     diverged = {"outcome": {"status": "diverged"}}
     assert isinstance(RULE.judge(data_seen(part, split(), model=Fills, info=diverged)), Finding)
+
+
+def coded(share: float = 0.05, value: float = -9999.0, width: int = 3) -> dict[str, Tensor]:
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(2000, width, generator=g)
+    part = {"x": x.clone(), "target": x.sum(1, keepdim=True)}
+    part["x"][torch.rand(x.shape, generator=g) < share] = value
+    return part
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.05, -9999.0), (0.02, 999.0), (0.4, -9999.0)])
+def test_a_number_that_stands_for_what_is_missing_is_named_with_its_share(
+    share: float, value: float, data_seen: DataSeen
+) -> None:
+    recording = data_seen(coded(share, value))
+    answer = RULE.judge(recording)
+    assert isinstance(answer, Finding)
+    assert f"are {value:g} exactly" in answer.message
+    assert float(answer.message.split(", ")[1].split("%")[0]) / 100 == pytest.approx(share, rel=0.5)
+    assert "median" in answer.remedies[0].text
+    for other in (HEAVY, UNNORMALIZED, TWICE):  # none of the other values is at fault
+        assert other.judge(recording) == Clean()
+
+
+def test_the_same_in_a_wide_field(data_seen: DataSeen) -> None:
+    recording = data_seen(coded(width=80))
+    answer = RULE.judge(recording)
+    assert isinstance(answer, Finding)
+    assert HEAVY.judge(recording) == Clean()
+
+
+@pytest.mark.parametrize(
+    ("share", "value"),
+    [
+        (0.05, -10.0),  # what beside standardized amounts is no harm
+        (0.002, -9999.0),  # an outlier of few samples
+    ],
+)
+def test_a_code_that_does_no_harm_is_left_alone(share: float, value: float, data_seen: DataSeen) -> None:
+    assert RULE.judge(data_seen(coded(share, value))) == Clean()
+
+
+class TakesOut(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(torch.where(x == -9999.0, 0.0, x))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.4])
+def test_a_model_that_takes_the_code_out_is_left_alone(share: float, data_seen: DataSeen) -> None:
+    assert RULE.judge(data_seen(coded(share), model=TakesOut)) == Clean()
 
 
 def test_finite_data_is_clean(data_seen: DataSeen) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from preflight.core.model_settings import FieldSettings
 from preflight.core.params import Params
 from preflight.probes.amounts import amounts
 from preflight.probes.axes import settled
+from preflight.probes.codes import Code, code_of
 from preflight.probes.entering import entering
 from preflight.probes.fields import (
     MAX_NAMED_FEATURES,
@@ -57,7 +58,10 @@ def look_at_fields(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
     normalizer makes of it, ``{mean, std, rms, peak, tail, half}``, half being the deviations that the narrowest half of
     the values spans. Targets that are classes (:func:`preflight.probes.amounts.amounts`) have ``classes, unseen``;
     ``enters`` says of every target whether a loss or the metric uses it (:mod:`preflight.probes.entering`).
-    Padding counts nowhere, and outliers in no mean. ``overlap``: :func:`look_at_overlap`.
+    A feature among whose amounts a number stands for something else (:mod:`preflight.probes.codes`) has ``code``:
+    ``{value, share, low, high, apart, rms}``: the range of the others, and as they are fed their deviations up to it
+    and the root mean square of all. Padding counts nowhere, and outliers and codes in no mean. ``overlap``:
+    :func:`look_at_overlap`.
     """
     with seeded(seed, task.device):
         train, validation = take_samples(task.data.train), take_samples(task.data.validation)
@@ -118,7 +122,8 @@ class _Look:
         there = self._columns(self.validation)
         features = []
         for index, name in enumerate((self.name,) if self.is_pooled else self.layout.features):
-            usual = _usual(raw[index], ranges[index])
+            code = code_of(torch.from_numpy(raw[index]))
+            usual = _usual(raw[index], ranges[index], code)
             known = raw[index][usual] if len(usual) else np.zeros(1)
             passed = fed[index][usual] if len(usual) else np.zeros(1)
             features.append(
@@ -135,7 +140,8 @@ class _Look:
                         "half": half(passed),
                     },
                     "samples": len(self.train[self.name]),
-                    **self._comparison(known, there[index]),
+                    **self._comparison(known, _without(there[index], code)),
+                    **({} if code is None else {"code": _code_facts(code, raw[index], fed[index])}),
                     "nonfinite": 0,
                     "nonfinite_samples": [],
                 }
@@ -216,9 +222,22 @@ def _settings(known: Mapping[str, FieldSettings], role: str, name: str) -> Field
     return known.get(name, FieldSettings()) if role == "input" else FieldSettings()
 
 
-def _usual(values: Array, known: Range) -> npt.NDArray[np.int64]:
-    """Positions of the values that count, no outliers, evenly thinned where they are very many."""
+def _without(values: Array, code: Code | None) -> Array:
+    return values if code is None else values[values != code.value]
+
+
+def _code_facts(code: Code, raw: Array, fed: Array) -> dict[str, float]:
+    """A code in its own units and as it is fed: how far from the others, and what it makes of the feature's size."""
+    is_code = raw == code.value
+    others = fed[~is_code & np.isfinite(raw)]
+    apart = abs(float(np.median(fed[is_code])) - float(np.median(others))) / max(float(others.std()), 1e-300)
+    return {**asdict(code), "apart": apart, "rms": rms(fed)}
+
+
+def _usual(values: Array, known: Range, code: Code | None) -> npt.NDArray[np.int64]:
+    """Positions of the values that count, no outliers and no code, evenly thinned where they are very many."""
     places = np.flatnonzero(np.isfinite(values) & (values >= known.low) & (values <= known.high))
+    places = places if code is None else places[values[places] != code.value]
     return places[spread(len(places), MAX_FEATURE_VALUES).numpy()] if len(places) else places
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from preflight.core.errors import TaskError
 from preflight.core.model_settings import FieldSettings
+from preflight.probes.codes import code_of
 from preflight.probes.kinds import classify
 from preflight.probes.layout import Layout, layout_of
 from preflight.probes.outliers import Range, usual_range
@@ -40,7 +41,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 class FeatureReport:
     """Statistics of one feature over the training samples looked at, in its own units; no padding is among them.
 
-    ``minimum`` and ``maximum`` are of all finite values; ``mean`` and ``std`` leave the outliers out.
+    ``minimum`` and ``maximum`` are of all finite values; ``mean`` and ``std`` leave the outliers and a code out.
     """
 
     name: str
@@ -90,14 +91,18 @@ def inspect_field(name: str, batch: Batch, settings: FieldSettings, total: int) 
     rows, counted = _rows(layout, batch)
     ranges = field_ranges(rows, total / len(tensor))
     low, high = (torch.tensor([getattr(item, side) for item in ranges]).double() for side in ("low", "high"))
-    clean = torch.where((rows >= low) & (rows <= high) & rows.isfinite(), rows, torch.nan)
+    codes = _codes(rows)
+    clean = torch.where((rows >= low) & (rows <= high) & rows.isfinite() & (rows != codes), rows, torch.nan)
     kinds = _kinds(tensor, clean, settings, layout.features)
     features = tuple(
         _feature(feature, kind, rows[:, index][counted[:, index]], clean[:, index])
         for index, (feature, kind) in enumerate(zip(layout.features, kinds, strict=True))
     )
     dtype = str(tensor.dtype).removeprefix("torch.")
-    report = FieldReport(name, tuple(tensor.shape[1:]), dtype, features, _options(tensor, kinds, settings))
+    options = _options(tensor, kinds, settings)
+    if "standardize" in options and bool(codes.isfinite().any()):
+        options = tuple(dict.fromkeys((*options, *OPTIONS["heavy_tailed"])))  # a logarithm tames a code, too
+    report = FieldReport(name, tuple(tensor.shape[1:]), dtype, features, options)
     return Field(report, layout, ranges, FieldValues(clean, layout.axis))
 
 
@@ -109,6 +114,12 @@ def target_ranges(layout: Layout, batch: Batch, total: int) -> tuple[Range, ...]
 def field_ranges(rows: Tensor, share: float) -> tuple[Range, ...]:
     """Range of each feature of ``rows[N, F]``, one in ``share`` of all there are."""
     return tuple(usual_range(column, round(share * len(column))) for column in rows.unbind(dim=1))
+
+
+def _codes(rows: Tensor) -> Tensor:
+    """The code of each feature of ``rows[N, F]``, NaN where it has none."""
+    found = [code_of(column) for column in rows.unbind(dim=1)]
+    return torch.tensor([torch.nan if code is None else code.value for code in found], dtype=rows.dtype)
 
 
 def _rows(layout: Layout, batch: Batch) -> tuple[Tensor, Tensor]:
