@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from preflight.telemetry import metric_names
+from preflight.telemetry.log_line import metrics_in
 from preflight.telemetry.metric_names import COST, GAIN, LOSS, TRAIN, VALIDATION, is_metric, meaning, with_split
 
 
@@ -57,3 +59,19 @@ def test_a_learning_rate_is_worth_reading_in_a_log() -> None:
 )
 def test_the_split_stands_in_front_once(name: str, split: str, expected: str) -> None:
     assert with_split(name, split) == expected
+
+
+def test_a_name_that_comes_in_every_line_of_a_log_is_taken_apart_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken_apart: list[str] = []
+    words = metric_names._words
+
+    def counted(name: str) -> list[str]:
+        taken_apart.append(name)
+        return words(name)
+
+    monkeypatch.setattr(metric_names, "_words", counted)
+    once = metrics_in("lines_0 loss: 0.500 - lr: 0.001")
+    first = len(taken_apart)
+    for row in range(1, 100):
+        assert [item.name for item in metrics_in(f"lines_0 loss: 0.{row:03} - lr: 0.001")] == [i.name for i in once]
+    assert len(taken_apart) == first

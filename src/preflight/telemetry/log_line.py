@@ -21,9 +21,10 @@ _NUMBER = (
     r"(?![\w:.])"
 )
 _SPLIT = r"train(?:ing)?|val(?:id(?:ation)?)?|eval(?:uation)?|test(?:ing)?|dev"
+# A name is left whole (*+): no part of it is followed by what stands behind a name.
 # name=1.0  'name': 1.0  Name: 18.52 (18.40)  Name 7.0e+00 (7.1e+00)  Train Loss 0.5  top-1: 3.9 %  Accuracy: 999/10000
 _METRIC = re.compile(
-    rf"(?<![\w.])(?P<name>(?:(?:best|{_SPLIT})[\s/_.:-]+)*[A-Za-z](?:[\w@/.]|-(?=\w))*)['\"]?\s*[=:\s]\s*['\"]?"
+    rf"(?<![\w.])(?P<name>(?:(?:best|{_SPLIT})[\s/_.:-]+)*[A-Za-z](?:[\w@/.]|-(?=\w))*+)['\"]?\s*[=:\s]\s*['\"]?"
     rf"(?P<value>{_NUMBER})(?:\s?/\s?(?P<total>\d+)(?![\w.:/]))?",
     re.IGNORECASE,
 )
@@ -72,6 +73,8 @@ def comma_of(value: str) -> str | None:
 def metrics_in(text: str) -> list[Printed]:
     """Losses, metrics and learning rates of a line by ``split_name``."""
     found = [item for item in _METRIC.finditer(text) if is_metric(item["name"])]
+    if not found:
+        return []
     named = {with_split(item["name"], "") for item in found if has_split(item["name"])}
     words = list(_words(text, found))
     return [Printed(_name(item, words, found, named), item["value"], item["total"]) for item in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 TRAIN: Final = "train"
@@ -41,6 +42,8 @@ _SAME = {
 _CUT = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z])(?=[A-Z])")
 _RANKED = re.compile(r"(?<![A-Za-z])(top|acc|accuracy|prec|precision)[-_@ ]*(\d+)(?!\d)", re.IGNORECASE)
 _CROSS_ENTROPY = re.compile(r"(binary[-_ ]?)?cross[-_ ]?entropy", re.IGNORECASE)
+# A log says the same few names in every line; more than these are words of prose.
+_KNOWN_NAMES = 1024
 # "best" and "min" are of the run so far, and repeat what was.
 _OTHERS = _set("lr time memory mem seconds runtime samples eta speed scale weight best min max patience")
 
@@ -54,6 +57,7 @@ class Meaning:
     key: str
 
 
+@lru_cache(_KNOWN_NAMES)
 def meaning(name: str) -> Meaning | None:
     """What a series is by its name; None for what is neither a loss nor a metric that is known."""
     words = _words(name)
@@ -69,11 +73,13 @@ def meaning(name: str) -> Meaning | None:
     return Meaning(split, kind, "_".join(key))
 
 
+@lru_cache(_KNOWN_NAMES)
 def is_metric(name: str) -> bool:
     """Whether a name in a console log is that of a loss, a metric or a learning rate."""
     return meaning(name) is not None or _is_rate(name)
 
 
+@lru_cache(_KNOWN_NAMES)
 def has_split(name: str) -> bool:
     """Whether a name tells its split itself."""
     return bool(set(_words(name)) & (_TRAIN_WORDS | _VALIDATION_WORDS))
@@ -84,6 +90,7 @@ def is_of_test(name: str) -> bool:
     return bool(set(_words(name)) & _TEST_WORDS)
 
 
+@lru_cache(_KNOWN_NAMES)
 def with_split(name: str, split: str) -> str:
     """The name with the split in front, where it does not tell it itself: ``loss`` of ``Train`` -> ``train_loss``.
 
