@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,43 @@ def test_a_penalty_that_a_constant_satisfies_is_not_asked(recorded: Recorded) ->
     assert names(recorded(facts=facts, losses={"a": around(2.0), "kl": around(0.1)})) == ["a"]
     with pytest.raises(MissingError, match="no loss has a best constant predictor"):
         all_stuck(recorded(facts={"losses": {"kl": facts["losses"]["kl"]}}, losses={"kl": around(0.1)}))
+
+
+def collapsing(late: float, share: float, left: float = 0.001) -> dict[str, Any]:
+    """A loss that falls to ``late``, as the second half of the run shows it, beside a penalty with that share."""
+    steps = np.arange(STEPS)
+    facts = {
+        "a": fact(2.0, share=1 - share, share_later=1 - share),
+        "kl": {"constant": 0.0, "initial": 30.0, "share": share, "share_later": share},
+    }
+    values = late + np.exp(-steps / 40) + 0.002 * np.random.default_rng(0).normal(size=STEPS)
+    kl = np.maximum(30.0 * np.exp(-steps / 10), 30.0 * left)
+    val = np.where(steps % 20 == 19, values, np.nan)
+    return {"facts": {"losses": facts}, "losses": {"a": values, "kl": kl, "val_a": val}}
+
+
+@pytest.mark.parametrize(
+    ("late", "share", "left", "is_stuck"),
+    [
+        (2.0, 0.96, 0.001, True),  # on its way down to the constant's level, where the penalty has it
+        (1.5, 0.96, 0.001, False),  # something is learned all the same
+        (2.0, 0.6, 0.001, False),  # a slow loss beside a penalty that does not press
+        (2.0, 0.96, 0.5, False),  # the code costs something: it is used
+    ],
+)
+def test_a_loss_on_its_way_to_the_level_that_a_penalty_leaves_it_is_stuck(
+    late: float, share: float, left: float, is_stuck: bool, recorded: Recorded
+) -> None:
+    recording = recorded(**collapsing(late, share, left))
+    assert keeps_falling(recording.column("losses", "a")[STEPS // 2 :])
+    assert names(recording) == (["a"] if is_stuck else [])
+
+
+def test_a_penalty_that_presses_at_first_only_leaves_time(recorded: Recorded) -> None:
+    given = collapsing(2.0, 0.96)
+    given["facts"]["losses"]["kl"]["share_later"] = 0.1
+    given["facts"]["losses"]["a"]["share_later"] = 0.9
+    assert names(recorded(**given)) == []
 
 
 @pytest.mark.parametrize(("share", "is_stuck"), [(0.5, False), (1 - 2 * MARGIN.value, False), (1.0, True), (1.1, True)])

@@ -3,9 +3,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
+from preflight.rules.levels import PRESSING
 from preflight.rules.pf403_dominant import RATIO, RULE
 from preflight.telemetry.recording import Recording
 
@@ -54,6 +56,21 @@ def test_a_penalty_that_a_constant_satisfies_is_not_balanced_but_kept_small(
     assert isinstance(answer, Finding)
     assert answer.remedies[0].settings == {"loss_weights.kl": pytest.approx(expected)}
     assert "a constant output satisfies 'kl'" in answer.remedies[0].text
+
+
+@pytest.mark.parametrize(("late", "left", "is_found"), [(1.0, 1e-3, True), (0.5, 1e-3, False), (1.0, 0.5, False)])
+def test_a_penalty_needs_less_where_a_run_gave_up_everything_for_it(
+    late: float, left: float, is_found: bool, recorded: Recorded
+) -> None:
+    known = facts({"kl": 2 * PRESSING.value, "recon": 1.0}, kl={"constant": 0.0, "initial": 30.0})
+    noise = np.random.default_rng(0).normal(size=200)
+    columns = {"recon": late + 0.01 * noise, "kl": 30.0 * left + 0.0 * noise}
+    assert RULE.judge(recorded(facts=known)) == Clean()
+    answer = RULE.judge(recorded(facts=known, losses=columns))
+    assert isinstance(answer, Finding) == is_found
+    if isinstance(answer, Finding):
+        assert (answer.where, answer.severity) == ("kl", ERROR)
+        assert answer.remedies[0].settings == {"loss_weights.kl": pytest.approx(0.01 / (2 * PRESSING.value))}
 
 
 def test_a_penalty_weighs_no_more_than_one(recorded: Recorded) -> None:

@@ -44,6 +44,18 @@ WISHED = Threshold(
     "of the largest weight: a loss that weighs less is an aside, of which nobody asks that it is learned in time",
     "weights of main tasks lie within a decade of each other; auxiliary ones and penalties below",
 )
+PRESSING = Threshold(
+    "PRESSING",
+    10.0,
+    "times the gradient of each other loss has a penalty that decides what is learned, before training and later",
+    "variational autoencoders that train well have up to 3",
+)
+SATISFIED = Threshold(
+    "SATISFIED",
+    0.01,
+    "of what a penalty began with is left of it at the end",
+    "a code that is used costs as much as it tells: the divergence of autoencoders that train well grows tenfold",
+)
 LEARNED = 0.9  # of the constant's loss: below, something of the input is used
 # A constant output that has next to no loss: a penalty or a divergence, which is at its best where nothing is learned.
 TRIVIAL = 1e-3
@@ -121,10 +133,13 @@ def strength_of(value: float, limit: float) -> float:
     return min(CAP, max(1.0, ratio)) if math.isfinite(ratio) else CAP
 
 
-def stuck_at_constant(recording: Recording, name: str, fact: Mapping[str, Any]) -> Stuck | None:
+def stuck_at_constant(
+    recording: Recording, name: str, fact: Mapping[str, Any], *, may_fall: bool = False
+) -> Stuck | None:
     """Whether a loss ends at the level of the best constant predictor, or of chance, and no longer falls.
 
-    Both the training and the validation values have to say so, and beyond the noise of the batches.
+    Both the training and the validation values have to say so, and beyond the noise of the batches. ``may_fall``:
+    where something else proves that the output is a constant, a loss may still be on its way down to that level.
     """
     values = recording.column("losses", name)
     if len(values) < MIN_STEPS.value or not np.isfinite(values).all():
@@ -134,10 +149,11 @@ def stuck_at_constant(recording: Recording, name: str, fact: Mapping[str, Any]) 
     high = max(constant, chance or constant) + ABOVE.value * abs(constant)
     late = level_of(last_quarter(values))
     is_near = late.mean <= high or _is_at_start(late.mean, fact)
-    if late.mean - 2 * late.error < low or not is_near or keeps_falling(values[len(values) // 2 :]):
+    falls = not may_fall and keeps_falling(values[len(values) // 2 :])
+    if late.mean - 2 * late.error < low or not is_near or falls:
         return None
     validation = _validation(recording, name)
-    if len(validation) and _is_below(validation, _below(float(fact["constant"]))):
+    if len(validation) and _is_below(validation, _below(float(fact["constant"])), may_fall=may_fall):
         return None
     return Stuck(name, late.mean, constant, len(values))
 
@@ -146,8 +162,9 @@ def _below(constant: float) -> float:
     return constant - MARGIN.value * abs(constant)
 
 
-def _is_below(validation: Array, low: float) -> bool:
-    return bool(validation[-max(1, len(validation) // 4) :].mean() < low) or is_falling(validation)
+def _is_below(validation: Array, low: float, *, may_fall: bool) -> bool:
+    is_low = bool(validation[-max(1, len(validation) // 4) :].mean() < low)
+    return is_low or (not may_fall and is_falling(validation))
 
 
 def keeps_falling(values: Array) -> bool:
@@ -187,8 +204,38 @@ def all_stuck(recording: Recording) -> list[Stuck]:
     facts = {name: fact for name, fact in loss_facts(recording).items() if not is_trivial(fact)}
     if not facts:
         raise MissingError("no loss has a best constant predictor to compare with")
-    found = [stuck_at_constant(recording, name, fact) for name, fact in facts.items()]
+    may_fall = satisfied_penalty(recording) is not None
+    found = [stuck_at_constant(recording, name, fact, may_fall=may_fall) for name, fact in facts.items()]
     return [item for item in found if item is not None] if all(item is not None for item in found) else []
+
+
+def satisfied_penalty(recording: Recording) -> str | None:
+    """A penalty or divergence that outweighs all other losses and ends as a constant output leaves it: what it is
+    taken of tells nothing of the input. None where there is none, or its gradient is not known.
+    """
+    facts = loss_facts(recording)
+    for name, fact in facts.items():
+        constant, initial = fact.get("constant"), fact.get("initial")
+        if constant is None or initial is None or not is_trivial(fact) or not _presses(facts, name):
+            continue
+        if name not in recording.losses:
+            continue
+        late = level_of(last_quarter(recording.column("losses", name))).mean
+        if late - constant <= SATISFIED.value * (initial - constant):
+            return name
+    return None
+
+
+def _presses(facts: Mapping[str, Mapping[str, Any]], name: str) -> bool:
+    """Whether the weighted gradient of a loss is PRESSING times that of each other one, at first and later."""
+    others = [fact for other, fact in facts.items() if other != name]
+    for key in ("share", "share_later"):
+        own = facts[name].get(key)
+        if own is None and key == "share_later":
+            continue
+        if not others or not own or any(PRESSING.value * (fact.get(key) or 0.0) >= own for fact in others):
+            return False
+    return True
 
 
 def stuck_beside(recording: Recording) -> list[tuple[Stuck, str]]:

@@ -11,10 +11,15 @@ from preflight.rules.levels import (
     FALL,
     MARGIN,
     MIN_STEPS,
+    PRESSING,
+    SATISFIED,
     WISHED,
     Stuck,
     all_stuck,
     is_trivial,
+    last_quarter,
+    level_of,
+    satisfied_penalty,
     stuck_beside,
 )
 from preflight.rules.saved_losses import SAVED_EPOCHS, SPAN, has_no_steps
@@ -43,7 +48,7 @@ def check(recording: Recording) -> Answer:
     return Finding(
         ERROR,
         f"after {first.steps} steps the loss '{first.name}' is {first.late:.4g}, and the best constant output has "
-        f"{first.constant:.4g}: {_lesson(first)}{reason}",
+        f"{first.constant:.4g}: {_lesson(first)}{_given_up(recording)}{reason}",
         evidence,
         remedies,
         where=first.name,
@@ -77,6 +82,15 @@ def _lesson(stuck: Stuck) -> str:
     return "not even that is learned" if is_above else "nothing of the input is used"
 
 
+def _given_up(recording: Recording) -> str:
+    """The penalty that the output was made constant for, where it is one."""
+    penalty = satisfied_penalty(recording)
+    if penalty is None:
+        return ""
+    late = level_of(last_quarter(recording.column("losses", penalty))).mean
+    return f", while the penalty '{penalty}' is satisfied with {late:.3g}, as a constant output satisfies it"
+
+
 def _batch_fit(recording: Recording) -> tuple[str, tuple[Remedy, ...]]:
     """What training on a single batch says of it: the settings are wrong, or the model is."""
     look = Remedy("see what keeps it there: the inputs (3xx), the head (PF407, PF408), dead units")
@@ -102,7 +116,8 @@ RULE = Rule(
     title="The loss stays where guessing would leave it",
     detects="The last quarter of every loss lies at the level of its best constant predictor or of chance, or is still "
     "where it began, in training and in validation, beyond the noise of the batches, and the second half of the run "
-    "falls by less than FALL. Or one loss of a target is stuck there and never was below, while another is learned and "
+    "falls by less than FALL, or by more towards the level of a constant that satisfies a PRESSING "
+    "penalty. Or one loss of a target is stuck there and never was below, while another is learned and "
     "does not weigh more than 1 / WISHED times as much. Of a history or a log: all losses are level at ln(classes), "
     "where the number of classes is given, or loss and accuracy are both those of guessing among some number; or the "
     "accuracy stays at 1 / classes while the loss falls.",
@@ -110,6 +125,6 @@ RULE = Rule(
     fix="Look for the cause among the other findings first: raw inputs, a head that cannot reach the targets, dead "
     "units, a learning rate far off, labels that do not belong to their inputs.",
     check=check,
-    thresholds=(MARGIN, ABOVE, FALL, MIN_STEPS, WISHED, GUESS, RIGHT, SPAN, SAVED_EPOCHS),
+    thresholds=(MARGIN, ABOVE, FALL, MIN_STEPS, WISHED, PRESSING, SATISFIED, GUESS, RIGHT, SPAN, SAVED_EPOCHS),
     causes=("PF402",),
 )

@@ -8,7 +8,15 @@ from typing import Any
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.levels import is_trivial, loss_facts, strength_of
+from preflight.rules.levels import (
+    PRESSING,
+    SATISFIED,
+    all_stuck,
+    is_trivial,
+    loss_facts,
+    satisfied_penalty,
+    strength_of,
+)
 from preflight.telemetry.recording import Recording
 
 RATIO = Threshold(
@@ -57,22 +65,34 @@ def check(recording: Recording) -> Answer:
         later = excess(facts, "share_later", first, name)
         if name != first and not is_trivial(facts[name]) and ratio is not None:
             starved[name] = ratio if later is None else min(ratio, later)
-    starved = {name: ratio for name, ratio in starved.items() if ratio > RATIO.value}
+    wins = first == _winner(recording)
+    limit = PRESSING.value if wins else RATIO.value
+    starved = {name: ratio for name, ratio in starved.items() if ratio > limit}
     if not starved:
         return Clean()
     most = max(starved, key=starved.__getitem__)
     return Finding(
-        ERROR if starved[most] > SEVERE else WARNING,
+        ERROR if wins or starved[most] > SEVERE else WARNING,
         f"the loss '{first}' makes {pulling[first]:.3%} of the gradient that losses share, {starved[most]:.3g} times "
-        f"that of '{most}'",
+        f"that of '{most}'"
+        + (", and the run ends with an output that is constant, which satisfies it" if wins else ""),
         tuple(
-            Evidence(f"gradient of '{first}' over that of '{name}'", ratio, RATIO.value, "x")
+            Evidence(f"gradient of '{first}' over that of '{name}'", ratio, limit, "x")
             for name, ratio in starved.items()
         ),
         (_lowered(facts, first, tuple(starved)),),
         where=first,
-        strength=strength_of(starved[most], RATIO.value),
+        strength=strength_of(starved[most], limit),
     )
+
+
+def _winner(recording: Recording) -> str | None:
+    """The penalty for which a recorded run has given up everything else; None where there is none, or no run."""
+    try:
+        penalty = satisfied_penalty(recording)
+        return penalty if penalty is not None and all_stuck(recording) else None
+    except MissingError:
+        return None
 
 
 def _lowered(facts: Facts, first: str, starved: tuple[str, ...]) -> Remedy:
@@ -103,11 +123,12 @@ RULE = Rule(
     name="dominant-loss",
     title="One loss takes the gradient",
     detects="On the parameters that several losses reach, the weighted gradient of one is more than RATIO times that "
-    "of another, before training and a few steps later, and no weight below one says that this is intended.",
+    "of another, before training and a few steps later, and no weight below one says that this is intended. "
+    "PRESSING times are enough of a penalty that a recorded run ends with satisfied, by a constant output.",
     matters="What is shared learns the one loss only; with clipping, the others do not even move by their own size.",
     fix="Set the weights so that the gradients are of one size, or bring the target of the large loss to unit scale. "
     "A penalty or divergence, which a constant output satisfies, begins far lower: with PENALTY of their pull.",
     check=check,
-    thresholds=(RATIO, PENALTY),
+    thresholds=(RATIO, PRESSING, SATISFIED, PENALTY),
     causes=("PF105", "PF106", "PF401"),
 )
