@@ -85,6 +85,34 @@ def test_what_does_not_overfit_is_clean(recorded: Recorded, history: dict[str, n
     assert RULE.judge(recorded(history=history)) == Clean()
 
 
+STOPS = np.array([0.3, 0.4, 0.5, 0.6, *[0.62] * 8])
+RISES = np.array([2.2, 1.63, 1.42, 1.34, 1.44, 1.55, 1.66, 1.78, 1.9, 2.02, 2.14, 2.26])
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize("name", ["val_acc", "val_error"])
+def test_a_metric_that_has_stopped_at_the_best_loss_excuses_no_rise(
+    recorded: Recorded, name: str, noise: float
+) -> None:
+    values = STOPS + noise * np.array([0, 0, 0, 0, 1, -1, 0, 1, -1, 0, 1, 0])
+    history = {"loss": TRAIN[:12], "val_loss": RISES, name: values if name == "val_acc" else 1 - values}
+    assert isinstance(RULE.judge(recorded(history=history)), Finding)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        np.array([0.3, 0.4, 0.5, 0.6, *[0.75] * 8]),  # at once, and much better than where the loss was best
+        np.array([0.3, 0.6, 0.8, 0.9, *np.linspace(0.902, 0.92, 8)]),  # slowly, and on and on
+        np.array([0.3, 0.6, 0.8, 0.9, *(np.linspace(0.905, 0.93, 8) + 0.002 * np.tile([1, -1], 4))]),
+    ],
+)
+def test_a_metric_that_climbs_after_the_best_loss_excuses_a_rise_by_overconfidence(
+    recorded: Recorded, metric: np.ndarray
+) -> None:
+    assert RULE.judge(recorded(history={"loss": TRAIN[:12], "val_loss": RISES, "val_acc": metric})) == Clean()
+
+
 FALLS = [1.0, 0.8, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02]
 
 

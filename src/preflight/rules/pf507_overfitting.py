@@ -29,6 +29,12 @@ SHORT = Threshold(
     "evaluations after the best one are enough where each is higher than the one before and the last than the first",
     "of 100,000 made-up runs that converge, with noise of up to 0.1, 5 end so; 20 do with four of them",
 )
+CLIMB = Threshold(
+    "CLIMB",
+    0.05,
+    "is the chance of a trend (Kendall's tau) that is enough to say that a metric still improves",
+    "the usual level: a metric that may be improving is no fault, so that less is asked of it than of TREND",
+)
 LEARNED = Threshold(
     "LEARNED",
     0.01,
@@ -133,22 +139,34 @@ def rise(values: Array) -> float:
 def _least_rise(values: Array) -> float:
     """What would have to be lost to be a fault."""
     best = float(values.min())
+    return max(RISE.value * abs(best), RISE.value * float(values[0] - best), NOISE.value * _noise(values), 1e-300)
+
+
+def _noise(values: Array) -> float:
+    """Deviation of a value from its neighbour's level, by the median of the steps between them."""
     steps = np.diff(values)
-    noise = 1.4826 * float(np.median(np.abs(steps - np.median(steps)))) / math.sqrt(2)
-    return max(RISE.value * abs(best), RISE.value * float(values[0] - best), NOISE.value * noise, 1e-300)
+    return 1.4826 * float(np.median(np.abs(steps - np.median(steps)))) / math.sqrt(2)
 
 
 def _metric_improves(series: Sequence[Series], validation: Series) -> bool:
-    """Whether a metric of the validation split is better at the end than where its loss was best."""
+    """Whether a metric of the validation split goes on improving after the best value of its loss."""
     row = validation.rows[int(validation.values.argmin())]
     for item in series:
-        if item.meaning.split != VALIDATION or item.meaning.kind not in (GAIN, COST):
-            continue
-        sign = 1.0 if item.meaning.kind == GAIN else -1.0
-        before, after = sign * item.values[item.rows <= row], sign * item.values[item.rows > row]
-        if len(before) and len(after) and np.median(after[-max(3, len(after) // 4) :]) > before.max():
-            return True
+        if item.meaning.split == VALIDATION and item.meaning.kind in (GAIN, COST):
+            values = item.values if item.meaning.kind == GAIN else -item.values
+            if _still_gains(values, int((item.rows <= row).sum())):
+                return True
     return False
+
+
+def _still_gains(values: Array, begin: int) -> bool:
+    """Whether ``values[T]`` end above all those before ``begin``: by a climb, or at once and beyond noise."""
+    before, after = values[:begin], values[begin:]
+    if not len(before) or not len(after):
+        return False
+    gain = float(np.median(after[-max(3, len(after) // 4) :]) - before.max())
+    enough = max(RISE.value * float(before.max() - before[0]), NOISE.value * _noise(values))
+    return gain > 0 and (gain > enough or is_rising(after, CLIMB.value))
 
 
 def _unsolved(recording: Recording, training: Series, validation: Series) -> float | None:
@@ -241,13 +259,14 @@ RULE = Rule(
     detects="After its best value the validation loss rises in more steps than chance would have it, over "
     f"{AFTER.value:g} evaluations or more, or in each of {SHORT.value:g} and to above its first value; it loses "
     f"{RISE.value:g} of its size and {NOISE.value:g} times its noise, and the training loss goes on falling, to below "
-    "where it was. Where a validation metric still improves, nothing is "
-    "said. Or the training loss, below its own constant's, ends below "
-    f"{LEARNED.value:g} of a validation loss that is above {UNSOLVED.value:g} of the best constant's; "
+    "where it was. Where a validation metric goes on improving after "
+    f"that value, by a climb or by {RISE.value:g} of what it had gained, nothing is said. Or the training loss, below "
+    f"its own constant's, ends below {LEARNED.value:g} of a validation loss that is above {UNSOLVED.value:g} of the "
+    "best constant's; "
     f"or training has come below {FITTED.value:g} of its own constant's loss, and validation not below its constant's.",
     matters="What is learned from there on holds for the training samples only.",
     fix="Keep the weights of the best epoch; to get beyond it, use more or augmented data, dropout, or a smaller "
     "model.",
     check=check,
-    thresholds=(RISE, NOISE, AFTER, SHORT, LEARNED, UNSOLVED, FITTED, TREND),
+    thresholds=(RISE, NOISE, AFTER, SHORT, CLIMB, LEARNED, UNSOLVED, FITTED, TREND),
 )

@@ -110,12 +110,12 @@ def classes_of(recording: Recording) -> int | None:
         return None
 
 
-def is_rising(values: Array) -> bool:
-    """Whether ``values[T]`` rise by more than chance would have it (Kendall's tau, exact for few values)."""
+def is_rising(values: Array, chance: float = TREND.value) -> bool:
+    """Whether ``values[T]`` rise by more than ``chance`` would have it (Kendall's tau, exact for few values)."""
     if len(values) < 2 or np.ptp(values) == 0:
         return False
     found = stats.kendalltau(np.arange(len(values)), values, alternative="greater")
-    return bool(found.pvalue < TREND.value)
+    return bool(found.pvalue < chance)
 
 
 def spoken(value: float) -> str:
