@@ -117,6 +117,14 @@ def test_what_is_missing_is_said(recorded: Callable[..., Recording], data_seen: 
     )
 
 
+def test_a_target_that_never_changes_is_none_of_an_input(data_seen: DataSeen) -> None:
+    """As of a loss that compares two views and takes no target."""
+    g = torch.Generator().manual_seed(0)
+    part = {"x": torch.randn(400, 3, generator=g), "target": torch.zeros(400, 1)}
+    answer = RULE.judge(data_seen(part, info=FAILED, tables=RUN))
+    assert answer == NotApplicable("the target 'target' is the same in every sample: there is nothing to predict")
+
+
 def test_few_samples_prove_a_strong_relation_and_hide_a_weak_one(data_seen: DataSeen) -> None:
     answer = RULE.judge(data_seen(mixed(split(0, 112)), split(1, 60)))
     assert isinstance(answer, Finding)

@@ -36,9 +36,10 @@ def look_at_labels(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
     ``z`` says how much better the nearest neighbours (leaving one out) or a ridge regression (fitted on half of the
     samples, judged on the other) predict the target than with the targets exchanged, in deviations over permutations:
     the better one of both. ``offset`` is the number of rows by which targets are moved against the inputs where they
-    fit best, for data in memory. Below 30 samples nothing is said. ``pairs.INPUT`` says of every input beside the first
-    one how well that one predicts it, ``{beside, samples, z, validation_samples, validation_z}``, and ``copy_of``: an
-    earlier input that it equals in every training sample looked at, or None.
+    fit best, for data in memory. Below 30 samples nothing is said, and of a target that never changes
+    ``{constant: True}``. ``pairs.INPUT`` says of every input beside the first one how well that one predicts it,
+    ``{beside, samples, z, validation_samples, validation_z}``, and ``copy_of``: an earlier input that it equals in
+    every training sample looked at, or None.
     """
     with seeded(seed, task.device):
         splits = {"": task.data.train, "validation_": task.data.validation}
@@ -57,6 +58,10 @@ def look_at_labels(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
             predictors = _neighbours(inputs), _ridge(inputs)
             for name, facts in found.items():
                 targets = _coded(batch[name], name in measured)
+                if not prefix and not targets.size:
+                    facts["constant"] = True
+                if facts.get("constant"):
+                    continue
                 chance = _by_chance(predictors, targets)
                 facts[f"{prefix}samples"] = len(numbers)
                 facts[f"{prefix}z"] = _agreement(predictors, targets, chance)

@@ -42,9 +42,7 @@ def check(recording: Recording) -> Answer:
     for name, item in (recording.facts.get("pairs") or {}).items():
         if "z" in item and item["z"] < CHANCE.value and _would_agree(item) > CERTAIN.value:
             return _parted(name, item)
-    labels = {name: item for name, item in recording.fact("labels").items() if "z" in item}
-    if not labels:
-        raise MissingError("too few samples to tell whether labels belong to inputs")
+    labels = _measured(recording)
     random = {
         name: item
         for name, item in labels.items()
@@ -65,6 +63,18 @@ def check(recording: Recording) -> Answer:
     if len(random) == len(labels) and _has_only_failed(recording):
         return _hint(next(iter(random)), next(iter(random.values())))
     raise MissingError("simple predictors find no relation of inputs and targets: it is hard, or there is none")
+
+
+def _measured(recording: Recording) -> dict[str, Mapping[str, Any]]:
+    """What is known of each target that varies, where there were samples enough to look at."""
+    found = recording.fact("labels")
+    labels = {str(name): item for name, item in found.items() if "z" in item}
+    if labels:
+        return labels
+    for name, item in found.items():
+        if item.get("constant"):
+            raise MissingError(f"the target '{name}' is the same in every sample: there is nothing to predict")
+    raise MissingError("too few samples to tell whether labels belong to inputs")
 
 
 def _is_random(item: Mapping[str, Any]) -> bool:
