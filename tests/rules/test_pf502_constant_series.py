@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from preflight.advise.diagnosis import diagnose
 from preflight.core.finding import ERROR, WARNING, Clean, Finding, NotApplicable
 from preflight.rules.pf502_constant_series import IDLE, METRIC_EPOCHS, RULE, SAVED, STALE, digits_of
 from preflight.telemetry.recording import Recording
@@ -179,3 +180,67 @@ def test_weights_that_never_change_are_why_a_history_stays_at_guessing(recorded:
     answer = RULE.judge(recorded(history={"val_loss": STILL}))
     assert isinstance(answer, Finding)
     assert answer.explains == ("PF401", "PF402")
+
+
+LOGGED: dict[str, np.ndarray] = {
+    "epoch": np.arange(1, 13),
+    "val_loss": np.geomspace(2.6, 0.47, 12),
+    "val_acc": np.linspace(0.22, 0.95, 12),
+}
+
+
+@pytest.mark.parametrize(
+    ("kept", "printed"),
+    [
+        ({"val_loss": [2.3] * 12, "val_acc": [0.1] * 12}, ["val_loss", "val_acc"]),
+        ({"val_loss": [2.302585] * 12}, ["val_loss"]),
+        ({"val_acc": [0.1] * 12}, ["val_acc"]),
+        ({"val_acc": [10.0] * 12}, ["val_acc"]),  # in percent
+        ({"val_loss": [2.302585] * 12, "val_acc": [0.1] * 12}, ["val_acc"]),  # the loss is of the same weights
+    ],
+)
+def test_what_the_log_shows_moving_is_saved_wrongly_whatever_a_model_could_do(
+    recorded: Recorded, kept: dict[str, list[float]], printed: list[str]
+) -> None:
+    log = {name: LOGGED[name] for name in ("epoch", *printed)}
+    recording = recorded(history={"epoch": range(1, 13), "train_loss": np.geomspace(2.5, 0.35, 12), **kept}, log=log)
+    answer = RULE.judge(recording)
+    assert isinstance(answer, Finding)
+    assert (answer.severity, answer.remedies[0], answer.where) == (ERROR, SAVED, printed[0])
+    for name in printed:
+        assert f"{name} goes from {LOGGED[name][0]:.6g} to {LOGGED[name][-1]:.6g}" in answer.message
+    for words in ("weights", "samples", "one answer"):
+        assert words not in answer.message
+    order = [item.rule.code for item in diagnose([recording]).findings]
+    assert order[:2] == ["PF502", "PF503"]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        {"epoch": range(1, 13), "val_loss": [2.302585] * 12},  # says the same
+        {"epoch": range(1, 13), "test_loss": LOGGED["val_loss"]},  # of other samples
+        {"epoch": np.repeat(range(1, 13), 3), "val_loss": np.tile([1.9, 2.3, 2.7], 12)},  # of batches
+    ],
+)
+def test_a_log_that_does_not_deny_a_constant_leaves_the_weights_as_its_reason(
+    recorded: Recorded, log: dict[str, list[float]]
+) -> None:
+    history = {"epoch": range(12), "train_loss": np.geomspace(2.5, 0.35, 12), "val_loss": [2.302585] * 12}
+    answer = RULE.judge(recorded(history=history, log=log))
+    assert isinstance(answer, Finding)
+    assert answer.remedies == (STALE,)
+
+
+def test_a_value_rounded_as_far_as_the_log_moves_is_not_denied(recorded: Recorded) -> None:
+    log = {"epoch": range(1, 13), "val_acc": np.linspace(0.38, 0.42, 12)}
+    answer = RULE.judge(recorded(history={"epoch": range(1, 13), "val_acc": [0.4] * 12}, log=log))
+    assert isinstance(answer, Finding)
+    assert answer.severity == WARNING
+
+
+def test_a_training_metric_that_is_kept_does_not_hide_validation_weights_that_are_stale(recorded: Recorded) -> None:
+    history = {"epoch": range(1, 16), "train_loss": [5.0] * 15, "val_loss": STILL}
+    answer = RULE.judge(recorded(history=history, log={"epoch": range(1, 16), "train_loss": FALLING}))
+    assert isinstance(answer, Finding)
+    assert (answer.where, answer.remedies) == ("val_loss", (STALE,))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from preflight.rules.base import Threshold
 from preflight.rules.predicates import Array
-from preflight.rules.series import Series
-from preflight.telemetry.metric_names import LOSS, VALIDATION, is_of_test
+from preflight.rules.series import MOVES, Series, counterpart, is_rising, spoken
+from preflight.telemetry.metric_names import GAIN, LOSS, VALIDATION, is_of_test
 
 MAX_DECIMALS = 8
+SHARED = Threshold("SHARED", 3, "epochs that both know of at least", "fewer show no pattern")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,37 @@ def _epochs(saved: Series, printed: Series, shift: int, reach: int) -> Iterator[
         if epoch in epochs:
             near = printed.values[np.abs(epochs - epoch) <= reach]
             yield row, float(near.min()), float(near.max())
+
+
+def pairs_of(history: Sequence[Series], log: Sequence[Series]) -> list[tuple[Series, Series]]:
+    """Series of the history, each with what the log shows of the same."""
+    return [(item, found) for item in history if (found := counterpart(item, history, log)) is not None]
+
+
+def course(printed: Series) -> str:
+    """``val_loss goes from 2.6066 to 0.4666``."""
+    return f"{printed.name} goes from {spoken(printed.values[0])} to {spoken(printed.values[-1])}"
+
+
+def is_denied(saved: Series, printed: Series) -> bool:
+    """Whether a series that was saved as one value moved in the log: in most epochs nothing there comes near it.
+
+    Of the values of batches, which differ whatever the weights do, a trend is asked for as well.
+    """
+    if not saved.stands_still or is_of_test(saved.name) != is_of_test(printed.name):
+        return False
+    if not np.isfinite(printed.epochs).any() and len(printed) == len(saved):
+        printed = replace(printed, epochs=saved.epochs)
+    found = lay_beside(saved, printed, _percent(printed) / _percent(saved))
+    middle = (found.low + found.high) / 2
+    if len(found) < SHARED.value or np.ptp(middle) <= MOVES.value * np.abs(middle).max():
+        return False
+    is_outside = 2 * found.outside() > len(found)
+    return is_outside and (are_one_evaluation(saved, printed) or is_rising(middle) or is_rising(-middle))
+
+
+def _percent(item: Series) -> float:
+    return 100.0 if item.meaning.kind == GAIN and item.values.max() > 1 else 1.0
 
 
 def are_one_evaluation(saved: Series, printed: Series) -> bool:

@@ -7,17 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule, Threshold, too_few
+from preflight.rules.beside import course, pairs_of
 from preflight.rules.predicates import Array
 from preflight.rules.series import (
     HISTORY,
-    LOG,
     TREND,
     Series,
-    counterpart,
     is_rising,
+    log_series,
     losses_of,
     names,
     saved_series,
@@ -51,9 +50,9 @@ DROP = Threshold(
 
 def check(recording: Recording) -> Answer:
     """Series of the history that are zero throughout, or from some epoch on, and what the log says of them."""
-    history, log = saved_series(recording, HISTORY), _log(recording)
-    told = {item.name: found for item in history if (found := counterpart(item, history, log)) is not None}
-    denials = {name: found for name, found in told.items() if found.values.any()}
+    history = saved_series(recording, HISTORY)
+    pairs = pairs_of(history, log_series(recording))
+    denials = {item.name: found for item, found in pairs if found.values.any()}
     zeros = [item for item in history if item.meaning.kind in (LOSS, GAIN) and not item.values.any()]
     denied = [item for item in zeros if len(item) > 1 and item.name in denials]
     losses = [item for item in zeros if item not in denied and _is_impossible(item, history)]
@@ -77,13 +76,6 @@ def _too_short(zeros: Sequence[Series]) -> NotApplicable | None:
     for item in (item for item in zeros if item.meaning.kind == GAIN and len(item) < METRIC_EPOCHS.value):
         return too_few(f"{item.name}, 0.0 throughout,", len(item), METRIC_EPOCHS.value, "epochs")
     return None
-
-
-def _log(recording: Recording) -> list[Series]:
-    try:
-        return saved_series(recording, LOG)
-    except MissingError:
-        return []
 
 
 def _is_impossible(item: Series, history: Sequence[Series]) -> bool:
@@ -158,9 +150,7 @@ def _ceased(loss: Series, row: float, history: Sequence[Series]) -> Finding:
 
 def _reset(wrong: list[Series], others: list[Series], denials: Mapping[str, Series]) -> Finding:
     told = [(item, denials[item.name]) for item in wrong if item.name in denials]
-    said = "; ".join(
-        f"{found.name} goes from {spoken(found.values[0])} to {spoken(found.values[-1])}" for _, found in told
-    )
+    said = "; ".join(course(found) for _, found in told)
     evidence = [Evidence(f"largest {item.name} in {len(item)} epochs", 0.0) for item in (*wrong, *others)]
     evidence += [Evidence(f"largest {found.name} in the log", float(found.values.max())) for _, found in told]
     also = f"; {names(others)} {'is' if len(others) == 1 else 'are'} zero throughout as well" if others else ""

@@ -10,7 +10,7 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule, Threshold, too_few
-from preflight.rules.beside import unit_of
+from preflight.rules.beside import SHARED, course, is_denied, pairs_of, unit_of
 from preflight.rules.guessing import GUESS
 from preflight.rules.predicates import Array
 from preflight.rules.series import (
@@ -23,7 +23,9 @@ from preflight.rules.series import (
     Series,
     classes_of,
     is_rising,
+    log_series,
     losses_of,
+    names,
     saved_series,
     spoken,
 )
@@ -80,10 +82,35 @@ def check(recording: Recording) -> Answer:
     losses = [*losses_of(history, VALIDATION), *losses_of(history, TRAIN)]
     training = _training(history, recording)
     still = [item for item in losses if _is_still_loss(item) or _is_beyond_chance(item, training)]
+    metrics = [item for item in history if item.meaning.kind == GAIN and _is_still_metric(item)]
+    denied = [pair for pair in pairs_of(history, log_series(recording)) if pair[0].values.any() and is_denied(*pair)]
+    # A log that shows one series of a split move says that the others of it moved as well.
+    moved = {item.meaning.split for item, _ in denied}
+    is_stale = any(item.meaning.split == VALIDATION for item in still) and VALIDATION not in moved
+    if denied and not is_stale:
+        return _kept(denied, [*still, *metrics])
     if still:
         return _loss_finding(still[0], history, recording)
-    metrics = [item for item in history if item.meaning.kind == GAIN and _is_still_metric(item)]
     return _metric_finding(metrics[0]) if metrics else _too_short(history, "epochs") or Clean()
+
+
+def _kept(denied: Sequence[tuple[Series, Series]], still: Sequence[Series]) -> Finding:
+    """One value for all epochs, where the log of the same run has others."""
+    saved = [item for item, _ in denied]
+    moved = {item.meaning.split for item in saved}
+    others = [item for item in still if item not in saved and item.meaning.split in moved]
+    values = " and ".join(f"{item.name} is {spoken(item.values[0])}" for item in saved)
+    also = f"; {names(others)} never change{'s' if len(others) == 1 else ''} either" if others else ""
+    return Finding(
+        ERROR,
+        f"{values} in all {len(saved[0])} epochs of the history, while in the log "
+        f"{' and '.join(course(found) for _, found in denied)}: one value is saved again and again{also}",
+        tuple(Evidence(f"range of {found.name} in the log", float(np.ptp(found.values))) for _, found in denied),
+        (SAVED,),
+        where=saved[0].name,
+        strength=len(saved[0]) / EPOCHS.value,
+        explains=("PF401", "PF402"),
+    )
 
 
 def _too_short(series: Sequence[Series], unit: str) -> NotApplicable | None:
@@ -208,11 +235,7 @@ def _chance(item: Series, recording: Recording) -> tuple[str, list[Evidence]]:
 
 def _training(history: Sequence[Series], recording: Recording) -> list[Series]:
     """Training losses of the history and of the log."""
-    try:
-        log = saved_series(recording, LOG)
-    except MissingError:
-        log = []
-    return [*losses_of(history, TRAIN), *losses_of(log, TRAIN)]
+    return [*losses_of(history, TRAIN), *losses_of(log_series(recording), TRAIN)]
 
 
 def _metric_finding(item: Series) -> Finding:
@@ -234,13 +257,15 @@ RULE = Rule(
     detects=f"A loss changes by less than {SPREAD.value:g} of its size over {ROUNDED.value:g} epochs or more, or over "
     f"{EPOCHS.value:g} or more where chance cannot do it beside a training loss that falls, or it was saved with "
     f"{FULL.value:g} digits; with fewer than {DIGITS.value:g} nothing can be told. Or a metric that is not high is the "
-    f"same in {METRIC_EPOCHS.value:g} epochs or more.",
+    f"same in {METRIC_EPOCHS.value:g} epochs or more. Or any of them is the same in all epochs of the history, while "
+    "the log of the run shows that it moved: then it is saved wrongly.",
     matters="Training moves every weight a little and with them the loss: one that stays the same to the last digit is "
     "that of other weights than those in training, or of weights that no step changes.",
-    fix="Where the training loss changes, look at which weights are evaluated: a copy from before the training, an "
-    "average that is never updated, a checkpoint loaded every time. Otherwise look at the learning rate and at what "
-    "the optimizer was given.",
+    fix="Where the log shows other values, look for one that is computed once and saved every time. Otherwise, where "
+    "the training loss changes, look at which weights are evaluated: a copy from before the training, an average that "
+    "is never updated, a checkpoint loaded every time. Otherwise look at the learning rate and at what the optimizer "
+    "was given.",
     check=check,
-    thresholds=(SPREAD, DIGITS, EPOCHS, FULL, ROUNDED, FOLLOWS, CHANCE, METRIC_EPOCHS, GUESS, MOVES, TREND),
+    thresholds=(SPREAD, DIGITS, EPOCHS, FULL, ROUNDED, FOLLOWS, CHANCE, METRIC_EPOCHS, SHARED, GUESS, MOVES, TREND),
     causes=("PF503", "PF504", "PF507"),
 )

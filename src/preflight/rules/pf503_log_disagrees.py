@@ -10,8 +10,8 @@ import numpy as np
 
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule, Threshold, too_few
-from preflight.rules.beside import are_one_evaluation, factors_of, lay_beside
-from preflight.rules.series import HISTORY, LOG, MOVES, SPREAD, Series, counterpart, names, saved_series, spoken
+from preflight.rules.beside import SHARED, are_one_evaluation, factors_of, lay_beside, pairs_of
+from preflight.rules.series import HISTORY, LOG, MOVES, SPREAD, Series, names, saved_series, spoken
 from preflight.telemetry.metric_names import GAIN, TRAIN, VALIDATION
 from preflight.telemetry.recording import Recording
 
@@ -31,7 +31,6 @@ EVALUATED = Threshold(
 SHARE = Threshold(
     "SHARE", 0.5, "of the epochs lie outside that: fewer are restarts and rounding", "the first epoch's mean often does"
 )
-EPOCHS = Threshold("EPOCHS", 3, "epochs that both know of at least", "fewer show no pattern")
 ROUNDING = Threshold(
     "ROUNDING",
     0.02,
@@ -61,11 +60,11 @@ class Difference:
 def check(recording: Recording) -> Answer:
     """Compare every series that both have; the one that differs most is named."""
     history, log = saved_series(recording, HISTORY), saved_series(recording, LOG)
-    pairs = [(item, found) for item in history if (found := counterpart(item, history, log)) is not None]
+    pairs = pairs_of(history, log)
     differing = [item for item in (compare(*pair) for pair in pairs) if item is not None]
     if not differing:
         shared = max((len(lay_beside(*pair)) for pair in pairs), default=0)
-        return Clean() if shared >= EPOCHS.value else _shares_too_little(pairs, shared)
+        return Clean() if shared >= SHARED.value else _shares_too_little(pairs, shared)
     if (places := _in_each_others_place(pairs)) is not None:
         return _exchanged(*places)
     return _finding(sorted(differing, key=lambda item: (not item.is_stuck, -item.share)))
@@ -74,18 +73,18 @@ def check(recording: Recording) -> Answer:
 def _shares_too_little(pairs: Sequence[tuple[Series, Series]], epochs: int) -> NotApplicable:
     if not pairs:
         return NotApplicable("no loss and no metric is in both the history and the log")
-    return too_few("what history and log both tell", epochs, EPOCHS.value, "epochs")
+    return too_few("what history and log both tell", epochs, SHARED.value, "epochs")
 
 
 def compare(saved: Series, printed: Series) -> Difference | None:
     """How a series of the history differs from the log's; None where it does not, or where nobody can tell."""
-    if saved.stands_still and len(saved) >= EPOCHS.value and printed.moves:
+    if saved.stands_still and len(saved) >= SHARED.value and printed.moves:
         return Difference(saved, printed, 0, 0, is_stuck=True)
     count = _evaluated if are_one_evaluation(saved, printed) else _around
     counts = [count(saved, printed, factor) for factor in factors_of(saved)]
     epochs, outside = min(counts, key=lambda item: item[1])
     found = Difference(saved, printed, epochs, outside, is_stuck=False)
-    return found if epochs >= EPOCHS.value and found.share > SHARE.value else None
+    return found if epochs >= SHARED.value and found.share > SHARE.value else None
 
 
 def _around(saved: Series, printed: Series, factor: float) -> tuple[int, int]:
@@ -99,7 +98,7 @@ def _evaluated(saved: Series, printed: Series, factor: float) -> tuple[int, int]
     """Epochs, and those with another value; none where the same ones were printed an epoch earlier or later."""
     for shift in (1, -1):
         moved = lay_beside(saved, printed, factor, shift)
-        if len(moved) >= EPOCHS.value and not moved.outside():
+        if len(moved) >= SHARED.value and not moved.outside():
             return len(moved), 0
     found = lay_beside(saved, printed, factor)
     size = np.maximum(np.abs(found.low), np.abs(found.high))
@@ -119,7 +118,7 @@ def _in_each_others_place(pairs: Sequence[tuple[Series, Series]]) -> tuple[Serie
             ):
                 crossed = lay_beside(training, other), lay_beside(validation, printed)
                 straight = lay_beside(validation, other)
-                is_crossed = all(len(item) >= EPOCHS.value and not item.outside() for item in crossed)
+                is_crossed = all(len(item) >= SHARED.value and not item.outside() for item in crossed)
                 if is_crossed and straight.outside() > SHARE.value * len(straight):
                     return training, validation
     return None
@@ -130,7 +129,7 @@ def _exchanged(training: Series, validation: Series) -> Finding:
         WARNING,
         f"{training.name} and {validation.name} of the history are in each other's place: in all {len(training)} "
         "epochs each is what the log shows of the other",
-        (Evidence("epochs in which they are exchanged", len(training), EPOCHS.value),),
+        (Evidence("epochs in which they are exchanged", len(training), SHARED.value),),
         (Remedy("see which loader each of them is computed on"), TRUST),
         where=training.name,
         strength=CAP,
@@ -186,5 +185,5 @@ RULE = Rule(
     "sum in place of a mean, values of an earlier run in the file. Of a mean over batches and one over samples, which "
     "differ by a little where the last batch is short, that over samples is right.",
     check=check,
-    thresholds=(MARGIN, EVALUATED, ROUNDING, SHARE, EPOCHS, SPREAD, MOVES),
+    thresholds=(MARGIN, EVALUATED, ROUNDING, SHARE, SHARED, SPREAD, MOVES),
 )

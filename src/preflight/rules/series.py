@@ -75,6 +75,14 @@ def saved_series(recording: Recording, *tables: str) -> list[Series]:
     raise MissingError(f"there is no {' and no '.join(wanted[table] for table in tables)} with a loss or a metric")
 
 
+def log_series(recording: Recording) -> list[Series]:
+    """Series of the log; none where there is no log."""
+    try:
+        return saved_series(recording, LOG)
+    except MissingError:
+        return []
+
+
 def counterpart(item: Series, beside: Sequence[Series], others: Sequence[Series]) -> Series | None:
     """Of ``others``, the series that is meant by ``item``, which is one of ``beside``.
 
