@@ -48,13 +48,13 @@ PRESSING = Threshold(
     "PRESSING",
     10.0,
     "times the gradient of each other loss has a penalty that decides what is learned, before training and later",
-    "variational autoencoders that train well have up to 3",
+    "variational autoencoders that train well have 0.002 to 1.1",
 )
 SATISFIED = Threshold(
     "SATISFIED",
     0.01,
     "of what a penalty began with is left of it at the end",
-    "a code that is used costs as much as it tells: the divergence of autoencoders that train well grows tenfold",
+    "a code that is used costs as much as it tells: of digits the divergence grows from 0.15 to 2 where it is learned",
 )
 LEARNED = 0.9  # of the constant's loss: below, something of the input is used
 # A constant output that has next to no loss: a penalty or a divergence, which is at its best where nothing is learned.
