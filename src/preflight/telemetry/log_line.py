@@ -21,10 +21,11 @@ _NUMBER = (
     r"(?![\w:.])"
 )
 _SPLIT = r"train(?:ing)?|val(?:id(?:ation)?)?|eval(?:uation)?|test(?:ing)?|dev"
-# A name is left whole (*+): no part of it is followed by what stands behind a name.
+# A name is left whole (*+): no part of it is followed by what stands behind a name. More words of a split than three
+# would only make a long line of them take the cube of its length.
 # name=1.0  'name': 1.0  Name: 18.52 (18.40)  Name 7.0e+00 (7.1e+00)  Train Loss 0.5  top-1: 3.9 %  Accuracy: 999/10000
 _METRIC = re.compile(
-    rf"(?<![\w.])(?P<name>(?:(?:best|{_SPLIT})[\s/_.:-]+)*[A-Za-z](?:[\w@/.]|-(?=\w))*+)['\"]?\s*[=:\s]\s*['\"]?"
+    rf"(?<![\w.])(?P<name>(?:(?:best|{_SPLIT})[\s/_.:-]+){{0,3}}[A-Za-z](?:[\w@/.]|-(?=\w))*+)['\"]?\s*[=:\s]\s*['\"]?"
     rf"(?P<value>{_NUMBER})(?:\s?/\s?(?P<total>\d+)(?![\w.:/]))?",
     re.IGNORECASE,
 )
