@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from preflight.advise.evidence import Effect
+from preflight.advise.evidence import Effect, percent
 from preflight.report.drawing import COLORS
 
 BLOCKS = ("transcript", "diff", "table", "curves", "healthy")
@@ -53,10 +53,13 @@ def _table(result: Mapping[str, Any]) -> str:
     for item in result["contenders"]:
         scores = sorted(item["scores"].values())
         middle = statistics.median(scores)
-        gain = "" if item["effect"] is None else Effect(**item["effect"])
-        shown = "" if gain == "" else f"{gain.gain:.0%} ({gain.interval})"
+        shown = "" if item["effect"] is None else _gain(Effect(**item["effect"]))
         rows.append(f"| {item['name']} | {middle:.3g} ({scores[0]:.3g} to {scores[-1]:.3g}) | {shown} |")
     return "\n".join(rows)
+
+
+def _gain(effect: Effect) -> str:
+    return f"{percent(effect.gain)} ({effect.interval})"
 
 
 def _healthy(twin: Mapping[str, Any]) -> str:
