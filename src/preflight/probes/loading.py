@@ -11,7 +11,7 @@ import torch
 from preflight.core.params import Params
 from preflight.core.units import RunLength
 from preflight.probes.training_step import take_step, wait_for
-from preflight.tasks.data import Source
+from preflight.tasks.data import Source, uncached
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
 
@@ -32,7 +32,7 @@ def look_at_loading(task: PyTorchTask, params: Params, seed: int) -> dict[str, A
     Of ``steps_s`` the first step is left out: it allocates what the next ones use again.
     """
     with seeded(seed, task.device):
-        job, batches = task.job(params), task.batches(params, seed)
+        job, batches = task.job(params), task.batches(params, seed, fresh=True)
         take_step(job, task, next(batches))
         waits: list[float] = []
         computes: list[float] = []
@@ -47,7 +47,7 @@ def look_at_loading(task: PyTorchTask, params: Params, seed: int) -> dict[str, A
             wait_for(task.device)
             waits.append(fetched - begin)
             computes.append(time.perf_counter() - fetched)
-        per_sample, fixed = _cost_of_fetching(task.data.train, params.batch_size, median(waits))
+        per_sample, fixed = _cost_of_fetching(uncached(task.data.train), params.batch_size, median(waits))
     wait, compute = median(waits), median(computes)
     return {
         "loading": {
