@@ -254,6 +254,27 @@ def test_samples_beyond_the_room_are_fetched_every_time() -> None:
     assert len(set(files.asked[asked:])) == len(files.asked[asked:])
 
 
+@pytest.mark.parametrize("broken", [(), (1, 4)])
+def test_of_few_samples_all_that_can_be_kept_must_come_out_the_same(broken: tuple[int, ...]) -> None:
+    files = Files(broken, size=module.PROOFS // 2)
+    data = read_data((files, Files()), Roles((), ()), CPU)
+    assert isinstance(data.train, Collated)
+    reader = data.train.reader
+    for _ in range(3):
+        assert reader.kept is not None and not reader.kept.is_trusted
+        reader.fetch(range(20))
+    for _ in range(2):
+        reader.fetch(range(len(files)))
+    assert reader.kept.is_trusted
+    large = keeping(Files(extra=lambda _: torch.zeros(1000)), room=30000)
+    large.fetch(range(SIZE))
+    large.fetch(range(SIZE))
+    assert large.kept is not None and large.kept.is_trusted
+    asked = len(large.samples.asked)  # type: ignore[attr-defined]
+    large.fetch(range(SIZE))
+    assert 0 < len(large.samples.asked) - asked < SIZE  # type: ignore[attr-defined]
+
+
 def test_samples_that_cost_nothing_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "COST_S", 10.0)
     files, room = Files(), Room(2**20)

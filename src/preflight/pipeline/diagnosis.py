@@ -27,6 +27,7 @@ from preflight.probes.memory import look_at_memory
 from preflight.probes.modes import look_at_modes
 from preflight.probes.order import look_at_order
 from preflight.probes.parameters import look_at_parameters
+from preflight.probes.reading import look_at_reading
 from preflight.probes.schedule import look_at_schedule
 from preflight.probes.usage import look_at_usage
 from preflight.tasks.pytorch import PyTorchTask
@@ -80,7 +81,7 @@ def _probes(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, L
     }
     logging = partial(look_at_logging, task, inspection.today.length)
     named = {name: partial(look, task, params, seed) for name, look in looks.items()}
-    return {**named, "logging": logging, "metric": partial(_metric, task)}
+    return {**named, "logging": logging, "metric": partial(_metric, task), "reading": partial(look_at_reading, task)}
 
 
 def _metric(task: PyTorchTask) -> dict[str, Any]:

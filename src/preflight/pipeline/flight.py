@@ -41,6 +41,7 @@ from preflight.pipeline.rehearsal import rehearse
 from preflight.pipeline.remedies import candidates_with, try_remedies
 from preflight.pipeline.writing import Written, output_path, write_config
 from preflight.pipeline.written import rounded
+from preflight.probes.reading import look_at_reading
 from preflight.report.page import write_report
 from preflight.search.driver import Explored, explore
 from preflight.search.engines.base import Engine, Recipe
@@ -182,10 +183,12 @@ def _diagnose(flight: Flight, leader: Params, bench: Bench) -> None:
     flight.audience.begin("today's settings", bench.due([flight.today]))
     bench.measure([flight.today])
     flight.audience.end()
+    trials = Run(flight.run_dir, {}).recordings()
+    flight.facts |= look_at_reading(flight.task, [item.info.get("reading", {}) for item in trials])
     recordings = [
         replace(recording, facts=flight.facts)
-        for recording in Run(flight.run_dir, {}).recordings(bench.purpose)
-        if recording.params.key() == flight.today.key()
+        for recording in trials
+        if recording.purpose == bench.purpose and recording.params.key() == flight.today.key()
     ]
     flight.diagnosis = try_remedies(diagnose(recordings), flight.today, leader, bench, flight.task.normalizers)
     store.write_json(flight.run_dir / store.FACTS, flight.facts)

@@ -68,7 +68,9 @@ def _source(part: Any, where: str, roles: Roles, device: torch.device, room: Roo
     elif isinstance(tensors, tuple | list) and all(isinstance(item, Tensor | np.ndarray) for item in tensors):
         source = _in_memory(named(tensors, names, f"the {where} data"), where, device)
     else:
-        source = Collated(Reader(part, Unreadable(where), Kept(room, len(part))), collate, names, device)
+        unreadable = Unreadable(where)
+        reader = Reader(part, unreadable, Kept(room, len(part), unreadable.errors))
+        source = Collated(reader, collate, names, device)
     if len(source) == 0:
         raise TaskError(f"the {where} data is empty")
     return source

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from statistics import median
 from typing import Any
 
 from preflight.tasks.plain import copied, is_same, size_bytes
 
 PROOFS = 64
-"""So many samples must have come twice, and the same to the last bit, before any is given from memory: what changes a
+"""So many samples, or all there are, must have come twice and the same before any is given from memory: what changes a
 sample in ten by a random generator of its own, p**2 + (1 - p)**2 = 0.82 alike, passes that once in 300,000 times."""
 COST_S = 1e-4
 """A fetch of less is as fast as a look-up with its copy, within a factor of ten, and nothing is kept."""
@@ -34,10 +34,12 @@ class Room:
 class Kept:
     """Samples of a split by number, before they are collated. None is kept where they turn out to differ from fetch to
     fetch, to be made of more than plain values, or to cost nothing; beyond the room they are fetched every time.
+    ``failed`` are those that cannot be read.
     """
 
-    def __init__(self, room: Room, size: int) -> None:
-        self._room, self._needed = room, min(PROOFS, size)
+    def __init__(self, room: Room, size: int, failed: Collection[int] = ()) -> None:
+        self._room, self._size, self._failed = room, size, failed
+        self._is_full = False
         self._samples: dict[int, Any] = {}
         self._proven: set[int] = set()
         self._costs_s: list[float] = []
@@ -49,7 +51,8 @@ class Kept:
     @property
     def is_trusted(self) -> bool:
         """Whether samples are given from memory."""
-        return self.is_open and len(self._proven) >= self._needed
+        possible = len(self._samples) if self._is_full else self._size - len(self._failed)
+        return self.is_open and len(self._proven) >= min(PROOFS, possible)
 
     def get(self, number: int, fetch: Callable[[int], Any]) -> Any:
         """The sample, from memory or by ``fetch``."""
@@ -94,7 +97,8 @@ class Kept:
         except TypeError:
             self.close()
             return
-        if self._room.take(size_bytes(copy)):
+        self._is_full = self._is_full or not self._room.take(size_bytes(copy))
+        if not self._is_full:
             self._samples[number] = copy
             self._last = (number, sample) if not self.is_trusted else None
 
