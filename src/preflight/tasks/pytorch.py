@@ -51,8 +51,8 @@ class PyTorchTask:
         roles = Roles(settings.inputs, settings.targets, quantities)
         given = make(settings.data, "model.data", trust)
         self.data = read_data(given, roles, device, processes)
-        self.loader_workers = _workers(given)
-        """Processes of the user's training loader, which this task does not use itself; None without a loader."""
+        self.loader = _loader(given)
+        """The user's training loader, which this task does not draw from itself; None without one."""
         self.losses = tuple(
             NamedLoss(name, _function(loss.function, f"model.losses.{name}", trust), loss.output, loss.target)
             for name, loss in settings.losses.items()
@@ -270,9 +270,9 @@ def _given(spec: Spec, arguments: Mapping[str, Any] = MappingProxyType({})) -> s
     return f"; it is given {', '.join(named)}" if named else ""
 
 
-def _workers(given: Any) -> int | None:
+def _loader(given: Any) -> DataLoader[Any] | None:
     train = given["train"] if isinstance(given, Mapping) else given[0]
-    return train.num_workers if isinstance(train, DataLoader) else None
+    return train if isinstance(train, DataLoader) else None
 
 
 def _function(spec: Any, key: str, trust: Trust) -> Any:
