@@ -23,7 +23,7 @@ def look_at_reading(task: PyTorchTask, others: Iterable[Splits] = ()) -> dict[st
     told = [task.data.reading(), *others]
     names = [name for name in ("training", "validation") if any(name in item for item in told)]
     splits = {name: _joined([item[name] for item in told if name in item]) for name in names}
-    return {"reading": {"loader": task.loader_workers is not None, "splits": splits}}
+    return {"reading": {"loader": task.loader is not None, "splits": splits}}
 
 
 def _joined(told: list[Mapping[str, Any]]) -> dict[str, Any]:
