@@ -30,7 +30,7 @@ def build_model(
     dim: int = 32,
     layers: int = 2,
     heads: int = 2,
-    prototypes: int = 64,
+    prototypes: int = 32,
     teacher_momentum: float = 0.95,
     layer_scale: float = 0.01,
 ) -> DinoCell:
