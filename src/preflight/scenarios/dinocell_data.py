@@ -130,16 +130,17 @@ def _seen_from(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 def _stained(cells: Cells, u: Tensor, v: Tensor) -> Tensor:
     """Nuclei, cytoplasm and membrane ``[N, 3, 32, 32]`` at ``u[N, 32, 32]``, ``v`` of the cell's frame."""
 
-    def spot(x: Tensor, y: Tensor, size: float) -> Tensor:
-        return (-((u - x[:, None, None]).square() + (v - y[:, None, None]).square()) / (2 * size**2)).exp()
+    def spot(place: Tensor, size: float) -> Tensor:
+        x, y = place[:, :, None, None].unbind(1)
+        return (-((u - x).square() + (v - y).square()) / (2 * size**2)).exp()
 
     radius = ((u / cells.axes[:, 0, None, None]).square() + (v / cells.axes[:, 1, None, None]).square()).sqrt()
     body = torch.sigmoid((1 - radius) / 0.06)
-    nuclei = torch.maximum(*(spot(*cells.nuclei[:, number].unbind(-1), 0.13) for number in range(2)))
-    points = torch.stack([spot(*cells.granules[:, n].unbind(-1), 0.05) for n in range(GRANULES)]).sum(dim=0)
+    nuclei = torch.maximum(spot(cells.nuclei[:, 0], 0.13), spot(cells.nuclei[:, 1], 0.13))
+    points = torch.stack([spot(cells.granules[:, n], 0.05) for n in range(GRANULES)]).sum(dim=0)
     fibres = 0.5 + 0.5 * torch.sin(26 * u + cells.phase[:, None, None])
     granular = cells.are("granular") * (1.5 * points.clamp(max=1.5) - 0.6)
     texture = 1 + granular + cells.are("fibrous") * (1.6 * fibres - 0.8)
-    vacuole = cells.are("vacuolated") * spot(-0.3 * cells.axes[:, 0], torch.zeros(len(u)), 0.16)
+    vacuole = cells.are("vacuolated") * spot(cells.axes * torch.tensor([-0.3, 0.0]), 0.16)
     membrane = (-((radius - 1) / 0.12).square()).exp()
     return torch.stack([nuclei, body * texture * (1 - vacuole), membrane + 0.3 * body], dim=1)
