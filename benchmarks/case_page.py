@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from preflight.advise.evidence import Effect, percent
 from preflight.report.drawing import COLORS
 
-BLOCKS = ("transcript", "diff", "table", "curves", "healthy")
 COLOR_ROLES = ("today", "other", "c0", "c1", "c2", "c4", "c3", "c5")
 LOG_RATIO = 20.0
 
@@ -30,6 +29,8 @@ def fill(folder: Path, name: str, result: Mapping[str, Any]) -> None:
         "curves": f"![Validation score by step]({name}.svg)",
         "healthy": _healthy(result["healthy"]),
     }
+    if result["throughput"]:
+        blocks["throughput"] = _throughput(result["throughput"]["variants"])
     for block, content in blocks.items():
         text = _put(text, block, content, page)
     page.write_text(text, encoding="utf-8")
@@ -55,6 +56,14 @@ def _table(result: Mapping[str, Any]) -> str:
         middle = statistics.median(scores)
         shown = "" if item["effect"] is None else _gain(Effect(**item["effect"]))
         rows.append(f"| {item['name']} | {middle:.3g} ({scores[0]:.3g} to {scores[-1]:.3g}) | {shown} |")
+    return "\n".join(rows)
+
+
+def _throughput(variants: Sequence[Mapping[str, Any]]) -> str:
+    rows = ["| loader workers | batch size | samples per second, median of the rounds |", "|---|---|---|"]
+    for item in variants:
+        speed = f"{statistics.median(item['samples_per_s']):.0f}" if item["samples_per_s"] else item["failed"]
+        rows.append(f"| {item['workers']} | {item['batch_size']} | {speed} |")
     return "\n".join(rows)
 
 

@@ -89,5 +89,5 @@ CASES = (
             Fix("all, identifier embedded", {**_OWNERS_RUN, **_READ}, ("model.factory.embed_sensors=true",), EMBEDDED),
         ),
     ),
-    Case("dinocell", ("PF601",)),
+    Case("dinocell", ("PF601", "PF311", "PF605"), (Fix("batch 80, as many samples", {"batch_size": 80}),)),
 )
