@@ -136,6 +136,15 @@ def test_what_no_run_can_show_does_not_apply() -> None:
     assert diagnose([], rules).not_applicable[0].as_dict()["missing"] == "nothing was recorded"
 
 
+def test_a_rule_that_fails_says_so_and_ends_no_run() -> None:
+    def check(_: Recording) -> Answer:
+        return Clean() if 1 / 0 else finding()
+
+    found = diagnose(recordings(1, 2), [make_rule("PF101", check), make_rule("PF102", lambda _: finding())])
+    assert [item.rule.code for item in found.findings] == ["PF102"]
+    assert "the rule itself failed" in found.not_applicable[0].as_dict()["missing"]
+
+
 def test_the_typical_answer_stands_for_the_runs() -> None:
     rule = make_rule("PF101", lambda recording: finding(strength=float(recording.seed)))
     (item,) = diagnose(recordings(5, 1, 900), [rule]).findings

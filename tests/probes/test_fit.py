@@ -262,3 +262,11 @@ def test_an_array_beside_the_tensors_is_left_alone(make_task: Any) -> None:
 
     losses = {"loss": lambda output, target: F.cross_entropy(output["logits"], target)}
     check_fit(make_task(factory=Both, losses=losses), TODAY, 0)
+
+
+def test_raw_inputs_that_overflow_the_loss_are_named(make_task: Any) -> None:
+    """A rate is the exponential of the output: inputs in the thousands take it out of float32's range."""
+    task = make_task(losses={"poisson": lambda output, target: (output.exp() - target[:, None] * output).mean()})
+    task.data.train.tensors["input"].mul_(1e4)
+    with pytest.raises(TaskError, match=r"on the first batch.*'input' up to \d.*\(PF301\).*make it finite"):
+        check_fit(task, TODAY, 0)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import preflight.probes.modes as module
-from preflight.core.finding import Clean, Finding
+from preflight.core.finding import WARNING, Clean, Finding
 from preflight.core.params import Params
 from preflight.probes.modes import look_at_modes
+from preflight.rules.pf505_train_eval_gap import REPEAT
 from preflight.rules.pf505_train_eval_gap import RULE as GAP
 from preflight.rules.pf506_small_batch_norm import RULE as SMALL
 from preflight.tasks.pytorch import PyTorchTask
@@ -125,6 +126,20 @@ def test_dropout_that_never_ends_is_found(make_task: MakeTask) -> None:
     assert "random" in answer.message
 
 
+def test_dropout_that_never_ends_is_found_however_little_it_changes_the_loss_of_an_untrained_model(
+    make_task: MakeTask,
+) -> None:
+    def small() -> nn.Module:
+        model = AlwaysDropping()
+        nn.init.normal_(model.head.weight, std=0.02)
+        return model
+
+    answer = judged(GAP, make_task(factory=small), Params(lr=1e-6, batch_size=20))
+    assert isinstance(answer, Finding)
+    assert answer.severity == WARNING
+    assert 0 < float(answer.evidence[0].value) < REPEAT.value
+
+
 def test_a_model_that_cannot_be_evaluated_has_no_losses(make_task: MakeTask) -> None:
     assert look(make_task(factory=lambda: TrainsOnly(3, 4))) == PLAIN
 
@@ -169,6 +184,7 @@ class Noisy(nn.Module):
     [
         (lambda h: nn.functional.dropout(h, 0.5), True),
         (lambda h: h * torch.bernoulli(torch.full_like(h, 0.5)), True),
+        (lambda h: h + torch.bernoulli(h.sigmoid()), False),  # a binary latent variable
         (lambda h: h + torch.randn_like(h), False),
         (lambda h: torch.distributions.Normal(h, 1.0).rsample(), False),
         (nn.functional.gumbel_softmax, False),

@@ -65,9 +65,16 @@ def test_a_refuted_remedy_says_so(gain: float, text: str) -> None:
 
 
 def test_what_the_seeds_noise_may_hide_is_undecided() -> None:
-    undecided = {**RAW, "proof": {"verdict": "undecided", "remedy": REMEDY, "effect": {**EFFECT, "gain": 0.1}}}
+    undecided = {
+        **RAW,
+        "proof": {
+            "verdict": "undecided",
+            "remedy": REMEDY,
+            "effect": {**EFFECT, "gain": 0.1, "low": -0.04, "high": 0.22},
+        },
+    }
     (card,) = cards({**DOCUMENT, "findings": [undecided]})
-    assert card.proof.endswith("on 5 seeds: the gain of 10% is within the noise of the seeds")
+    assert card.proof.endswith("on 5 seeds: a gain of 10%, which their noise leaves open (-4% to 22%)")
 
 
 def test_without_findings_it_is_said_how_many_rules_were_asked() -> None:

@@ -34,6 +34,22 @@ def ladder(best: float, own: str, final: float = 0.3, at: float = 0.1) -> dict[s
 
 
 @pytest.mark.parametrize(
+    ("best", "own", "is_found"), [(0.01, "explodes", True), (0.05, "explodes", False), (0.01, "stable", False)]
+)
+def test_a_jump_in_the_first_steps_at_a_rate_that_the_ladder_broke_on(
+    best: float, own: str, is_found: bool, recorded: Recorded
+) -> None:
+    """It recovers, and ends below short runs at a constant rate: without the ladder a warmup would be advised."""
+    losses = LEARNS.copy()
+    losses[1] = 100 * losses[0]
+    answer = RULE.judge(recorded(TODAY, facts=ladder(best, own), losses={"total": losses}))
+    assert isinstance(answer, Finding) == is_found
+    if isinstance(answer, Finding):
+        assert "jumps to 100 times its first value at step 1" in answer.message
+        assert answer.remedies[0].settings["lr"] <= best
+
+
+@pytest.mark.parametrize(
     "losses",
     [
         np.concatenate([LEARNS[:20], 10.0 + NOISE[:80]]),

@@ -85,6 +85,15 @@ def test_a_scheduler_that_gives_up(recorded: Recorded) -> None:
     assert answer.message.endswith("to the end of the run: ValueError: Tried to step 51 times")
 
 
+def test_a_rate_of_zero_for_the_whole_run(recorded: Recorded) -> None:
+    """As by a factor of ``step // 1000`` in a run of 100 steps."""
+    zeros = np.zeros(STEPS)
+    answer = RULE.judge(recorded(facts=facts(zeros), learning_rates={"lr_group0": zeros}))
+    assert isinstance(answer, Finding)
+    assert answer.severity == ERROR
+    assert "keeps the learning rate at 0" in answer.message
+
+
 def test_what_is_missing_is_said(recorded: Recorded) -> None:
     assert RULE.judge(recorded(facts=facts(COSINE))) == NotApplicable("there is no learning_rates.csv")
     answer = RULE.judge(recorded(learning_rates={"lr_group0": COSINE}))

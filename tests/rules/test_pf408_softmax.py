@@ -23,6 +23,7 @@ FAULTS = {
         kind="cross_entropy", activation="softmax", columns_sum_to_one=True, softmax_units=32
     ),
     "takes log-probabilities": facts(kind="nll"),
+    "the log-softmax before 'a' runs over the samples": facts(kind="nll", columns_are_log_probabilities=True),
     "the softmax before": facts(kind="cross_entropy", activation="softmax", floor=1.46, **ROWS),
     "the sigmoid before": facts(kind="cross_entropy", activation="sigmoid", floor=1.46),
     "on top of the sigmoid": facts(kind="bce_logits", activation="sigmoid", floor=0.5),
@@ -42,6 +43,9 @@ def test_a_misused_softmax_is_found(text: str, known: dict[str, Any], recorded: 
     [
         facts(kind="cross_entropy"),
         facts(kind="nll", activation="log_softmax", rows_are_log_probabilities=True, softmax_units=10),
+        facts(
+            kind="nll", rows_are_log_probabilities=True, columns_are_log_probabilities=True
+        ),  # of two classes and rows
         facts(kind="cross_entropy", activation="log_softmax", floor=0.0, softmax_units=10),  # changes nothing
         facts(kind="fit", activation="sigmoid", floor=0.0),
         facts(kind="fit", activation="softmax", softmax_units=10, **ROWS),

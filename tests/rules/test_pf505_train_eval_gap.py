@@ -43,6 +43,22 @@ def test_a_latent_variable_that_is_sampled_is_no_dropout(drops: bool, severity: 
     assert answer.severity == severity
 
 
+@pytest.mark.parametrize(
+    ("again", "drops", "found"),
+    [(2.285, True, True), (2.2929001, True, False), (2.285, False, False), (2.285, None, False)],
+)
+def test_dropping_is_a_fault_beyond_the_noise_of_sums_and_drawing_is_none(
+    again: float, drops: bool | None, found: bool, recorded: Recorded
+) -> None:
+    facts = modes(2.2671, 2.2929, 2.2883, again, norm=False)
+    facts["modes"]["eval_drops"] = drops
+    answer = RULE.judge(recorded(facts=facts))
+    assert isinstance(answer, Finding) == found
+    if isinstance(answer, Finding):
+        assert "dropped at random" in answer.message
+        assert "2.2929 and 2.285" in answer.message
+
+
 def test_what_is_random_in_evaluation_is_found(recorded: Recorded) -> None:
     answer = RULE.judge(recorded(facts=modes(0.5, 0.6, again=0.65)))
     assert isinstance(answer, Finding)

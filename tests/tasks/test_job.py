@@ -231,6 +231,11 @@ def broken() -> nn.Module:
         ({"head": "tail"}, TODAY, r"model\.head=tail is no component with a weight matrix; known: backbone, head"),
         ({"optimizer": "torch.optim.SDG"}, TODAY, r"model\.optimizer=torch\.optim\.SDG does not import"),
         ({"optimizer": "torch.nn.Linear"}, TODAY, r"model\.optimizer=torch\.nn\.Linear takes no 'lr'; known: "),
+        (
+            {"optimizer": lambda params, lr: [item.ndim for item in params]},
+            TODAY,
+            r"cannot be built: AttributeError: .*'ndim'; it is given lr=.*; it is called with parameter groups, \[\{",
+        ),
         ({"optimizer": lambda groups, lr: 3}, TODAY, r"must give a torch\.optim\.Optimizer, got int"),
         (
             {"optimizer": "torch.optim.Rprop"},

@@ -103,7 +103,7 @@ def diagnose(recordings: Sequence[Recording], rules: Sequence[Rule] = RULES) -> 
 
 
 def _judge(rule: Rule, recordings: Sequence[Recording]) -> Judged:
-    answers = [rule.judge(recording) for recording in recordings]
+    answers = [_asked(rule, recording) for recording in recordings]
     able = [answer for answer in answers if not isinstance(answer, NotApplicable)]
     found = sorted((answer for answer in able if isinstance(answer, Finding)), key=lambda item: item.strength)
     if not able:
@@ -111,6 +111,14 @@ def _judge(rule: Rule, recordings: Sequence[Recording]) -> Judged:
     if 2 * len(found) <= len(able):
         return Judged(rule, Clean(), len(able), len(found))
     return Judged(rule, found[len(found) // 2], len(able), len(found))
+
+
+def _asked(rule: Rule, recording: Recording) -> Answer:
+    """The rule's answer; one that fails takes no run of minutes with it, and says that it failed."""
+    try:
+        return rule.judge(recording)
+    except Exception as error:
+        return NotApplicable(f"the rule itself failed, which is a fault of preflight: {type(error).__name__}: {error}")
 
 
 def ranked(findings: Sequence[Judged]) -> list[Judged]:

@@ -34,8 +34,10 @@ from preflight.probes.usage import look_at_usage
 from preflight.rules.pf601_loader_bound import is_loader_bound, proposed_workers
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.telemetry.recording import Recording
+from preflight.telemetry.schema import TABLES
 from preflight.trials.outcome import Result
 
+NOT_RUN = "it takes a run, and inspect makes none"
 Look = Callable[[], Mapping[str, Any]]
 
 
@@ -48,7 +50,12 @@ def look(settings: Settings) -> tuple[Inspection, dict[str, Any], Diagnosis]:
         rehearse(settings, inspection, task)
         facts = gather_facts(task, inspection, settings.seed)
     info = {"params": asdict(inspection.today.params), "seed": settings.seed}
-    return inspection, facts, with_speeds(diagnose([Recording(Path(), info, facts, {})]), facts)
+    recording = Recording(Path(), info, facts, {}, _not_run())
+    return inspection, facts, with_speeds(diagnose([recording]), facts)
+
+
+def _not_run() -> dict[str, str]:
+    return {table.file.removesuffix(".csv"): NOT_RUN for table in TABLES}
 
 
 def gather_facts(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, Any]:

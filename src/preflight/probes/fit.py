@@ -39,7 +39,7 @@ def check_fit(task: Task, params: Params, seed: int, flaws: Sequence[Flaw] = ())
             if not bool(torch.isfinite(value)):
                 raise RefusedError(
                     f"the loss '{loss.name}' is {value.item()} on the first batch, before any training"
-                    + _suspicion(batch, known, params),
+                    + (_suspicion(batch, known, params) or _too_large(task, job, loss, batch)),
                     rule_of(known),
                 )
         _backward(job, values)
@@ -59,6 +59,27 @@ def _suspicion(batch: Batch, flaws: Sequence[Flaw], params: Params) -> str:
     sizes = {name: float(field.abs().max()) for name, field in floats.items()}
     huge = [f"'{name}' has values of {size:.1e}" for name, size in sizes.items() if size > MAX_SQUARED]
     return f"; {', '.join(huge)}, whose squares overflow float32: give it in larger units" if huge else ""
+
+
+def _too_large(task: Task, job: Job, loss: NamedLoss, batch: Batch) -> str:
+    """The inputs by their size, where the loss is finite with the same ones brought to deviations of 1."""
+    raw = {name: batch[name] for name in task.data.roles.inputs if batch[name].is_floating_point()}
+    targets = {name: batch[name] for name in task.data.roles.targets}
+    with torch.no_grad():
+        scaled = {name: _standardized(value) for name, value in raw.items()}
+        if not raw or not bool(loss(job.outputs({**batch, **scaled}), targets).isfinite()):
+            return ""
+    sizes = ", ".join(f"'{name}' up to {float(value.abs().max()):.3g}" for name, value in raw.items())
+    return (
+        f"; inputs are as large as {sizes} (PF301), and brought to mean 0 and deviation 1 they make it finite: "
+        "normalize them where they are loaded, or have your file name a normalization in model.mapping"
+    )
+
+
+def _standardized(value: Tensor) -> Tensor:
+    rows = value.float()
+    deviation, mean = torch.std_mean(rows, dim=0, correction=0)
+    return (rows - mean) / deviation.where(deviation > 0, 1)
 
 
 def _forward(job: Job, batch: Batch) -> Any:

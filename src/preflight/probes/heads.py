@@ -87,6 +87,7 @@ def statistics(output: Tensor) -> dict[str, Any]:
         "rows_sum_to_one": sums_to_one(values, 1),
         "rows_are_log_probabilities": bool((values <= 0).all()) and sums_to_one(values.exp(), 1),
         "columns_sum_to_one": sums_to_one(values, 0),
+        "columns_are_log_probabilities": bool((values <= 0).all()) and sums_to_one(values.exp(), 0),
     }
 
 

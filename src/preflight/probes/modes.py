@@ -126,9 +126,11 @@ def _drops(task: PyTorchTask, job: Job, batch: Batch) -> bool:
 
 
 class _Drops(TorchDispatchMode):
-    """Notes whether anything is left out at random inside: dropout in any form draws from a Bernoulli distribution.
+    """Notes whether anything is left out at random inside: dropout in any form draws from a Bernoulli distribution, of
+    one probability for all.
 
-    A latent variable that is sampled draws from a normal or uniform one, or by its logarithms.
+    A latent variable that is sampled draws from a normal or uniform one, by its logarithms, or by probabilities of its
+    own for every sample.
     """
 
     seen = False
@@ -137,8 +139,15 @@ class _Drops(TorchDispatchMode):
         """Run the operation as it is."""
         name, given = str(func), kwargs or {}
         is_attention = "attention" in name and float(given.get("dropout_p", 0.0)) > 0
-        self.seen |= is_attention or "bernoulli" in name or ("dropout" in name and "attention" not in name)
+        is_dropout = "dropout" in name and "attention" not in name
+        self.seen |= is_attention or is_dropout or ("bernoulli" in name and _is_even(name, args))
         return func(*args, **given)
+
+
+def _is_even(name: str, args: Any) -> bool:
+    """Whether a draw from a Bernoulli distribution has one probability for all values."""
+    place = {"aten.bernoulli.default": 0, "aten.bernoulli_.Tensor": 1}.get(name)
+    return place is None or args[place].numel() == 0 or bool((args[place] == args[place].flatten()[0]).all())
 
 
 def _train(task: PyTorchTask, job: Job, batches: Iterator[Batch]) -> float:

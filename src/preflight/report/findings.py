@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from preflight.advise.diagnosis import explained_by
-from preflight.advise.evidence import percent
+from preflight.advise.evidence import Effect, percent
 from preflight.advise.throughput import Speed
 from preflight.core.finding import CONFIRMED, REFUTED, UNDECIDED
 from preflight.report import format as fmt
@@ -15,7 +15,7 @@ from preflight.report import format as fmt
 PROOFS = {
     CONFIRMED: "tried {what} on {seeds}: it takes {gain} off the validation score",
     REFUTED: "tried {what} on {seeds}: it does not help (gain {gain})",
-    UNDECIDED: "tried {what} on {seeds}: the gain of {gain} is within the noise of the seeds",
+    UNDECIDED: "tried {what} on {seeds}: a gain of {gain}, which their noise leaves open ({interval})",
 }
 SPEEDS = {
     CONFIRMED: "tried {what}: {speed}; no score depends on it",
@@ -79,8 +79,9 @@ def _proof(proof: Mapping[str, Any]) -> str:
     what, beside = _settings(proof["remedy"]["settings"]), _settings(proof.get("beside", {}))
     if beside:
         what += f" beside {beside}"
+    interval = Effect(**effect).interval
     return PROOFS[proof["verdict"]].format(
-        what=what, seeds=fmt.count(effect["seeds"], "seed"), gain=percent(effect["gain"])
+        what=what, seeds=fmt.count(effect["seeds"], "seed"), gain=percent(effect["gain"]), interval=interval
     )
 
 

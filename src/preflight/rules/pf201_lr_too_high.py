@@ -45,6 +45,7 @@ WORSE = Threshold(
     "times the best constant predictor's loss on new data is worse than knowing nothing",
     "noise of a few hundred samples is below a tenth",
 )
+EARLY = 0.1
 ABOVE = Threshold(
     "ABOVE", 3.0, "times the ladder's best rate is too high, where that rate broke there", "one rung is half a decade"
 )
@@ -86,6 +87,7 @@ def check(recording: Recording) -> Answer:
         return _finding(recording, ERROR, f"the loss rises, from {first:.3g} to {late_loss(losses):.3g}", evidence)
     ladder = _own_ladder(recording)
     found = _thrown_about(recording, losses) or (ladder and _worse_than_lower(recording, losses, *ladder))
+    found = found or (ladder and _jumps(recording, losses, *ladder))
     return found or (ladder and _loses_again(recording, losses, *ladder)) or Clean()
 
 
@@ -230,6 +232,19 @@ def _worse_than_lower(recording: Recording, losses: Array, lr: float, own: Rung,
     )
 
 
+def _jumps(recording: Recording, losses: Array, lr: float, own: Rung, best: Rung) -> Finding | None:
+    """A run that recovers from its first steps, at a rate that the ladder broke on and far above one that learns."""
+    early = losses[: max(1, round(EARLY * len(losses)))]
+    if own["verdict"] not in BROKEN or lr < ABOVE.value * best["lr"] or not early.max() > RUNAWAY_RATIO * losses[0] > 0:
+        return None
+    message = (
+        f"on the ladder of rates lr={lr:.3g} is judged '{own['verdict']}', where lr={best['lr']:.3g} learns best; in "
+        f"this run the loss jumps to {early.max() / losses[0]:.3g} times its first value at step {int(early.argmax())}"
+    )
+    evidence = Evidence("lr over the best of the ladder", lr / best["lr"], ABOVE.value, "x")
+    return _finding(recording, WARNING, message, evidence, int(early.argmax()))
+
+
 def _loses_again(recording: Recording, losses: Array, lr: float, own: Rung, best: Rung) -> Finding | None:
     """A loss that rises for good after its best, at a rate above the best one of the ladder."""
     lowest, start = lowest_stretch(losses)
@@ -276,7 +291,8 @@ RULE = Rule(
     detects="The loss runs away, rises, or stops being finite after the gradient has grown; or the first steps move "
     "the weights by more than MOVED times their norm and nothing is learned, or the loss jumps and new data is then "
     "answered WORSE than by a constant; or the run ends worse than short runs at a rate that is ABOVE times lower, "
-    "or at any lower one where it learned next to nothing, on a ladder on which its own rate broke; or, above the "
+    "or at any lower one where it learned next to nothing, on a ladder on which its own rate broke; or its loss jumps "
+    "in the first steps at such a rate; or, above the "
     "best rate of the ladder, the loss gives back LOST of its gain. Of a directory without losses: the weight changes "
     "swing by SWING and more, up and down in turn.",
     matters="Steps that overshoot undo what was learned; what the network loses early it may never find again.",

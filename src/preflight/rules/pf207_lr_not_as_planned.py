@@ -36,6 +36,8 @@ def check(recording: Recording) -> Answer:
     if known.get("error"):
         return _gives_up(known)
     facts = replayed(recording)
+    if not float(facts["peak"]) > 0:
+        return _stays_at_zero(facts)
     early = _over_early(facts)
     if early is not None:
         return early
@@ -94,6 +96,17 @@ def _gives_up(facts: Mapping[str, Any]) -> Finding:
         ),
         (Remedy("give the scheduler the length of the run"),),
         where=str(facts["kind"]),
+    )
+
+
+def _stays_at_zero(facts: Mapping[str, Any]) -> Finding:
+    return Finding(
+        ERROR,
+        f"the scheduler keeps the learning rate at 0 for all {facts['steps']:,} steps of the run: nothing is trained",
+        (Evidence("highest learning rate of the schedule", float(facts["peak"])),),
+        (Remedy("look at what the scheduler multiplies the rate by: a division of whole numbers rounds down to 0"),),
+        where=str(facts["kind"]),
+        strength=1 / GAP.value,
     )
 
 

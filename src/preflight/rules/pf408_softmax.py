@@ -40,6 +40,13 @@ def _judge(name: str, fact: Mapping[str, Any]) -> Finding | None:
             Evidence("columns sum to one", "yes", "rows do"),
             "take the softmax over the axis of the classes",
         )
+    if kind == "nll" and fact.get("columns_are_log_probabilities") and not fact.get("rows_are_log_probabilities"):
+        return _finding(
+            name,
+            f"the log-softmax before '{name}' runs over the samples of a batch and not over the classes",
+            Evidence("exponentials of a column sum to one", "yes", "those of a row do"),
+            "take the log-softmax over the axis of the classes",
+        )
     if kind == "nll" and not fact.get("rows_are_log_probabilities"):
         return _finding(
             name,

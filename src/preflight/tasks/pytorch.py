@@ -30,6 +30,7 @@ from preflight.tasks.signature import RESERVED_KEYS, misfit, name_of
 from preflight.tasks.target_normalizer import TargetNormalizer
 
 KEY = "model.scheduler"
+GROUPS_COME = "; it is called with parameter groups, [{'params': [...], 'lr': ...}], and lr"
 
 
 class PyTorchTask:
@@ -213,9 +214,13 @@ class PyTorchTask:
             partial = find(spec, "model.optimizer", self._trust)
         try:
             optimizer = partial(groups, **arguments)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # the user's factory
             why = self._misfit(spec, "model.optimizer", arguments)
-            raise TaskError(why or f"model.optimizer cannot be built: {error}{_given(spec, arguments)}") from error
+            named = f"{error}" if isinstance(error, TypeError | ValueError) else f"{type(error).__name__}: {error}"
+            hint = "" if isinstance(error, TypeError | ValueError) else GROUPS_COME
+            raise TaskError(
+                why or f"model.optimizer cannot be built: {named}{_given(spec, arguments)}{hint}"
+            ) from error
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TaskError(f"model.optimizer must give a torch.optim.Optimizer, got {type(optimizer).__name__}")
         return optimizer
