@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from preflight.advise.diagnosis import Judged, diagnose, explained_by, proof_of, ranked, remedy_to_try
+from preflight.advise.diagnosis import (
+    Diagnosis,
+    Judged,
+    confirmed_settings,
+    diagnose,
+    explained_by,
+    faster_settings,
+    may_be_hidden,
+    proof_of,
+    ranked,
+    remedy_to_try,
+    with_speeds,
+)
 from preflight.advise.evidence import Effect
 from preflight.core.errors import MissingError
 from preflight.core.finding import (
@@ -166,3 +178,47 @@ def test_findings_as_written_say_what_explains_them() -> None:
     assert explained_by(written, [cause.rule]) == {"PF301": [], "PF101": ["PF301"]}
     assert written[0]["proof"] == {"verdict": UNTESTED}
     assert (written[0]["severity"], written[0]["evidence"][0]["value"]) == (WARNING, 3.0)
+
+
+WORKERS = Remedy("fetch with 8 loader workers", {"num_workers": 8})
+
+
+def with_throughput(*rates: tuple[int, list[float]], failed: str = "") -> Diagnosis:
+    """A loader-bound finding and one of the learning rate, after samples per second by workers were measured."""
+    variants = [{"workers": count, "batch_size": 40, "samples_per_s": found, "failed": ""} for count, found in rates]
+    slow, fast = (finding(WARNING, remedies=(item,)) for item in (WORKERS, LOWER))
+    found = Diagnosis((judged("PF201", fast), judged("PF601", slow)), (), ())
+    return with_speeds(found, {"throughput": {"variants": variants, "failed": failed}})
+
+
+def test_workers_are_proved_by_samples_per_second_and_not_by_a_score() -> None:
+    """The fewest that do: 4 are as fast as the 8 that the rule asks for."""
+    found = with_throughput((0, [100.0, 101.0, 99.0]), (4, [390.0, 401.0, 402.0]), (8, [400.0, 400.0, 401.0]))
+    first, other = found.findings
+    assert (first.rule.code, first.proof.verdict, first.proof.settings) == ("PF601", CONFIRMED, {"num_workers": 4})
+    assert (first.proof.effect, other.proof.verdict) == (None, UNTESTED)
+    faster = faster_settings(found)
+    assert faster is not None
+    assert faster[0] == {"num_workers": 4}
+    assert confirmed_settings(found) == []  # no candidate for the comparison of scores
+    assert first.as_dict()["proof"]["speed"]["ratio"] == pytest.approx(4, rel=0.05)
+
+
+def test_workers_hide_no_other_remedy() -> None:
+    found = with_throughput((0, [100.0, 101.0, 99.0]), (8, [400.0, 400.0, 401.0]))
+    refuted = replace(found.findings[1], proof=proof_of(LOWER, Effect(-0.2, -0.3, -0.1, 5)))
+    assert may_be_hidden(replace(found, findings=(found.findings[0], refuted))) == []
+
+
+def test_workers_that_are_no_faster_are_refuted() -> None:
+    found = with_throughput((0, [100.0, 101.0, 99.0]), (8, [90.0, 90.0, 91.0]))
+    assert [item.proof.verdict for item in found.findings] == [UNTESTED, REFUTED]
+    assert faster_settings(found) is None
+
+
+def test_workers_that_were_not_measured_are_untested_with_the_reason() -> None:
+    found = with_throughput(failed="it would take about 90 minutes")
+    proofs = {item.rule.code: item.as_dict()["proof"] for item in found.findings}
+    assert proofs["PF601"] == {"verdict": UNTESTED, "why_untried": "it would take about 90 minutes"}
+    assert proofs["PF201"] == {"verdict": UNTESTED}
+    assert with_speeds(found, {}) is found

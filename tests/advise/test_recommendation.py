@@ -8,6 +8,7 @@ import pytest
 
 from preflight.advise.evidence import Effect
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Change, Measured, Recommendation
+from preflight.advise.throughput import Speed
 from preflight.core.params import Params
 from preflight.telemetry import store
 
@@ -27,6 +28,7 @@ def changed(today: Params) -> Recommendation:
             Change("normalization.input", "none", "robust", Effect(math.nan, -math.inf, 1.0, 0), gain),
             Change("clip_norm", None, 1.0, gain, gain),
             Change("shuffle", False, True, gain, gain),
+            Change("num_workers", 0, 4, None, None, Speed(64.0, 250.0, 3.9, 3.7, math.inf, 4)),
         ),
         gain=gain,
         before=Measured({2000: 0.5, 2001: 10.0}, {2000: 0.9, 2001: math.nan}),

@@ -17,6 +17,7 @@ from rich.console import Console
 from preflight.advise.evidence import Effect
 from preflight.advise.ladder import Rung
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Change, Measured, Recommendation
+from preflight.advise.throughput import Speed
 from preflight.cli.main import main
 from preflight.cli.tables import flat, gain, show_inspection, show_result
 from preflight.core.params import Params
@@ -281,10 +282,17 @@ def test_settings_are_shown_on_one_level() -> None:
         "weight_decay": None,
         "clip_norm": None,
         "scheduler_interval": None,
+        "num_workers": None,
         "loss_weights.ce": 1.0,
         "normalization.input": "standardize",
         "dropout": 0.0,
     }
+
+
+def test_a_change_that_no_score_depends_on_is_shown_by_its_speed(write_run: Callable[..., Run]) -> None:
+    workers = Change("num_workers", 0, 8, None, None, Speed(64.1, 612.0, 9.55, 9.1, 10.2, 4))
+    text = result(write_run(replace(ANSWER, changes=(*ANSWER.changes, workers))))
+    assert line(text, "num_workers", "9.55x samples/s", "no score depends on it")
 
 
 def test_a_gain_has_its_interval() -> None:

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from preflight.core.params import NESTED, Params, ParamValue
 
-OWN = ("lr", "batch_size", "warmup_fraction", "shuffle", "weight_decay", "clip_norm", "scheduler_interval")
+OWN = (
+    "lr",
+    "batch_size",
+    "warmup_fraction",
+    "shuffle",
+    "weight_decay",
+    "clip_norm",
+    "scheduler_interval",
+    "num_workers",
+)
 
 positive = st.floats(1e-6, 1e3)
 # Names as they come: an inner name may hold dots itself, an extra is a parameter of a function.
@@ -51,6 +60,7 @@ def test_flat_names_are_dotted_for_groups_and_bare_for_extras(today: Params) -> 
         "weight_decay": None,
         "clip_norm": None,
         "scheduler_interval": None,
+        "num_workers": None,
         "loss_weights.video": 1.0,
         "normalization.input": "none",
         "dropout": 0.0,
@@ -150,3 +160,9 @@ def test_an_extra_of_the_users_file_may_be_a_list_or_a_mapping(today: Params, va
     one, same = (replace(today, extras={"layers": value}) for _ in range(2))
     assert {one.key(): 1} == {same.key(): 1}
     assert one.key() != today.key()
+
+
+def test_workers_are_a_setting_that_changes_no_score(today: Params) -> None:
+    other = today.with_values({"num_workers": 4})
+    assert other.changes_from(today) == {"num_workers": 4}
+    assert other.key() == today.key()

@@ -192,6 +192,10 @@ def test_a_log_scale_starts_above_zero(
             {"scheduler_interval": ["batch"]},
             "space.scheduler_interval=batch is no unit to advance in; known: epoch, step",
         ),
+        *(
+            (given, "space.num_workers is no axis: no score depends on it; it is measured where training waits")
+            for given in ({"num_workers": [0, 4]}, {"extras": {"num_workers": "keep"}})
+        ),
         ({"shuffle": [1]}, "space.shuffle must be true or false, got 1"),
         ({"shuffle": {"low": 0, "high": 1}}, "space.shuffle must be true or false, got 0.0"),
         ({"clip_norm": [0.0]}, "space.clip_norm must be positive, got clip_norm=0.0"),

@@ -55,6 +55,20 @@ def test_the_file_says_how_often_the_own_scheduler_advances(read_text: ReadText)
         read_text(f"{FILE}every: step\n", mapping)
 
 
+def test_workers_are_those_of_the_file_else_of_the_tasks_own_loader(read_text: ReadText) -> None:
+    """None at all is a count, too: the main process fetches."""
+    samples = [{"height": torch.zeros(1), "angle": torch.zeros(2), "target": torch.zeros(1)}] * 150
+    own = {"data": (DataLoader(samples, batch_size=20, num_workers=1), samples)}  # type: ignore[arg-type]
+    mapping = {**MAPPING, "num_workers": "workers"}
+    assert read_text(FILE, MAPPING, **own).params.num_workers == 1
+    assert read_text(FILE, mapping, **own).params.num_workers == 1
+    assert read_text(f"{FILE}workers: 0\n", mapping, **own).params.num_workers == 0
+    assert read_text(f"{FILE}workers: 2\n", mapping).params.num_workers == 2
+    assert read_text(FILE, MAPPING).params.num_workers is None
+    with pytest.raises(ConfigError, match=r"workers in train.yaml must be a whole number of at least 0, got -1"):
+        read_text(f"{FILE}workers: -1\n", mapping)
+
+
 def test_everything_may_come_from_the_baseline(read_text: ReadText) -> None:
     baseline = {
         "lr": 0.1,

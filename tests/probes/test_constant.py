@@ -250,3 +250,21 @@ def test_outputs_and_targets_are_not_changed(normal: Tensor) -> None:
 def test_it_works_where_gradients_are_switched_off(normal: Tensor) -> None:
     with torch.no_grad():
         assert best(F.mse_loss, torch.zeros(4, 3), 5 + normal) == pytest.approx(1.0, abs=0.1)
+
+
+def test_what_has_no_graph_beside_an_answer_is_held_against_it_and_no_constant(normal: Tensor) -> None:
+    """A teacher's word stays what it is for every sample: the best constant student answers with its mean."""
+    student, teacher = normal[:64, :4].clone().requires_grad_(), 3 * normal[64:128, :4]
+    targets = {"y": torch.zeros(64)}
+    loss = NamedLoss("dino", lambda output, _: cross(output["student"], output["teacher"]))
+    found = best_constants((loss,), {"student": student, "teacher": teacher}, targets, targets)["dino"]
+    mean = teacher.softmax(dim=1).mean(dim=0)
+    assert found == pytest.approx(float(-(mean * mean.log()).sum()), rel=1e-3)
+    longer = {"y": torch.zeros(640)}
+    assert best_constants((loss,), {"student": student, "teacher": teacher}, longer, longer)["dino"] == pytest.approx(
+        found, rel=1e-3
+    )
+
+
+def cross(student: Tensor, teacher: Tensor) -> Tensor:
+    return -(teacher.softmax(dim=1) * student.log_softmax(dim=1)).sum(dim=1).mean()

@@ -13,6 +13,7 @@ from preflight.probes import flaws as module
 from preflight.probes.fields import inspect_field
 from preflight.probes.flaws import COVERED, INPUT, NOT_FINITE, OUTLIER, TRAINING, Expected, Flaw, find_flaws, told
 from preflight.tasks.data import Collated, InMemory, Source, take_samples
+from preflight.tasks.reader import Reader
 
 SHUFFLED = Params(lr=0.1, batch_size=32)
 IN_ORDER = Params(lr=0.1, batch_size=32, shuffle=False)
@@ -122,7 +123,7 @@ class Fetched:
 def test_of_samples_that_must_be_fetched_only_some_are_looked_at() -> None:
     x = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0))
     samples = Fetched(x)
-    source = Collated(samples, torch.utils.data.default_collate, ("x", "y"), torch.device("cpu"))
+    source = Collated(Reader(samples), torch.utils.data.default_collate, ("x", "y"), torch.device("cpu"))
     numbers, batch = take_samples(source)
     x[numbers[7], 0], x[int(numbers[7]) + 1, 1] = math.nan, math.nan
     batch["x"][7, 0] = math.nan

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,10 +21,13 @@ class Clock:
     """A clock that only moves when it is told to."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now, self.busy = 0.0, 1.0
 
     def perf_counter(self) -> float:
         return self.now
+
+    def process_time(self) -> float:
+        return self.now * self.busy
 
 
 @pytest.fixture
@@ -66,7 +70,15 @@ def test_waiting_and_computing_are_measured_apart(make_task: Any, clock: Clock) 
     assert (found["per_sample_s"], found["fixed_s"]) == (pytest.approx(0.01), pytest.approx(0.0, abs=1e-9))
     assert found["gain_bound"] == pytest.approx(0.33 / 0.08 - 1)
     assert found["steps_s"] == [pytest.approx(0.33)] * found["batches"]
-    assert found["workers"] is None
+    assert (found["workers"], found["epoch_batches"]) == (None, 5)
+
+
+def test_the_cpu_time_of_fetching_is_told_from_waiting(make_task: Any, clock: Clock) -> None:
+    """What a sample waits for costs no CPU: more of it can be waited for at a time than there are cores."""
+    clock.busy = 0.25
+    found = look(make_task(data=(Slow(clock, 0.01), Slow(clock, 0.0))), replace(PARAMS, num_workers=2))
+    assert found["fetch_cpu_s"] == pytest.approx(0.02)
+    assert (found["workers"], found["cores"] >= 1) == (2, True)
 
 
 @pytest.mark.parametrize(("cost_s", "batches"), [(0.0, 8), (0.1, 3), (100.0, 3)])
@@ -91,11 +103,12 @@ def test_the_bound_is_that_of_computing_for_nothing() -> None:
     assert bound_on_gain(1.0, 0.0, 10, 0.11) == 0.0  # a larger batch does not lose samples either
 
 
-def test_the_workers_of_the_users_loader_are_known(make_task: Any, clock: Clock) -> None:
+def test_the_users_loader_is_known(make_task: Any, clock: Clock) -> None:
     loader = DataLoader(Slow(clock, 0.0), batch_size=8, num_workers=1)
-    assert look(make_task(data=(loader, Slow(clock, 0.0))))["workers"] == 1
+    assert make_task(data=(loader, Slow(clock, 0.0))).loader is loader
+    assert make_task().loader is None
     parts = {"train": loader, "validation": Slow(clock, 0.0)}
-    assert make_task(data=parts).loader_workers == 1
+    assert make_task(data=parts).loader is loader
 
 
 def test_the_random_state_is_left_alone(make_task: Any) -> None:

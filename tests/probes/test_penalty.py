@@ -68,3 +68,15 @@ def test_an_output_is_picked_from_a_structure_and_nothing_of_it_changed() -> Non
 
 def test_a_loss_that_cannot_be_measured_is_none() -> None:
     assert not is_penalty(NamedLoss("loss", lambda output, _: output.sum() * float("nan"), None, "y"), OUTPUT, TARGETS)
+
+
+def self_distillation(output: tuple[Tensor, Tensor], _target: Tensor) -> Tensor:
+    student, teacher = output
+    return -(teacher.softmax(dim=1) * student.log_softmax(dim=1)).sum(dim=1).mean()
+
+
+def test_what_a_teacher_is_asked_for_is_none_although_a_constant_teacher_would_satisfy_it() -> None:
+    student, teacher = OUTPUT.clone().requires_grad_(), 5 * OUTPUT.roll(1, dims=1)
+    loss = NamedLoss("dino", self_distillation, None, "label")
+    assert not is_penalty(loss, (student, teacher), TARGETS)
+    assert is_penalty(loss, (student, teacher.requires_grad_()), TARGETS)

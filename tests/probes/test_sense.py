@@ -72,3 +72,10 @@ def test_a_likelihood_of_counts_below_zero_is_within_reach() -> None:
     best = 3 - 3 * math.log(3)
     assert best < 0
     assert within_reach(NamedLoss("poisson", F.poisson_nll_loss), output, counts, 16, best) == best
+
+
+def test_a_loss_ends_where_only_what_has_no_graph_could_go_on() -> None:
+    answer, given = OUTPUT.clone().requires_grad_(), OUTPUT.square()
+    loss = NamedLoss("own", lambda output, _: (output[0].sigmoid() * output[1]).mean() - output[1].mean())
+    assert not falls_without_end(loss, (answer, given), TARGETS)
+    assert falls_without_end(loss, (answer, given.requires_grad_()), TARGETS)

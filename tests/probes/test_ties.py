@@ -73,3 +73,14 @@ def test_a_model_that_refuses_inputs_alike_has_no_ties(make_task: Any) -> None:
 @pytest.mark.parametrize("output", [torch.zeros(()), torch.full((2, 3), torch.nan), torch.ones(2, 1), object()])
 def test_nothing_is_shared_where_there_is_nothing_to_compare(output: Any) -> None:
     assert shared_numbers([output] * 5) is None
+
+
+def test_answers_alone_are_shared() -> None:
+    """Beside them the teacher's numbers, equal to each other, are no constant that could be tied."""
+    draws = [(torch.randn(2, 3, generator=torch.Generator().manual_seed(seed)), torch.ones(2, 4)) for seed in range(5)]
+    twice = [(first, second, first.clone()) for first, second in draws]
+    assert shared_numbers(draws, {(0,)}) is None
+    shared = shared_numbers(twice, {(0,), (2,)})
+    assert shared is not None
+    found = shared({(0,): torch.zeros(3), (2,): torch.ones(3)})
+    assert {path: item.tolist() for path, item in found.items()} == {(0,): [0.5] * 3, (2,): [0.5] * 3}

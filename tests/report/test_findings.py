@@ -93,3 +93,28 @@ def test_the_page_shows_findings_escaped(changed: Any) -> None:
     assert "Confirmed</strong>: tried normalization.pulses=per_kind on 5 seeds" in text
     (changed.folder / store.FINDINGS).unlink()
     assert "Findings</h2>" not in html_of(changed)
+
+
+SPEED = {"before_per_s": 64.1, "after_per_s": 612.0, "ratio": 9.55, "low": 9.1, "high": 10.2, "rounds": 4}
+WORKERS = {"text": "fetch with 8 loader workers", "settings": {"num_workers": 8}}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "end"),
+    [
+        ("confirmed", "; no score depends on it"),
+        ("refuted", ", which is no faster"),
+        ("undecided", ", which is within the noise of the clock"),
+    ],
+)
+def test_workers_are_told_in_samples_per_second(verdict: str, end: str) -> None:
+    waits = {**RAW, "remedies": [WORKERS]}
+    proof = {"verdict": verdict, "remedy": WORKERS, "effect": None, "speed": SPEED}
+    (card,) = cards({**DOCUMENT, "findings": [{**waits, "proof": proof}]})
+    assert card.proof == f"tried num_workers=8: 64.1 -> 612 samples/s, 9.55x (9.1x to 10.2x, 4 rounds){end}"
+
+
+def test_workers_that_could_not_run_say_why() -> None:
+    proof = {"verdict": "untested", "why_untried": "with 4 workers: RuntimeError: it died"}
+    (card,) = cards({**DOCUMENT, "findings": [{**RAW, "remedies": [WORKERS], "proof": proof}]})
+    assert card.proof == "no run was made with num_workers=8: with 4 workers: RuntimeError: it died"

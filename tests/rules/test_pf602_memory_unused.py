@@ -42,6 +42,7 @@ def test_memory_in_use_is_clean(peak: float, capacity: float, recorded: Recorded
 
 def test_where_the_loader_limits_a_larger_batch_is_no_advice(recorded: Recorded) -> None:
     loading = {"loading": {"batch_size": 40, "wait_s": 4.9, "compute_s": 0.3, "gain_bound": 0.06, "workers": None}}
+    loading["loading"] |= {"fetch_cpu_s": 0.1, "cores": 8, "epoch_batches": 1000}
     assert RULE.judge(recorded(facts={**facts(30.9, 82, 24.0), **loading})) == Clean()
 
 

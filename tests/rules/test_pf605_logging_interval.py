@@ -41,7 +41,8 @@ def test_an_interval_that_nobody_named_is_not_judged(recorded: Recorded) -> None
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(3, "3 seconds"), (600, "10 minutes"), (18720, "5.2 hours"), (743040, "8.6 days")]
+    ("seconds", "text"),
+    [(3, "3 seconds"), (600, "10 minutes"), (6100, "102 minutes"), (18720, "5.2 hours"), (743040, "8.6 days")],
 )
 def test_times_are_spoken_in_the_unit_that_fits(seconds: float, text: str) -> None:
     assert spoken(seconds) == text

@@ -9,7 +9,14 @@ import pytest
 
 from preflight.cli.main import main
 
-HEALTHY = ("digits_healthy", "face_arcface_healthy", "giblet_healthy", "icecube_healthy", "teacher_distill_healthy")
+HEALTHY = (
+    "digits_healthy",
+    "dinocell_healthy",
+    "face_arcface_healthy",
+    "giblet_healthy",
+    "icecube_healthy",
+    "teacher_distill_healthy",
+)
 
 
 def inspected(model: str, folder: Path, *overrides: str) -> list[dict[str, object]]:
@@ -50,3 +57,21 @@ def test_a_value_that_is_not_finite_is_found_with_its_sample(
     assert (
         "feature 'charge' of input 'pulses' has 1 value that is not finite, in sample 1234" in capsys.readouterr().err
     )
+
+
+@pytest.mark.slow  # it waits for its samples, with one loader worker and with more
+def test_the_loader_is_named_first_and_the_losses_are_not_accused(tmp_path: Path) -> None:
+    found = inspected("dinocell", tmp_path)
+    assert [item["code"] for item in found] == ["PF601", "PF311", "PF605"]
+    messages = [str(item["message"]) for item in found]
+    assert "of a step is waiting for data" in messages[0]
+    assert "a larger batch than 40 gains at most" in messages[0]
+    assert "number 371" in messages[1]
+    assert "cannot identify image file" in messages[1]
+    assert "at step 20000" in messages[2]
+    facts = json.loads((tmp_path / "found.json").read_text())["facts"]
+    memory, loading = facts["memory"], facts["loading"]
+    assert loading["wait_s"] > 4 * loading["compute_s"]
+    assert memory["fixed"] > 0
+    assert memory["measured"]["40"] == pytest.approx(memory["fixed"] + 40 * memory["per_sample"])
+    assert memory["measured"]["40"] < 4 * memory["measured"]["10"]  # not scaled from one peak

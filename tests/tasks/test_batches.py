@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from preflight.core.errors import TaskError
 from preflight.tasks.batches import endless_batches
 from preflight.tasks.data import Collated, InMemory, Source
+from preflight.tasks.reader import Reader
 
 CPU = torch.device("cpu")
 
@@ -64,7 +65,7 @@ def test_the_random_state_of_the_caller_is_not_used() -> None:
 
 
 def test_a_data_set_comes_in_the_same_order_as_tensors() -> None:
-    samples = Collated([{"row": index} for index in range(7)], torch.utils.data.default_collate, (), CPU)  # type: ignore[arg-type]
+    samples = Collated(Reader([{"row": index} for index in range(7)]), torch.utils.data.default_collate, (), CPU)  # type: ignore[arg-type]
     assert epochs(samples, 3, 2) == epochs(rows(7), 3, 2)
 
 

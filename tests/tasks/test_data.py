@@ -17,7 +17,8 @@ from torch.utils.data import (
 )
 
 from preflight.core.errors import TaskError
-from preflight.tasks.data import Collated, Data, InMemory, Roles, read_data
+from preflight.tasks.data import Collated, Data, InMemory, Roles
+from preflight.tasks.given import read_data
 
 CPU = torch.device("cpu")
 AUTO = Roles((), ())

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from preflight.core.errors import TaskError
-from preflight.tasks.data import MAX_SAMPLES, InMemory, Roles, read_data, take_samples
+from preflight.tasks.data import MAX_SAMPLES, InMemory, Roles, take_samples
+from preflight.tasks.given import read_data
 
 
 class Endless:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from preflight.core.params import Params
 from preflight.tasks.batches import endless_batches
 from preflight.tasks.data import Collated, Data, InMemory, Roles
+from preflight.tasks.reader import Reader
 from preflight.trials.batch_order import nonfinite_samples, samples_of_step, steps_per_epoch
 
 CPU = torch.device("cpu")
@@ -63,4 +64,4 @@ def test_fields_that_are_packed_say_nothing_of_a_single_sample() -> None:
         return {"pulses": torch.cat(items), "target": torch.zeros(len(items))}
 
     samples: Any = [torch.full((size,), math.nan) for size in (2, 3)]
-    assert nonfinite_samples(Collated(samples, packed, (), CPU), torch.tensor([0, 1])) == []
+    assert nonfinite_samples(Collated(Reader(samples), packed, (), CPU), torch.tensor([0, 1])) == []

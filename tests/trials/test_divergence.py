@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from preflight.core.params import Params
 from preflight.tasks.data import Collated, Data, InMemory, Roles
+from preflight.tasks.reader import Reader
 from preflight.telemetry.chunk import COLUMNS, Chunk, Layout, concatenate
 from preflight.telemetry.recorder import ABSENT, Recorder, _resolved
 from preflight.trials.divergence import MAX_SAMPLES, find_divergence, with_samples
@@ -149,7 +150,7 @@ class Once(torch.utils.data.Dataset[Any]):
 
 
 def test_data_that_cannot_be_read_again_does_not_hide_the_batch() -> None:
-    source = Collated(Once(), lambda items: items, ("input", "target"), torch.device("cpu"))
+    source = Collated(Reader(Once()), lambda items: items, ("input", "target"), torch.device("cpu"))
     outcome = located(Data(source, source, ROLES), 0, shuffle=False)
     assert outcome.samples == tuple(range(8))
 

@@ -165,10 +165,10 @@ class Unreadable(torch.utils.data.Dataset[Any]):
         return torch.zeros(3), torch.zeros(2)
 
 
-def test_a_sample_that_cannot_be_read_is_an_outcome(make_lab: Any, make_spec: Any, parts: Any, run: Any) -> None:
+def test_samples_that_cannot_be_read_are_an_outcome(make_lab: Any, make_spec: Any, parts: Any, run: Any) -> None:
     outcome = run(make_lab(data=(Unreadable(), parts[1])), make_spec()).outcome
     assert (outcome.status, outcome.step) == (CRASHED, 3)
-    assert outcome.reason.startswith("OSError: image ")
+    assert outcome.reason.startswith("a sample of the train data cannot be read: OSError: image ")
 
 
 def test_a_batch_larger_than_the_data_is_an_outcome(make_lab: Any, make_spec: Any, run: Any) -> None:

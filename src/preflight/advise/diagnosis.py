@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from preflight.advise.evidence import Effect
+from preflight.advise.throughput import Speed, best_workers, why_untried
 from preflight.core.finding import (
     CONFIRMED,
     ERROR,
@@ -21,7 +22,7 @@ from preflight.core.finding import (
     NotApplicable,
     Remedy,
 )
-from preflight.core.params import ParamValue
+from preflight.core.params import UNTRAINED, ParamValue
 from preflight.rules.base import Rule
 from preflight.rules.registry import RULES
 from preflight.telemetry.recording import Recording
@@ -34,13 +35,16 @@ PLACES = {CONFIRMED: 0, UNDECIDED: 1, UNTESTED: 1, REFUTED: 2}
 class Proof:
     """What a paired run with a remedy's settings showed; ``effect`` is None where none was run.
 
-    ``beside`` are settings of other confirmed remedies that both sides of the comparison had.
+    ``beside`` are settings of other confirmed remedies that both sides of the comparison had. Settings that no score
+    depends on have a ``speed`` in place of an effect, or in words why none was measured.
     """
 
     verdict: str = UNTESTED
     remedy: Remedy | None = None
     effect: Effect | None = None
     beside: Mapping[str, ParamValue] = field(default_factory=dict)
+    speed: Speed | None = None
+    why_untried: str = ""
 
     @property
     def settings(self) -> Mapping[str, ParamValue]:
@@ -63,12 +67,16 @@ class Judged:
         head = {"code": self.rule.code, "name": self.rule.name, "title": self.rule.title}
         match self.answer:
             case Finding() as finding:
-                proof = asdict(self.proof) if self.proof.verdict != UNTESTED else {"verdict": UNTESTED}
+                proof = asdict(self.proof) if self.proof.verdict != UNTESTED else self._untested()
                 return {**head, **asdict(finding), "runs": self.runs, "found": self.found, "proof": proof}
             case NotApplicable(missing):
                 return {**head, "missing": missing}
             case Clean():
                 return head
+
+    def _untested(self) -> dict[str, Any]:
+        why = self.proof.why_untried
+        return {"verdict": UNTESTED, **({"why_untried": why} if why else {})}
 
 
 @dataclass(frozen=True)
@@ -170,9 +178,40 @@ def proof_of(remedy: Remedy, effect: Effect, beside: Mapping[str, ParamValue] | 
     return Proof(CONFIRMED if effect.is_better else undecided, remedy, effect, beside or {})
 
 
+def with_speeds(diagnosis: Diagnosis, facts: Mapping[str, Any]) -> Diagnosis:
+    """Findings whose remedy is a number of loader workers, with what the samples per second say of it."""
+    if "throughput" not in facts:
+        return diagnosis
+    findings = [_with_speed(item, facts["throughput"]) for item in diagnosis.findings]
+    return replace(diagnosis, findings=tuple(ranked(findings)))
+
+
+def _with_speed(item: Judged, throughput: Mapping[str, Any]) -> Judged:
+    remedy = remedy_to_try(item)
+    if remedy is None or not set(remedy.settings) <= set(UNTRAINED):
+        return item
+    found = best_workers(throughput)
+    if found is None:
+        return replace(item, proof=Proof(why_untried=why_untried(throughput)))
+    workers, speed = found
+    tried = replace(remedy, settings={"num_workers": workers})
+    return replace(item, proof=Proof(speed.verdict, tried, speed=speed))
+
+
 def confirmed_settings(diagnosis: Diagnosis) -> list[Mapping[str, ParamValue]]:
-    """Settings of remedies whose gain a paired run has shown, in the order of their findings."""
-    return [item.proof.settings for item in diagnosis.findings if item.proof.verdict == CONFIRMED]
+    """Settings of remedies whose gain in the score a paired run has shown, in the order of their findings."""
+    return [item.proof.settings for item in _scored(diagnosis) if item.proof.verdict == CONFIRMED]
+
+
+def faster_settings(diagnosis: Diagnosis) -> tuple[Mapping[str, ParamValue], Speed] | None:
+    """Settings that change no score and were seen to train faster; None without any."""
+    proofs = [item.proof for item in diagnosis.findings if item.proof.verdict == CONFIRMED]
+    return next(((proof.settings, proof.speed) for proof in proofs if proof.speed is not None), None)
+
+
+def _scored(diagnosis: Diagnosis) -> list[Judged]:
+    """Findings but those whose remedy was judged by its speed."""
+    return [item for item in diagnosis.findings if item.proof.speed is None]
 
 
 def errors_left(diagnosis: Diagnosis) -> list[str]:
@@ -187,7 +226,7 @@ def may_be_hidden(diagnosis: Diagnosis) -> list[Judged]:
 
     A run that learns nothing gains nothing by a better schedule either.
     """
-    found = diagnosis.findings
+    found = _scored(diagnosis)
     confirmed = [item for item in found if item.proof.verdict == CONFIRMED]
     tried = [item for item in found if item.proof.verdict in (REFUTED, UNDECIDED)]
     return [item for item in tried if confirmed and not any(cause in confirmed for cause in _causes_of(item, found))]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from preflight.advise.evidence import Effect
+from preflight.advise.throughput import Speed
 from preflight.core.params import Params, ParamValue
 
 CHANGE, KEEP, CANNOT_TELL = "change", "keep", "cannot_tell"
@@ -17,14 +18,15 @@ class Change:
     """One setting that is changed.
 
     ``alone`` is the effect of this change by itself on today's settings, ``needed`` that of making it last, when all
-    the others are made already.
+    the others are made already. A setting that no score depends on has a ``speed``, and neither.
     """
 
     name: str
     old: ParamValue
     new: ParamValue
-    alone: Effect
-    needed: Effect
+    alone: Effect | None
+    needed: Effect | None
+    speed: Speed | None = None
 
 
 @dataclass(frozen=True)
@@ -56,21 +58,25 @@ class Recommendation:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recommendation:
         """Inverse of :meth:`as_dict`."""
-        changes = tuple(
-            Change(c["name"], c["old"], c["new"], Effect(**c["alone"]), Effect(**c["needed"]))
-            for c in values["changes"]
-        )
         return cls(
             decision=values["decision"],
             reason=values["reason"],
             today=Params(**values["today"]),
             recommended=Params(**values["recommended"]),
-            changes=changes,
+            changes=tuple(map(_change, values["changes"])),
             gain=None if values["gain"] is None else Effect(**values["gain"]),
             before=_measured(values["before"]),
             after=_measured(values["after"]),
             steps=int(values["steps"]),
         )
+
+
+def _change(values: Mapping[str, Any]) -> Change:
+    alone, needed = (None if values[key] is None else Effect(**values[key]) for key in ("alone", "needed"))
+    speed = values.get("speed")
+    return Change(
+        values["name"], values["old"], values["new"], alone, needed, None if speed is None else Speed(**speed)
+    )
 
 
 def _measured(values: Mapping[str, Any] | None) -> Measured | None:

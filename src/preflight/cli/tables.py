@@ -12,7 +12,7 @@ from rich.text import Text
 
 from preflight.advise.evidence import Effect, percent
 from preflight.advise.ladder import ladder_label
-from preflight.advise.recommendation import CANNOT_TELL, CHANGE, Measured, Recommendation
+from preflight.advise.recommendation import CANNOT_TELL, CHANGE, Change, Measured, Recommendation
 from preflight.cli.findings import show_findings
 from preflight.cli.grid import Column, Grid, number, show_grid
 from preflight.cli.interim import show_interim
@@ -141,12 +141,18 @@ def _changes(answer: Recommendation) -> Grid:
             change.name,
             fmt.setting(change.name, change.old),
             fmt.setting(change.name, change.new),
-            gain(change.alone),
-            gain(change.needed),
+            *_worth(change),
         )
         for change in answer.changes
     ]
     return Grid("changes, each with what it takes off the validation score", columns, rows)
+
+
+def _worth(change: Change) -> tuple[str, str]:
+    """What a change is worth alone and with the others, in the score or, where none depends on it, in speed."""
+    if change.alone is None or change.needed is None:
+        return "none" if change.speed is None else f"{change.speed.ratio:.3g}x samples/s", "no score depends on it"
+    return gain(change.alone), gain(change.needed)
 
 
 def gain(effect: Effect) -> str:

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 ParamValue: TypeAlias = str | int | float | bool | None
 
 NESTED = ("loss_weights", "normalization", "target_normalization", "extras")
+# Trials fetch their samples in their own process: the score is the same with any value of these.
+UNTRAINED = ("num_workers",)
 
 
 @dataclass(frozen=True)
@@ -18,9 +20,10 @@ class Params:
     ``lr`` is the peak learning rate of the group whose ratio is 1. ``warmup_fraction`` is a share of the run and not
     a number of steps, so that it keeps its meaning in a shorter trial and at another batch size. ``None`` for
     ``weight_decay`` leaves the optimizer's own default, for ``clip_norm`` it means no clipping, and for
-    ``scheduler_interval``, how often the user's own scheduler is advanced, what the task says. ``normalization``
-    names an option per input field, ``target_normalization`` one per target that can be scaled. ``extras`` are keyword
-    arguments of the model factory.
+    ``scheduler_interval``, how often the user's own scheduler is advanced, what the task says. ``num_workers`` is that
+    of the user's training loader, 0 for none but the main process, None without a loader. ``normalization`` names an
+    option per input field, ``target_normalization`` one per target that can be scaled. ``extras`` are keyword arguments
+    of the model factory.
     """
 
     lr: float
@@ -30,6 +33,7 @@ class Params:
     weight_decay: float | None = None
     clip_norm: float | None = None
     scheduler_interval: str | None = None
+    num_workers: int | None = None
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     normalization: Mapping[str, str] = field(default_factory=dict)
     target_normalization: Mapping[str, str] = field(default_factory=dict)
@@ -80,8 +84,9 @@ class Params:
         return {name: value for name, value in self.flat().items() if theirs.get(name) != value}
 
     def key(self) -> tuple[tuple[str, Hashable], ...]:
-        """Hashable identity: equal settings have equal keys."""
-        return tuple((name, _hashable(value)) for name, value in sorted(self.flat().items()))
+        """Hashable identity of what is trained: settings that give the same scores have equal keys."""
+        trained = {name: value for name, value in self.flat().items() if name not in UNTRAINED}
+        return tuple((name, _hashable(value)) for name, value in sorted(trained.items()))
 
 
 def _hashable(value: Any) -> Hashable:

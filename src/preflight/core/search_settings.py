@@ -8,7 +8,7 @@ from typing import Any
 
 from preflight.core.errors import ConfigError, alternatives
 from preflight.core.model_settings import INTERVALS
-from preflight.core.params import ParamValue
+from preflight.core.params import UNTRAINED, ParamValue
 from preflight.core.section import Section, check_integer, check_number
 
 NORMALIZATIONS = (
@@ -90,6 +90,7 @@ AUTO = "auto"
 def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tuple[str, ...]) -> SpaceSettings:
     """Check the `space` group; ``extra`` is the model's own ``space`` and wins where both name an axis."""
     known = (*OWN, "normalization", "target_normalization", "loss_weights", "extras")
+    _refuse_untrained({**values, **extra})
     extras = Section(values, "space", known).mapping("extras") | Section(extra, "model.space", known).mapping("extras")
     section = Section({**values, **extra}, "space", known)
     for name in extras:
@@ -112,6 +113,13 @@ def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tup
         loss_weights=_group(weights, "space.loss_weights", default_log=True),
         mended=tuple(name for name, (value, _) in plain.items() if value == AUTO),
     )
+
+
+def _refuse_untrained(values: Mapping[str, Any]) -> None:
+    extras = values.get("extras")
+    for name in UNTRAINED:
+        if name in values or (isinstance(extras, Mapping) and name in extras):
+            raise ConfigError(f"space.{name} is no axis: no score depends on it; it is measured where training waits")
 
 
 def _group(value: Any, path: str, *, default_log: bool) -> dict[str, Axis] | None:

@@ -23,7 +23,7 @@ def searched(
     Raises :class:`ConfigError` for a space that does not fit the task.
     """
     found = _all(space, inspection, task, lr_bounds)
-    return {name: axis for name, axis in found.items() if _can_be_written(name, inspection)}
+    return {name: axis for name, axis in found.items() if can_be_written(name, inspection)}
 
 
 def range_of_lr(axes: Mapping[str, BaseDistribution]) -> Bounds | None:
@@ -40,24 +40,24 @@ def range_of_lr(axes: Mapping[str, BaseDistribution]) -> Bounds | None:
 
 def not_searched(space: SpaceSettings, inspection: Inspection, task: PyTorchTask, lr_bounds: Bounds) -> list[str]:
     """Axes that were asked for, and that the file to correct has no key for."""
-    return [name for name in _all(space, inspection, task, lr_bounds) if not _can_be_written(name, inspection)]
+    return [name for name in _all(space, inspection, task, lr_bounds) if not can_be_written(name, inspection)]
 
 
 def free_normalizations(space: SpaceSettings, inspection: Inspection) -> list[str]:
     """Settings, such as ``normalization.input``, that are left to preflight and can be written."""
     groups = {"normalization": space.normalization, "target_normalization": space.target_normalization}
     names = [name for name in inspection.options if groups[name.split(".", 1)[0]] is None]
-    return [name for name in names if _can_be_written(name, inspection)]
+    return [name for name in names if can_be_written(name, inspection)]
 
 
 def may_be_mended(name: str, space: SpaceSettings, inspection: Inspection, axes: Collection[str]) -> bool:
     """Whether a finding's remedy may change a setting: one that is searched, or that is left open for that."""
-    return (name in axes or name in space.mended) and _can_be_written(name, inspection)
+    return (name in axes or name in space.mended) and can_be_written(name, inspection)
 
 
 def why_closed(names: Collection[str], inspection: Inspection) -> str:
     """Why settings of a remedy may not change."""
-    unmapped = [name for name in names if not _can_be_written(name, inspection)]
+    unmapped = [name for name in names if not can_be_written(name, inspection)]
     if unmapped:
         return f"model.mapping has no key of your file for {', '.join(unmapped)}"
     return f"space says keep of {', '.join(names)}: give it auto"
@@ -70,5 +70,6 @@ def _all(
     return distributions(space, today, lr_bounds, inspection.options, task.factory_parameters(), scored)
 
 
-def _can_be_written(name: str, inspection: Inspection) -> bool:
+def can_be_written(name: str, inspection: Inspection) -> bool:
+    """Whether a setting has a key in the file to correct, or there is none to correct."""
     return inspection.today.file is None or is_mapped(name, inspection.today)

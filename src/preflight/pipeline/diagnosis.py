@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from preflight.advise.diagnosis import Diagnosis, diagnose
+from preflight.advise.diagnosis import Diagnosis, diagnose, with_speeds
 from preflight.advise.ladder import Rung
 from preflight.core.model_settings import MetricSettings
 from preflight.core.params import Params
@@ -27,8 +27,11 @@ from preflight.probes.memory import look_at_memory
 from preflight.probes.modes import look_at_modes
 from preflight.probes.order import look_at_order
 from preflight.probes.parameters import look_at_parameters
+from preflight.probes.reading import look_at_reading
 from preflight.probes.schedule import look_at_schedule
+from preflight.probes.throughput import look_at_throughput
 from preflight.probes.usage import look_at_usage
+from preflight.rules.pf601_loader_bound import is_loader_bound, proposed_workers
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.telemetry.recording import Recording
 from preflight.telemetry.schema import TABLES
@@ -47,7 +50,8 @@ def look(settings: Settings) -> tuple[Inspection, dict[str, Any], Diagnosis]:
         rehearse(settings, inspection, task)
         facts = gather_facts(task, inspection, settings.seed)
     info = {"params": asdict(inspection.today.params), "seed": settings.seed}
-    return inspection, facts, diagnose([Recording(Path(), info, facts, {}, _not_run())])
+    recording = Recording(Path(), info, facts, {}, _not_run())
+    return inspection, facts, with_speeds(diagnose([recording]), facts)
 
 
 def _not_run() -> dict[str, str]:
@@ -65,7 +69,19 @@ def gather_facts(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[s
             facts |= look()
         except Exception as error:  # the user's model, in a situation that training does not bring about
             facts["failed"][name] = one_line(error)
-    return facts
+    return facts | _throughput(task, inspection, seed, facts)
+
+
+def _throughput(task: PyTorchTask, inspection: Inspection, seed: int, facts: dict[str, Any]) -> dict[str, Any]:
+    """What more loader workers and a larger batch do, where training was seen to wait for its data."""
+    recording = Recording(Path(), {}, facts, {})
+    if not is_loader_bound(recording):
+        return {}
+    try:
+        workers = proposed_workers(recording)
+        return look_at_throughput(task, inspection.today.params, seed, facts["loading"], workers)
+    except Exception as error:  # the user's loader, made again
+        return {"throughput": {"variants": [], "failed": one_line(error)}}
 
 
 def _probes(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, Look]:
@@ -86,7 +102,7 @@ def _probes(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, L
     }
     logging = partial(look_at_logging, task, inspection.today.length)
     named = {name: partial(look, task, params, seed) for name, look in looks.items()}
-    return {**named, "logging": logging, "metric": partial(_metric, task)}
+    return {**named, "logging": logging, "metric": partial(_metric, task), "reading": partial(look_at_reading, task)}
 
 
 def _metric(task: PyTorchTask) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from preflight.advise.choose import leaders
-from preflight.advise.diagnosis import Diagnosis, diagnose, errors_left
+from preflight.advise.diagnosis import Diagnosis, diagnose, errors_left, with_speeds
 from preflight.advise.recommendation import CHANGE, Recommendation
 from preflight.core.errors import Interrupted, NothingTrainedError
 from preflight.core.params import Params
@@ -39,8 +39,10 @@ from preflight.pipeline.ladder import HIGHEST, LOWEST, Ladders, reasons
 from preflight.pipeline.logbook import origin, write_inputs
 from preflight.pipeline.rehearsal import rehearse
 from preflight.pipeline.remedies import candidates_with, try_remedies
+from preflight.pipeline.workers import with_workers
 from preflight.pipeline.writing import Written, output_path, write_config
 from preflight.pipeline.written import rounded
+from preflight.probes.reading import look_at_reading
 from preflight.report.page import write_report
 from preflight.search.driver import Explored, explore
 from preflight.search.engines.base import Engine, Recipe
@@ -169,6 +171,9 @@ def _stages(flight: Flight) -> None:
     if more:
         reason = ". ".join((flight.recommendation.reason, *more))
         flight.recommendation = replace(flight.recommendation, reason=reason)
+    assert flight.diagnosis is not None
+    today = bench.measure([flight.today])[0]
+    flight.recommendation = with_workers(flight.recommendation, flight.diagnosis, flight.inspection, today)
     store.write_json(flight.run_dir / store.RECOMMENDATION, flight.recommendation.as_dict())
     if flight.recommendation.decision == CHANGE:
         flight.written = write_config(
@@ -182,12 +187,15 @@ def _diagnose(flight: Flight, leader: Params, bench: Bench) -> None:
     flight.audience.begin("today's settings", bench.due([flight.today]))
     bench.measure([flight.today])
     flight.audience.end()
+    trials = Run(flight.run_dir, {}).recordings()
+    flight.facts |= look_at_reading(flight.task, [item.info.get("reading", {}) for item in trials])
     recordings = [
         replace(recording, facts=flight.facts)
-        for recording in Run(flight.run_dir, {}).recordings(bench.purpose)
-        if recording.params.key() == flight.today.key()
+        for recording in trials
+        if recording.purpose == bench.purpose and recording.params.key() == flight.today.key()
     ]
-    flight.diagnosis = try_remedies(diagnose(recordings), flight.today, leader, bench, flight.task.normalizers)
+    found = with_speeds(diagnose(recordings), flight.facts)
+    flight.diagnosis = try_remedies(found, flight.today, leader, bench, flight.task.normalizers)
     store.write_json(flight.run_dir / store.FACTS, flight.facts)
     store.write_json(flight.run_dir / store.FINDINGS, flight.diagnosis.as_dict())
 

@@ -29,6 +29,7 @@ from preflight.probes.penalty import is_penalty
 from preflight.probes.sense import ENDLESS, check_sense, falls_without_end, within_reach
 from preflight.probes.splits import check_splits, differences
 from preflight.probes.ties import ties_of
+from preflight.search.engines.count import process_count
 from preflight.tasks.data import Batch, spread, take_samples
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.seeding import seeded
@@ -94,7 +95,8 @@ def staying() -> Iterator[None]:
 def open_task(settings: Settings) -> PyTorchTask:
     """The user's task on its device; raises :class:`TaskError` where it cannot be built."""
     torch.set_num_threads(settings.threads)
-    return PyTorchTask(settings.model, settings.trust, pick_device(settings.device))
+    device = pick_device(settings.device)
+    return PyTorchTask(settings.model, settings.trust, device, process_count(settings.workers, device))
 
 
 def pick_device(name: str) -> torch.device:

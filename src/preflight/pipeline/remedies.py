@@ -15,7 +15,7 @@ from preflight.advise.diagnosis import (
     remedy_to_try,
 )
 from preflight.advise.evidence import Effect, effect
-from preflight.core.finding import CONFIRMED, UNTESTED
+from preflight.core.finding import CONFIRMED
 from preflight.core.params import Params, ParamValue
 from preflight.pipeline.confirmation import Bench
 
@@ -41,7 +41,7 @@ def try_remedies(
     hidden, mended = may_be_hidden(found), leader.with_values(_merged(confirmed_settings(found)))
     again = {id(item): _beside(item, today, mended, bench) for item in hidden}
     findings = [again.get(id(item), item) for item in found.findings]
-    if any(item.proof.verdict != UNTESTED for item in findings):
+    if any(item.proof.effect is not None for item in findings):
         bench.audience.end()
     return replace(found, findings=tuple(ranked(findings)))
 
@@ -81,9 +81,9 @@ def _beside(item: Judged, today: Params, mended: Params, bench: Bench) -> Judged
 
 
 def _can_train(settings: Mapping[str, ParamValue], today: Params, fitted: Collection[Fitted]) -> bool:
-    """Whether the task has these settings, not all as today, and a fitted normalizer where one is asked for."""
+    """Whether a trial can have these settings, not all as today, and a fitted normalizer where one is asked for."""
     known = today.flat()
-    if all(known.get(name) == value for name, value in settings.items()):
+    if today.with_values(dict(settings)).key() == today.key():
         return False
     for name, value in settings.items():
         if name not in known:

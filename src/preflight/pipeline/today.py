@@ -65,6 +65,7 @@ def read_today(model: ModelSettings, task: PyTorchTask, file: UserFile | None, s
         weight_decay=_optional(given, "weight_decay"),
         clip_norm=_optional(given, "clip_norm", positive=True),
         scheduler_interval=_interval(given, model),
+        num_workers=_workers(given, task),
         loss_weights={name: _number(given, f"loss_weights.{name}", 1.0) for name in model.losses},
         normalization={name: _normalization(given, name, task) for name in task.data.numeric_inputs()},
         target_normalization={name: _target_normalization(given, name, task) for name in task.scalable_targets()},
@@ -172,6 +173,14 @@ def _interval(given: _Given, model: ModelSettings) -> str | None:
     if value not in INTERVALS:
         raise ConfigError(f"scheduler_interval={value} ({where}) is no unit; {alternatives(str(value), INTERVALS)}")
     return str(value)
+
+
+def _workers(given: _Given, task: PyTorchTask) -> int | None:
+    """Processes that fetch the long run's samples: by the file, else those of the task's own loader."""
+    value = given.get("num_workers")
+    if value is None:
+        return None if task.loader is None else task.loader.num_workers
+    return check_integer(value, given.where("num_workers"), low=0)
 
 
 def _batch_size(given: _Given, task: PyTorchTask) -> int:

@@ -18,7 +18,16 @@ from preflight.emit.yaml_span import Place, find, locate
 from preflight.emit.yaml_tree import Document, parse
 
 # A key that a file need not have: without it, training does without it.
-OPTIONAL = ("warmup", "normalization", "target_normalization", "loss_weights", "weight_decay", "clip_norm", "shuffle")
+OPTIONAL = (
+    "warmup",
+    "normalization",
+    "target_normalization",
+    "loss_weights",
+    "weight_decay",
+    "clip_norm",
+    "shuffle",
+    "num_workers",
+)
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,8 @@ def _target(settings: Settings, file: Path) -> Path | None:
 
 
 def _why(change: Change, over: str) -> str:
+    if change.speed is not None or change.alone is None or change.needed is None:
+        return f"feeds the training faster: {change.speed}; no score depends on it"
     alone = change.alone.gain
     by_itself = f"alone: {percent(alone)}" if alone >= 0 else f"alone it raises it by {percent(-alone)}"
     return f"lowers the validation score by {percent(change.needed.gain)}{over} ({by_itself})"

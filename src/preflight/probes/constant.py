@@ -45,6 +45,7 @@ def best_constants(
     """Validation loss of the constant output that fits the training targets best, or of an ordinary one, per loss.
 
     ``output`` is the model's on a batch; its structure gives the constant's, and its mean one of the starting points.
+    Beside answers with a graph, what has none is no constant (:func:`answers_of`): it is repeated as it is.
     ``batch_size`` is that of the losses it is compared with (None: all samples are one batch): a sum, or a contrast of
     the samples of a batch with each other, is another loss for another size. ``ties`` are what the model makes the
     constant of a loss share (:func:`preflight.probes.ties.ties_of`). None where no constant has a finite loss.
@@ -73,6 +74,15 @@ def _best_constant(
     return min((value for value in values if math.isfinite(value)), default=None)
 
 
+def answers_of(output: Any) -> dict[Path, Tensor]:
+    """What a model answers, by its path: tensors with a graph, or all of them where none has one.
+
+    What has none beside them is no answer but what it is held against: a teacher's word, the input of an autoencoder.
+    """
+    rows = {path: item for path, item in tensors_of(output).items() if item.ndim}
+    return {path: item for path, item in rows.items() if item.requires_grad} or rows
+
+
 def in_batches(
     loss: NamedLoss, output: Any, targets: Batch, batch_size: int | None, most: int | None = None, tie: Tie = free
 ) -> Objective:
@@ -95,7 +105,7 @@ def _differ(whole: Objective, some: Objective, constant: Constant) -> bool:
 
 def starting_points(output: Any, loss: NamedLoss, train: Batch) -> list[Constant]:
     """Mean output of the model, zeros, and the mean target where it has the output's shape."""
-    means = {key: item.detach().float().mean(dim=0) for key, item in tensors_of(output).items() if item.ndim}
+    means = {key: item.detach().float().mean(dim=0) for key, item in answers_of(output).items()}
     points: list[Constant] = [means, {key: torch.zeros_like(mean) for key, mean in means.items()}]
     target = train.get(loss.target) if loss.target else next(iter(train.values()))
     if len(means) == 1 and target is not None and target.is_floating_point():
@@ -117,11 +127,17 @@ def on_constant(loss: NamedLoss, output: Any, targets: Batch, tie: Tie = free) -
 
 
 def _expanded(constant: Constant, output: Any, size: int) -> Any:
-    """``constant`` for every one of ``size`` samples, in the structure of ``output``."""
+    """``constant`` for every one of ``size`` samples, in the structure of ``output``; what is no answer as it is."""
     if not constant:
         raise TypeError("the output holds no tensor that could be constant")
     # Contiguous: a loss may call view().
-    return replaced({key: value.expand(size, *value.shape).contiguous() for key, value in constant.items()}, output)
+    rows = {key: value.expand(size, *value.shape).contiguous() for key, value in constant.items()}
+    kept = {
+        key: item.detach()[torch.arange(size, device=item.device) % len(item)]
+        for key, item in tensors_of(output).items()
+        if item.ndim and len(item) and key not in constant
+    }
+    return replaced({**kept, **rows}, output)
 
 
 def fit(objective: Objective, start: Constant) -> Constant:

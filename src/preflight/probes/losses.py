@@ -78,7 +78,7 @@ def look_at_losses(
         job = task.job(params)
         outputs = _outputs(job, batch)
         weights = weights_of(job)
-        ties = ties_of(task, params, seed, detached(outputs), targets_of(task, batch))
+        ties = ties_of(task, params, seed, outputs, targets_of(task, batch))
         for loss in job.losses:
             found, tie = _what_it_is(task, loss, outputs, batch), ties.get(loss.name, free)
             known = constants.get(loss.name)
@@ -164,7 +164,7 @@ def _chosen(loss: NamedLoss, outputs: Any) -> Any:
 def _on_training(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any, tie: Tie) -> float | None:
     _, batch = take_samples(task.data.train)
     targets = targets_of(task, batch)
-    return best_constants((loss,), detached(outputs), targets, targets, params.batch_size, {loss.name: tie})[loss.name]
+    return best_constants((loss,), outputs, targets, targets, params.batch_size, {loss.name: tie})[loss.name]
 
 
 def _constant_at(
@@ -174,9 +174,8 @@ def _constant_at(
     targets = targets_of(task, batch)
     size = len(next(iter(targets.values())))
     full = {name: target[: size - size % params.batch_size or size] for name, target in targets.items()}
-    output = detached(outputs)
-    found = best_constants((loss,), output, full, full, params.batch_size, {loss.name: tie})[loss.name]
-    return None if found is None else within_reach(loss, output, full, params.batch_size, found, tie)
+    found = best_constants((loss,), outputs, full, full, params.batch_size, {loss.name: tie})[loss.name]
+    return None if found is None else within_reach(loss, outputs, full, params.batch_size, found, tie)
 
 
 def _look_at_gradients(

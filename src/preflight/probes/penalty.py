@@ -12,6 +12,7 @@ from preflight.probes.constant import (
     Constant,
     Objective,
     Tie,
+    answers_of,
     fit,
     free,
     on_constant,
@@ -40,7 +41,7 @@ def is_penalty(loss: NamedLoss, output: Any, targets: Batch, tie: Tie = free) ->
     chosen = output if loss.output is None else output[loss.output]
     some = {name: target[:size] for name, target in targets.items()}
     chosen = mapped(chosen, lambda item: item[:size] if item.ndim else item)
-    every = {key: item.detach().float() for key, item in tensors_of(chosen).items() if item.ndim}
+    every = {key: item.detach().float() for key, item in answers_of(chosen).items()}
     if not every or takes_targets(loss, chosen, some):
         return False
     with seeded(SEED, next(iter(every.values())).device):

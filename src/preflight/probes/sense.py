@@ -12,6 +12,7 @@ from preflight.probes.constant import (
     SEED,
     Constant,
     Tie,
+    answers_of,
     free,
     in_batches,
     on_constant,
@@ -49,11 +50,7 @@ def check_sense(losses: tuple[NamedLoss, ...], output: Any, targets: Batch) -> N
 def falls_without_end(loss: NamedLoss, output: Any, targets: Batch) -> bool:
     """Whether a constant output, moved far along the gradient, brings a loss far below zero."""
     chosen = output if loss.output is None else output[loss.output]
-    zeros = {
-        key: torch.zeros_like(item[0])
-        for key, item in tensors_of(chosen).items()
-        if item.is_floating_point() and item.ndim
-    }
+    zeros = {key: torch.zeros_like(item[0]) for key, item in answers_of(chosen).items() if item.is_floating_point()}
     objective = on_constant(loss, chosen, targets)
     leaves = {key: item.requires_grad_() for key, item in zeros.items()}
     try:

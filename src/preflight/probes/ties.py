@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from preflight.core.params import Params
-from preflight.probes.constant import SEED, Constant, Tie
+from preflight.probes.constant import SEED, Constant, Tie, answers_of
 from preflight.probes.penalty import takes_targets
 from preflight.tasks.base import Job
 from preflight.tasks.data import Batch
@@ -58,17 +58,23 @@ def ties_of(task: PyTorchTask, params: Params, seed: int, output: Any, targets: 
     draws = _on_inputs_alike(task, params, seed) if compared else []
     found: dict[str, Tie] = {}
     for loss in compared:
-        shared = shared_numbers([item if loss.output is None else item[loss.output] for item in draws])
+        chosen = [item if loss.output is None else item[loss.output] for item in draws]
+        answers = answers_of(output if loss.output is None else output[loss.output])
+        shared = shared_numbers(chosen, answers)
         if shared is not None:
             found[loss.name] = shared
     return found
 
 
-def shared_numbers(outputs: list[Any]) -> Shared | None:
-    """Groups of the numbers that are equal in every one of ``outputs``, by different weights; None where none are."""
+def shared_numbers(outputs: list[Any], answers: Container[Path] | None = None) -> Shared | None:
+    """Groups of the numbers that are equal in every one of ``outputs``, by different weights; None where none are.
+
+    ``answers`` are the paths to what a constant is sought for; None for all.
+    """
     if not outputs:
         return None
-    drawn = [{path: item[0] for path, item in tensors_of(output).items() if item.ndim} for output in outputs]
+    rows = [{path: item for path, item in tensors_of(output).items() if item.ndim} for output in outputs]
+    drawn = [{path: item[0] for path, item in one.items() if answers is None or path in answers} for one in rows]
     shapes = {path: item.shape for path, item in drawn[0].items()}
     if not shapes or any({path: item.shape for path, item in one.items()} != shapes for one in drawn):
         return None

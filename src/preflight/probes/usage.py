@@ -184,8 +184,7 @@ def _batch_fit(task: PyTorchTask, params: Params, seed: int) -> dict[str, Any]:
 
 def _constant(task: PyTorchTask, params: Params, seed: int, batch: Batch) -> float | None:
     job, targets = task.job(params), targets_of(task, batch)
-    with torch.no_grad():
-        output = job.outputs(batch)
+    output = job.outputs(batch)
     ties = ties_of(task, params, seed, output, targets)
     found = best_constants(job.losses, output, targets, targets, ties=ties)
     weights = weights_of(job)

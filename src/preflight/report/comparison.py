@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preflight.advise.evidence import effect
-from preflight.advise.recommendation import CHANGE
 from preflight.core.params import Params
 from preflight.report.sources import Sources, penalized_score
 from preflight.telemetry.recording import Recording
@@ -60,7 +59,7 @@ def of_stage(stage: str, sources: Sources) -> Comparison:
     other = _best(today, list(groups.values()), stage)
     sides = (
         Side(TODAY, "today's settings", tuple(today)),
-        Side(OTHER, _label(stage, sources.decision), tuple(other)),
+        Side(OTHER, _label(stage, other, sources), tuple(other)),
     )
     return Comparison(stage, tuple(side for side in sides if side.recordings))
 
@@ -83,7 +82,9 @@ def _scores(recordings: Sequence[Recording]) -> dict[int, float]:
     return {seed: score for seed, score in found.items() if math.isfinite(score)}
 
 
-def _label(stage: str, decision: str) -> str:
+def _label(stage: str, other: Sequence[Recording], sources: Sources) -> str:
     if stage == EXPLORE:
         return "best explored settings"
-    return "recommended settings" if decision == CHANGE else "best candidate"
+    answer = sources.recommendation
+    is_recommended = answer is not None and other and other[0].params.key() == answer.recommended.key()
+    return "recommended settings" if is_recommended else "best candidate"

@@ -8,6 +8,7 @@ from typing import Any
 
 from preflight.advise.diagnosis import explained_by
 from preflight.advise.evidence import Effect, percent
+from preflight.advise.throughput import Speed
 from preflight.core.finding import CONFIRMED, REFUTED, UNDECIDED
 from preflight.report import format as fmt
 
@@ -15,6 +16,11 @@ PROOFS = {
     CONFIRMED: "tried {what} on {seeds}: it takes {gain} off the validation score",
     REFUTED: "tried {what} on {seeds}: it does not help (gain {gain})",
     UNDECIDED: "tried {what} on {seeds}: a gain of {gain}, which their noise leaves open ({interval})",
+}
+SPEEDS = {
+    CONFIRMED: "tried {what}: {speed}; no score depends on it",
+    REFUTED: "tried {what}: {speed}, which is no faster",
+    UNDECIDED: "tried {what}: {speed}, which is within the noise of the clock",
 }
 
 
@@ -53,7 +59,6 @@ def summary(document: Mapping[str, Any]) -> str:
 def _card(item: Mapping[str, Any], because: str) -> Card:
     seeds = f" ({item['found']} of {item['runs']} seeds)" if item["runs"] > 1 else ""
     proof = item["proof"]
-    text = PROOFS.get(proof["verdict"], "")
     return Card(
         code=item["code"],
         title=item["title"],
@@ -63,24 +68,29 @@ def _card(item: Mapping[str, Any], because: str) -> Card:
         evidence=tuple(map(_evidence, item["evidence"])),
         remedies=tuple(map(_remedy, item["remedies"])),
         verdict=proof["verdict"],
-        proof=_proof(text, proof) if text else _not_tried(item["remedies"]),
+        proof=_proof(proof) if proof["verdict"] in PROOFS else _not_tried(item["remedies"], proof),
     )
 
 
-def _proof(text: str, proof: Mapping[str, Any]) -> str:
-    effect = proof["effect"]
+def _proof(proof: Mapping[str, Any]) -> str:
+    effect, speed = proof["effect"], proof.get("speed")
+    if speed is not None:
+        return SPEEDS[proof["verdict"]].format(what=_settings(proof["remedy"]["settings"]), speed=Speed(**speed))
     what, beside = _settings(proof["remedy"]["settings"]), _settings(proof.get("beside", {}))
     if beside:
         what += f" beside {beside}"
     interval = Effect(**effect).interval
-    return text.format(
+    return PROOFS[proof["verdict"]].format(
         what=what, seeds=fmt.count(effect["seeds"], "seed"), gain=percent(effect["gain"]), interval=interval
     )
 
 
-def _not_tried(remedies: Sequence[Mapping[str, Any]]) -> str:
+def _not_tried(remedies: Sequence[Mapping[str, Any]], proof: Mapping[str, Any]) -> str:
     named = next((_settings(remedy["settings"]) for remedy in remedies if remedy["settings"]), "")
-    return f"no run was made with {named}" if named else "what is to be done is no setting that could be tried"
+    if not named:
+        return "what is to be done is no setting that could be tried"
+    why = proof.get("why_untried", "")
+    return f"no run was made with {named}{f': {why}' if why else ''}"
 
 
 def _evidence(item: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from preflight.advise.evidence import Effect
 from preflight.advise.ladder import Rung
+from preflight.advise.recommendation import Change
 from preflight.core.params import Params
 from preflight.core.units import split_unit
 from preflight.report import format as fmt
@@ -30,13 +31,13 @@ class EffectText:
 
 @dataclass(frozen=True)
 class ChangeRow:
-    """One changed setting; ``key`` is empty where the user's file has none."""
+    """One changed setting; ``key`` is empty where the user's file has none, ``needed`` where no score depends on it."""
 
     name: str
     old: str
     new: str
     alone: EffectText
-    needed: EffectText
+    needed: EffectText | None
     key: str
 
 
@@ -103,12 +104,20 @@ def change_rows(sources: Sources) -> tuple[ChangeRow, ...]:
             name=change.name,
             old=fmt.setting(change.name, change.old),
             new=fmt.setting(change.name, change.new),
-            alone=effect_text(change.alone),
-            needed=effect_text(change.needed),
+            alone=_alone_text(change),
+            needed=None if change.needed is None else effect_text(change.needed),
             key=_key(change.name, sources),
         )
         for change in sources.recommendation.changes
     )
+
+
+def _alone_text(change: Change) -> EffectText:
+    """What a change does by itself to the score, or to the samples per second where no score depends on it."""
+    if change.speed is None:
+        assert change.alone is not None
+        return effect_text(change.alone)
+    return EffectText(f"{change.speed.ratio:.3g}x samples/s", change.speed.interval, unclear=False)
 
 
 def effect_text(effect: Effect) -> EffectText:

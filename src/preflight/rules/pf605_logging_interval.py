@@ -50,7 +50,8 @@ def spoken(seconds: float) -> str:
     """``5.2 hours``, ``8.6 days``."""
     for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
-            return f"{seconds / size:.2g} {unit}"
+            amount = seconds / size
+            return f"{amount:.0f} {unit}" if amount >= 100 else f"{amount:.2g} {unit}"
     return f"{seconds:.2g} seconds"
 
 

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import (
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    Subset,
-    SubsetRandomSampler,
-    TensorDataset,
-    default_collate,
-)
 
-from preflight.core.errors import TaskError, alternatives
+from preflight.core.errors import TaskError
+from preflight.tasks.reader import Reader
 
 Batch = dict[str, Tensor]
-TARGET_NAMES = ("target", "targets", "label", "labels", "y")
 # Kinds of a field whose values are amounts: they can be normalized, whatever their dtype.
 QUANTITIES = ("continuous", "heavy_tailed", "count", "image")
 # How much of a split is looked at before training: fewer samples where each is large.
@@ -59,19 +47,33 @@ class InMemory:
 class Collated:
     """A map-style data set whose samples are fetched and collated when they are needed."""
 
-    samples: Dataset[Any]
+    reader: Reader
     collate: Callable[[list[Any]], Any]
     names: tuple[str, ...]
     device: torch.device
 
     def __len__(self) -> int:
-        return len(self.samples)  # type: ignore[arg-type]  # checked to be sized in `source`
+        return len(self.reader)
 
     def batch(self, indices: Tensor) -> Batch:
-        """Collated samples at ``indices[B]``, on the training device."""
-        batch = self.collate([self.samples[int(index)] for index in indices])
-        named = batch if isinstance(batch, Mapping) else _named(batch, self.names, "a sample")
-        return {str(name): torch.as_tensor(value).to(self.device) for name, value in named.items()}
+        """Collated samples at ``indices[B]``, on the training device; others in place of those that cannot be read."""
+        return self.on_device(self.collate(self.reader.fetch(indices.tolist())))
+
+    def on_device(self, batch: Any) -> Batch:
+        """What the collate function gives, by the names of its fields, on the training device."""
+        fields = batch if isinstance(batch, Mapping) else named(batch, self.names, "a sample")
+        return {str(name): torch.as_tensor(value).to(self.device) for name, value in fields.items()}
+
+
+def uncached(source: Source) -> Source:
+    """The same samples, each of them fetched whenever it is asked for."""
+    return replace(source, reader=replace(source.reader, kept=None)) if isinstance(source, Collated) else source
+
+
+def _readable(source: Source, numbers: Tensor) -> Tensor:
+    """Those of ``numbers[N]`` that no other sample stands in for."""
+    failed = source.reader.unreadable.errors if isinstance(source, Collated) else {}
+    return torch.tensor([number for number in numbers.tolist() if number not in failed]) if failed else numbers
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,20 @@ class Data:
     batch_size: int | None = None
     drop_last: bool = False
 
+    @property
+    def spared_s(self) -> float:
+        """Seconds that fetching would have taken besides, had no sample been kept."""
+        kept = [part.reader.kept for part in (self.train, self.validation) if isinstance(part, Collated)]
+        return sum(item.spared_s for item in kept if item is not None)
+
+    def reading(self) -> dict[str, Any]:
+        """What this process met while it fetched, by split, as :meth:`Unreadable.as_dict` has it; of data in memory
+        nothing.
+        """
+        parts = {"training": self.train, "validation": self.validation}
+        fetched = {name: part for name, part in parts.items() if isinstance(part, Collated)}
+        return {name: part.reader.unreadable.as_dict(len(part)) for name, part in fetched.items()}
+
     def numeric_inputs(self) -> tuple[str, ...]:
         """Inputs that hold quantities, which can be normalized; masks, tokens and undeclared integers do not."""
         sample = self.train.batch(torch.zeros(1, dtype=torch.long))
@@ -117,8 +133,10 @@ def take_samples(source: Source, where: str = "train") -> tuple[Tensor, Batch]:
     first = source.batch(torch.zeros(1, dtype=torch.long))
     widest = max(tensor.numel() for tensor in first.values())
     count = min(MAX_SAMPLES, max(MIN_SAMPLES, MAX_SAMPLE_VALUES // max(1, widest)))
-    numbers = spread(len(source), count)
-    return numbers, _read(source, numbers, f"samples of the {where} data cannot be read as one batch")
+    numbers, failure = spread(len(source), count), f"samples of the {where} data cannot be read as one batch"
+    batch = read_batch(source, numbers, failure)
+    readable = _readable(source, numbers)
+    return (numbers, batch) if len(readable) == len(numbers) else (readable, read_batch(source, readable, failure))
 
 
 def is_numeric(tensor: Tensor) -> bool:
@@ -126,60 +144,8 @@ def is_numeric(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.dtype == torch.uint8
 
 
-def read_data(given: Any, roles: Roles, device: torch.device) -> Data:
-    """Take ``(train, validation)`` in any of the usual forms; raises :class:`TaskError` where it is something else."""
-    parts = given
-    if isinstance(given, Mapping) and set(given) == {"train", "validation"}:
-        parts = given["train"], given["validation"]
-    if not isinstance(parts, Sequence) or len(parts) != 2:
-        raise TaskError(f"model.data must give (train, validation), got {_described(given)}")
-    loader = parts[0] if isinstance(parts[0], DataLoader) else None
-    train, validation = (
-        _source(part, where, roles, device) for part, where in zip(parts, ("train", "validation"), strict=True)
-    )
-    settled = _roles(_fields(train, "train"), roles, "train")
-    _roles(_fields(validation, "validation"), settled, "validation")
-    if loader is None:
-        return Data(train, validation, settled)
-    return Data(train, validation, settled, loader.batch_size, loader.drop_last)
-
-
-def _source(part: Any, where: str, roles: Roles, device: torch.device) -> Source:
-    collate: Callable[[list[Any]], Any] = default_collate
-    if isinstance(part, DataLoader):
-        part, collate = _sampled(part, where), part.collate_fn
-    names = (roles.inputs or ("input",)) + (roles.targets or ("target",))
-    is_sized = hasattr(part, "__len__") and hasattr(part, "__getitem__")
-    if isinstance(part, IterableDataset | Tensor | np.ndarray | str) or not is_sized:
-        raise TaskError(
-            f"the {where} data must be tensors, arrays, a map-style Dataset or its DataLoader, got {_described(part)}"
-        )
-    tensors = part.tensors if isinstance(part, TensorDataset) and collate is default_collate else part
-    if isinstance(tensors, Mapping):
-        source: Source = _in_memory(tensors, where, device)
-    elif isinstance(tensors, tuple | list) and all(isinstance(item, Tensor | np.ndarray) for item in tensors):
-        source = _in_memory(_named(tensors, names, f"the {where} data"), where, device)
-    else:
-        source = Collated(part, collate, names, device)
-    if len(source) == 0:
-        raise TaskError(f"the {where} data is empty")
-    return source
-
-
-def _sampled(loader: DataLoader[Any], where: str) -> Any:
-    """The samples that a loader draws from: with a SubsetRandomSampler a part of its data set."""
-    sampler = loader.sampler
-    if isinstance(sampler, SubsetRandomSampler):
-        return Subset(loader.dataset, list(sampler.indices))
-    if type(sampler) not in (RandomSampler, SequentialSampler) and not isinstance(loader.dataset, IterableDataset):
-        raise TaskError(
-            f"the {where} loader draws its samples by a {type(sampler).__name__}, which is not followed: "
-            "give the data set itself, or a torch.utils.data.Subset of it"
-        )
-    return loader.dataset
-
-
-def _named(values: Sequence[Any], names: tuple[str, ...], what: str) -> dict[str, Any]:
+def named(values: Sequence[Any], names: tuple[str, ...], what: str) -> dict[str, Any]:
+    """Fields by their names; raises :class:`TaskError` where there are more or fewer of them."""
     if len(values) != len(names):
         raise TaskError(
             f"{what} has {len(values)} fields and {len(names)} names ({', '.join(names)}); "
@@ -188,13 +154,8 @@ def _named(values: Sequence[Any], names: tuple[str, ...], what: str) -> dict[str
     return dict(zip(names, values, strict=True))
 
 
-def _fields(source: Source, where: str) -> tuple[str, ...]:
-    """Names of the fields of the first sample; raises :class:`TaskError` where it cannot be read."""
-    first = torch.zeros(1, dtype=torch.long)
-    return tuple(_read(source, first, f"a sample of the {where} data cannot be read"))
-
-
-def _read(source: Source, numbers: Tensor, failure: str) -> Batch:
+def read_batch(source: Source, numbers: Tensor, failure: str) -> Batch:
+    """Samples at ``numbers[B]``; raises :class:`TaskError`, which ``failure`` begins, where they cannot be read."""
     try:
         return source.batch(numbers)
     except TaskError:
@@ -202,46 +163,3 @@ def _read(source: Source, numbers: Tensor, failure: str) -> Batch:
     except Exception as error:  # the user's data set or collate function
         reason = next(iter(str(error).splitlines()), "")
         raise TaskError(f"{failure}: {type(error).__name__}: {reason}") from error
-
-
-NO_NUMBERS = "OUSM"  # kinds of numpy's: objects, texts, bytes, dates
-
-
-def _in_memory(fields: Mapping[Any, Any], where: str, device: torch.device) -> InMemory:
-    if not fields:
-        raise TaskError(f"the {where} data is empty: it has no fields")
-    tensors = {}
-    for name, value in fields.items():
-        if isinstance(value, np.ndarray) and value.dtype.kind in NO_NUMBERS:
-            raise TaskError(
-                f"field '{name}' of the {where} data has dtype {value.dtype}, where numbers or booleans are needed: "
-                "encode texts as whole numbers, fill gaps, and give rows of equal length"
-            )
-        try:
-            tensors[str(name)] = torch.as_tensor(value).to(device)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise TaskError(f"field '{name}' of the {where} data is not a tensor: {error}") from error
-    for name, tensor in tensors.items():
-        if tensor.ndim == 0:
-            raise TaskError(f"field '{name}' of the {where} data is a single number, and no row for each sample")
-    sizes = {name: len(tensor) for name, tensor in tensors.items()}
-    if len(set(sizes.values())) > 1:
-        raise TaskError(f"fields of the {where} data have different lengths: {sizes}")
-    return InMemory(tensors)
-
-
-def _roles(names: tuple[str, ...], roles: Roles, where: str) -> Roles:
-    """Fill in what the user left out: a field with a usual name is the target, all others are inputs."""
-    for name in (*roles.inputs, *roles.targets):
-        if name not in names:
-            raise TaskError(f"the {where} data has no field '{name}'; {alternatives(name, names)}")
-    targets = roles.targets or tuple(name for name in names if name in TARGET_NAMES)
-    if not targets:
-        raise TaskError(f"which of the fields {', '.join(names)} is the target? Name it in model.targets")
-    inputs = roles.inputs or tuple(name for name in names if name not in targets)
-    return Roles(inputs, targets, roles.quantities)
-
-
-def _described(value: Any) -> str:
-    size = f" of {len(value)}" if hasattr(value, "__len__") else ""
-    return f"{type(value).__name__}{size}"

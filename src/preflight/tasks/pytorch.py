@@ -21,7 +21,8 @@ from preflight.core.params import Params
 from preflight.core.settings import Trust
 from preflight.tasks.base import Job, NamedLoss, pick_target
 from preflight.tasks.batches import endless_batches
-from preflight.tasks.data import QUANTITIES, Batch, Roles, is_numeric, read_data
+from preflight.tasks.data import QUANTITIES, Batch, Roles, is_numeric, uncached
+from preflight.tasks.given import read_data
 from preflight.tasks.importing import add_user_folders, find, make
 from preflight.tasks.network import Network
 from preflight.tasks.normalizer import InputNormalizer
@@ -35,7 +36,7 @@ GROUPS_COME = "; it is called with parameter groups, [{'params': [...], 'lr': ..
 class PyTorchTask:
     """See :class:`preflight.tasks.base.Task`."""
 
-    def __init__(self, settings: ModelSettings, trust: Trust, device: torch.device) -> None:
+    def __init__(self, settings: ModelSettings, trust: Trust, device: torch.device, processes: int = 1) -> None:
         add_user_folders(trust)
         self.name = settings.name
         self.device = device
@@ -50,9 +51,9 @@ class PyTorchTask:
         quantities = tuple(name for name, field in settings.fields.items() if set(field.kind) & set(QUANTITIES))
         roles = Roles(settings.inputs, settings.targets, quantities)
         given = make(settings.data, "model.data", trust)
-        self.data = read_data(given, roles, device)
-        self.loader_workers = _workers(given)
-        """Processes of the user's training loader, which this task does not use itself; None without a loader."""
+        self.data = read_data(given, roles, device, processes)
+        self.loader = _loader(given)
+        """The user's training loader, which this task does not draw from itself; None without one."""
         self.losses = tuple(
             NamedLoss(name, _function(loss.function, f"model.losses.{name}", trust), loss.output, loss.target)
             for name, loss in settings.losses.items()
@@ -175,10 +176,10 @@ class PyTorchTask:
             return float("nan")
         return float(self._metric(output, pick_target(targets, None)))
 
-    def batches(self, params: Params, seed: int) -> Iterator[Batch]:
-        """Training batches without end."""
+    def batches(self, params: Params, seed: int, *, fresh: bool = False) -> Iterator[Batch]:
+        """Training batches without end; ``fresh`` ones hold no sample that was kept from an earlier fetch."""
         return endless_batches(
-            self.data.train,
+            uncached(self.data.train) if fresh else self.data.train,
             params.batch_size,
             shuffle=params.shuffle,
             seed=seed,
@@ -274,9 +275,9 @@ def _given(spec: Spec, arguments: Mapping[str, Any] = MappingProxyType({})) -> s
     return f"; it is given {', '.join(named)}" if named else ""
 
 
-def _workers(given: Any) -> int | None:
+def _loader(given: Any) -> DataLoader[Any] | None:
     train = given["train"] if isinstance(given, Mapping) else given[0]
-    return train.num_workers if isinstance(train, DataLoader) else None
+    return train if isinstance(train, DataLoader) else None
 
 
 def _function(spec: Any, key: str, trust: Trust) -> Any:

@@ -6,11 +6,48 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+CPU = torch.device("cpu")
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+
+
+@dataclass(frozen=True, eq=False)
+class RandomState:
+    """Of Python, NumPy and torch, at some time."""
+
+    python: tuple[Any, ...]
+    legacy: Any
+    generators: tuple[tuple[torch.Generator, Tensor], ...]
+
+    @classmethod
+    def now(cls, device: torch.device = CPU) -> RandomState:
+        """As it is; of the accelerators only that of ``device``."""
+        generators = (torch.default_generator, *_accelerator_generators(device))
+        states = tuple((generator, generator.get_state()) for generator in generators)
+        return cls(random.getstate(), np.random.get_state(), states)
+
+    def is_now(self) -> bool:
+        """Whether nothing was drawn since, or all of it put back."""
+        now = np.random.get_state()
+        return (
+            all(torch.equal(generator.get_state(), state) for generator, state in self.generators)
+            and self.python == random.getstate()
+            and len(now) == len(self.legacy)
+            and all(np.array_equal(one, other) for one, other in zip(now, self.legacy, strict=True))
+        )
+
+    def put_back(self) -> None:
+        """Make it what it was."""
+        random.setstate(self.python)
+        np.random.set_state(self.legacy)
+        for generator, state in self.generators:
+            generator.set_state(state)
 
 
 @contextmanager
@@ -19,9 +56,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
     Leaves all of them as they were. Of the accelerators only ``device`` is seeded.
     """
-    python, legacy = random.getstate(), np.random.get_state()
-    generators = [torch.default_generator, *_accelerator_generators(device)]
-    states = [generator.get_state() for generator in generators]
+    before = RandomState.now(device)
     with ExitStack() as stack:
         if device.type != "cpu":
             stack.enter_context(deterministic_algorithms())
@@ -29,14 +64,11 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
             random.seed(seed)
             np.random.seed(seed % 2**32)
             # Not torch.manual_seed, which seeds every accelerator there is.
-            for generator in generators:
+            for generator, _ in before.generators:
                 generator.manual_seed(seed)
             yield
         finally:
-            random.setstate(python)
-            np.random.set_state(legacy)
-            for generator, state in zip(generators, states, strict=True):
-                generator.set_state(state)
+            before.put_back()
 
 
 def _accelerator_generators(device: torch.device) -> list[torch.Generator]:

@@ -69,8 +69,8 @@ class Lab:
 
     def run(self, spec: TrialSpec, hopeless: Hopeless = never) -> Result:
         """Train ``spec`` and write its folder; the same spec on the same device gives the same result."""
-        started = time.perf_counter()
         data = self.task.data
+        started, spared_s = time.perf_counter(), data.spared_s
         today = RunLength(spec.steps, self.batch_size, len(data.train), data.drop_last)
         steps = today.at_batch_size(spec.params.batch_size).horizon_steps
         plan = Plan(
@@ -92,7 +92,8 @@ class Lab:
                 outcome, progress = ended_by(error, spec.params.batch_size, 0), Progress({})
             else:
                 outcome, progress = train(job, self.task, batches, plan, recorder, hopeless)
-        result = _result(outcome, progress, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        result = _result(outcome, progress, seconds, data.spared_s - spared_s)
         self._write(spec, steps, recorder, progress, result)
         return result
 
@@ -143,11 +144,12 @@ class Lab:
             "losses": result.losses,
             "seconds": result.seconds,
             "device": str(self.task.device),
+            "reading": self.task.data.reading(),
         }
 
 
-def _result(outcome: Outcome, progress: Progress, seconds: float) -> Result:
+def _result(outcome: Outcome, progress: Progress, seconds: float, spared_s: float = 0.0) -> Result:
     if not progress.evaluations:
-        return Result(outcome, math.nan, math.nan, {}, progress.steps_done, seconds)
+        return Result(outcome, math.nan, math.nan, {}, progress.steps_done, seconds, spared_s)
     last = progress.evaluations[max(progress.evaluations)]
-    return Result(outcome, last.score, last.metric, last.losses, progress.steps_done, seconds)
+    return Result(outcome, last.score, last.metric, last.losses, progress.steps_done, seconds, spared_s)

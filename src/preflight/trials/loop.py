@@ -13,6 +13,7 @@ from torch import Tensor
 from preflight.core.errors import PreflightError
 from preflight.tasks.base import Job, Task
 from preflight.tasks.data import Batch
+from preflight.tasks.memory import is_out_of_memory
 from preflight.tasks.schedules import Curve, lr_factor
 from preflight.telemetry.recorder import Recorder
 from preflight.trials.divergence import find_divergence, with_samples
@@ -147,17 +148,12 @@ def ended_by(error: BaseException, batch_size: int, step: int) -> Outcome:
     """What an exception makes of a trial; to be called where it is caught."""
     if isinstance(error, KeyboardInterrupt):
         return Outcome(INTERRUPTED, "stopped by the user", step=step)
-    if any(_is_out_of_memory(cause) for cause in _causes(error)):
+    if any(is_out_of_memory(cause) for cause in _causes(error)):
         return Outcome(OUT_OF_MEMORY, _memory_advice(batch_size, error), step=step)
     if isinstance(error, PreflightError):
         return Outcome(CRASHED, str(error), step=step)
     text = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
     return Outcome(CRASHED, text, step=step, traceback=traceback.format_exc())
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # The CPU allocator raises a plain RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -41,7 +41,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """What a trial answers: its outcome, its last validation score and metric, and the steps it spent."""
+    """What a trial answers: its outcome, its last validation score and metric, and the steps it spent.
+
+    ``spared_s`` are the seconds that it would have taken besides, had its process kept no samples.
+    """
 
     outcome: Outcome
     score: float
@@ -49,6 +52,7 @@ class Result:
     losses: dict[str, float]
     steps_done: int
     seconds: float
+    spared_s: float = 0.0
 
     @property
     def penalized(self) -> float:

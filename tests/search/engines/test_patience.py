@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +32,12 @@ def test_quick_trials_get_some_time_at_least(make_spec: Any) -> None:
     patience, spec = Patience(), make_spec(0)
     patience.learn(spec, result(1e-3))
     assert patience.limit_s(spec) == pytest.approx(LEAST_S, abs=1.0)
+
+
+def test_a_worker_that_has_to_fetch_what_others_have_kept_is_waited_for(make_spec: Any) -> None:
+    patience, spec = Patience(), make_spec(0)
+    patience.learn(spec, replace(result(1.0), spared_s=39.0))
+    assert patience.limit_s(spec) == pytest.approx(LEAST_S + TIMES * 40.0)
 
 
 def test_a_pause_of_the_whole_program_counts_as_one_look() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from preflight.core.settings import Settings
+from preflight.search.engines.count import process_count
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.schedules import Curve
 from preflight.trials.lab import Lab, TrialSpec
@@ -57,7 +58,9 @@ class Recipe:
     def make(self) -> Lab:
         """Build the task and its lab."""
         torch.set_num_threads(self.settings.threads)
-        task = PyTorchTask(self.settings.model, self.settings.trust, torch.device(self.device))
+        device = torch.device(self.device)
+        processes = process_count(self.settings.workers, device)
+        task = PyTorchTask(self.settings.model, self.settings.trust, device, processes)
         task.normalizers.update(self.normalizers)
         samples = self.settings.budget.validation_samples
         return Lab(task, self.run_dir, self.references, self.batch_size, samples, curves=self.curves)

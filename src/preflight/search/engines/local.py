@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import pickle
 import time
 from collections import deque
@@ -11,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from preflight.search.engines.base import Ended, Engine, Recipe, unheard
+from preflight.search.engines.count import worker_count
 from preflight.search.engines.inline import Inline
 from preflight.search.engines.patience import TIMES, Patience, Waiting
 from preflight.search.engines.worker import Question, Worker, WorkerDied, speaking
@@ -18,15 +18,13 @@ from preflight.trials.lab import Lab, TrialSpec, never
 from preflight.trials.loop import Hopeless
 from preflight.trials.outcome import CRASHED, INTERRUPTED, Outcome, Result
 
-# Each loads the data; beyond so many, starting them takes longer than the trials of a quick budget.
-MAX_WORKERS = 8
 # How often those that are silent are looked at.
 LOOK_S = 1.0
 
 
 def choose_engine(recipe: Recipe, lab: Lab, workers: int | None) -> Engine:
     """``workers`` processes, or one per core on the CPU; in this process for one, or for what cannot be sent."""
-    count = workers or (_cores() if lab.task.device.type == "cpu" else 1)
+    count = worker_count(workers, lab.task.device)
     return Inline(lab) if count == 1 or not _can_be_sent(recipe) else Local(recipe, lab, count)
 
 
@@ -217,11 +215,6 @@ class Local:
             raise answer
         assert answer is not None
         return answer
-
-
-def _cores() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_WORKERS)
 
 
 def _can_be_sent(recipe: Recipe) -> bool:

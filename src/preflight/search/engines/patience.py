@@ -16,7 +16,8 @@ TIMES = 20
 class Patience:
     """Learns the pace from trials that completed; before the first has, there is no limit.
 
-    The pace is the typical one: the first trial of a worker starts up, which has nothing to do with its steps.
+    The pace is the typical one: the first trial of a worker starts up, which has nothing to do with its steps. It
+    is that of a worker which has kept no samples yet.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,7 @@ class Patience:
     def learn(self, spec: TrialSpec, result: Result) -> None:
         """Take the pace of a trial that ended."""
         if result.outcome.status == COMPLETED and spec.steps:
-            self._paces.append(result.seconds / spec.steps)
+            self._paces.append((result.seconds + result.spared_s) / spec.steps)
 
     def limit_s(self, spec: TrialSpec) -> float:
         """Seconds after which ``spec`` counts as hanging; infinite where no pace is known."""
