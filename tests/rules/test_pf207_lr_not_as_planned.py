@@ -92,6 +92,7 @@ def test_a_rate_of_zero_for_the_whole_run(recorded: Recorded) -> None:
     assert isinstance(answer, Finding)
     assert answer.severity == ERROR
     assert "keeps the learning rate at 0" in answer.message
+    assert "PF202" in answer.explains
 
 
 def test_what_is_missing_is_said(recorded: Recorded) -> None:

@@ -107,6 +107,7 @@ def _stays_at_zero(facts: Mapping[str, Any]) -> Finding:
         (Remedy("look at what the scheduler multiplies the rate by: a division of whole numbers rounds down to 0"),),
         where=str(facts["kind"]),
         strength=1 / GAP.value,
+        explains=("PF104", "PF202", "PF401", "PF402"),
     )
 
 
