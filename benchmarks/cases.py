@@ -26,21 +26,12 @@ class Fix:
 
 
 @dataclass(frozen=True)
-class Variation:
-    """Another size, seed or magnitude of a case, by ``overrides``, of which the verdict should be the same."""
-
-    name: str
-    overrides: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Case:
     """One field case. ``expected`` are codes that its diagnosis has to name; the first of them comes first."""
 
     name: str
     expected: tuple[str, ...]
     fixes: tuple[Fix, ...] = ()
-    variations: tuple[Variation, ...] = ()
 
     @property
     def healthy(self) -> str:
