@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from benchmarks.case_page import fill
 from benchmarks.cases import CASES
 from benchmarks.field_cases import PAGES, main
