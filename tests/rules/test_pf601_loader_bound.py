@@ -53,6 +53,15 @@ def test_a_doubled_batch_that_was_tried_stands_beside_its_bound(recorded: Record
     assert (tried.value, tried.limit) == (pytest.approx(0.046, abs=1e-3), pytest.approx(0.061, abs=1e-3))
 
 
+@pytest.mark.parametrize(("speed", "text"), [(7.66, "gains nothing"), (7.2, "loses 6%")])
+def test_a_doubled_batch_that_gains_nothing(speed: float, text: str, recorded: Recorded) -> None:
+    variants = [measured(0, 40, 7.65, 7.65), measured(0, 80, speed, speed)]
+    known = {**facts(4.9, 0.3, gain_bound=0.06, workers=0), "throughput": {"variants": variants}}
+    answer = RULE.judge(recorded(facts=known))
+    assert isinstance(answer, Finding)
+    assert answer.message.endswith(f"one of 80, tried, {text}")
+
+
 def test_a_doubled_batch_that_failed_says_nothing(recorded: Recorded) -> None:
     throughput = {"variants": [measured(0, 40, 7.7), measured(0, 80), measured(17, 40, 120.0)]}
     known = {**facts(4.9, 0.3, workers=0), "throughput": throughput}

@@ -73,7 +73,9 @@ def _of_larger_batches(facts: Mapping[str, Any], tried: tuple[int, float] | None
     if facts.get("gain_bound") is not None:
         yield f"a larger batch than {facts['batch_size']} gains at most {facts['gain_bound']:.0%}"
     if tried is not None:
-        yield f"one of {tried[0]}, tried, {'gains' if tried[1] >= 0 else 'loses'} {abs(tried[1]):.0%}"
+        size, gain = tried
+        how = f"{'gains' if gain > 0 else 'loses'} {abs(gain):.0%}" if round(abs(gain), 2) else "gains nothing"
+        yield f"one of {size}, tried, {how}"
 
 
 def _evidence_of_batches(facts: Mapping[str, Any], tried: tuple[int, float] | None) -> Iterator[Evidence]:
