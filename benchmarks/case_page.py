@@ -79,7 +79,7 @@ def _healthy(twin: Mapping[str, Any]) -> str:
 def _draw(path: Path, contenders: Sequence[Mapping[str, Any]]) -> None:
     """Every seed's curve, thin, and the median of them."""
     with matplotlib.rc_context({"svg.hashsalt": path.stem, "font.size": 9.5}):
-        figure = Figure(figsize=(9, 4), layout="constrained")
+        figure = Figure(figsize=(10, 4), layout="constrained")
         axes = figure.subplots()
         for item, role in zip(contenders, COLOR_ROLES, strict=False):
             runs = [curve for curve in item["curves"].values() if curve]
@@ -95,5 +95,5 @@ def _draw(path: Path, contenders: Sequence[Mapping[str, Any]]) -> None:
         axes.axhline(1.0, color=COLORS["ink"], linestyle=":", linewidth=1)
         axes.set(xlabel="steps", ylabel="validation score (1: best constant predictor)")
         axes.grid(color=COLORS["grid"], linewidth=0.5)
-        axes.legend(frameon=False, fontsize=8.5)
+        figure.legend(loc="outside right center", frameon=False, fontsize=8.5)
         figure.savefig(path, metadata={"Date": None})
