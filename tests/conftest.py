@@ -180,3 +180,14 @@ def fresh_imports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads of a small model wait for each other most of the time, and take the cores from workers."""
+    import torch  # noqa: PLC0415  # most tests of the command line do without it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

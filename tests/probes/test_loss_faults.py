@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from preflight.tasks.data import take_samples
 from preflight.telemetry import store
 from preflight.telemetry.recording import Recording
 from preflight.trials.lab import Lab, TrialSpec
+
+# Threads of a small model wait for each other most of the time.
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 GENERATOR = torch.Generator().manual_seed(0)
 INPUTS = torch.randn(320, 8, generator=GENERATOR)
@@ -53,15 +56,6 @@ class Case:
     def build(self) -> nn.Module:
         width = self.inputs.shape[1]
         return nn.Sequential(nn.Linear(width, 24), nn.ReLU(), nn.Linear(24, self.units), self.head())
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads of a small model wait for each other most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def found(case: Case, make_task: Any, folder: Path) -> dict[str, Finding]:

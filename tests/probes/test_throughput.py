@@ -18,17 +18,11 @@ from preflight.core.params import Params
 from preflight.probes import throughput
 from preflight.probes.throughput import Variant, in_rounds, look_at_throughput, samples_per_s
 
+# As preflight trains: threads that wait for each other take the cores from the workers.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PARAMS = Params(lr=0.1, batch_size=8, num_workers=0)
 LOADING = {"wait_s": 0.1, "compute_s": 0.001}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As preflight trains: threads that wait for each other take the cores from the workers."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Clock:

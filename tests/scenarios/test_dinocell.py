@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,11 @@ from torch import Tensor
 from preflight.scenarios import dinocell
 from preflight.scenarios.dinocell_data import BATCH, FETCH_S, KINDS, Storage
 
+# As in a trial: small models are slower with more.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WEIGHTS = {"dino": 1.0, "ibot": 0.5, "koleo": 0.1}
 CONFIGS = Path(__file__).parents[2] / "conf/model/train"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in a trial: small models are slower with more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def storage(samples: int = 240, **options: int) -> Storage:

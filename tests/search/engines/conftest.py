@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from preflight.core.params import Params
 from preflight.core.settings import Settings, Trust, parse
@@ -150,9 +149,5 @@ def workers() -> Callable[[], list[int]]:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def as_the_settings_say(one_thread: None) -> None:
     """As the settings say: a recipe sets the number of threads of its process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
