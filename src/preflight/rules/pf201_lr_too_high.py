@@ -19,6 +19,7 @@ from preflight.rules.predicates import (
     has_run_away,
 )
 from preflight.rules.progress import MIN_STEPS, first_movement, late_loss, late_noise
+from preflight.rules.swing import SWING, TURNS, swing_of
 from preflight.telemetry.recording import Measured, Recording
 
 RISE = Threshold(
@@ -48,16 +49,6 @@ WORSE = Threshold(
 EARLY = 0.1
 ABOVE = Threshold(
     "ABOVE", 3.0, "times the ladder's best rate is too high, where that rate broke there", "one rung is half a decade"
-)
-
-SWING = Threshold(
-    "SWING", 3.0, "times the change before, or a third of it, is a swing", "half a decade; noise of a batch is below"
-)
-TURNS = Threshold(
-    "TURNS",
-    0.9,
-    "of the changes from row to row turn back, at least",
-    "of values without order two in three do (Bienayme 1874), of those that swing all",
 )
 
 
@@ -113,16 +104,6 @@ def _swinging(recording: Recording) -> Answer:
         where=where,
         strength=min(100.0, wide[where] / SWING.value),
     )
-
-
-def swing_of(changes: Array) -> float:
-    """Median factor between one of ``changes[T]`` and the next, where nearly all go up and down in turn; else 1."""
-    logs = np.log(changes[np.isfinite(changes) & (changes > 0)])
-    ways = np.diff(logs)
-    turns = np.sign(ways[1:]) * np.sign(ways[:-1]) < 0
-    if len(logs) < MIN_STEPS or turns.mean() < TURNS.value:
-        return 1.0
-    return float(np.exp(np.median(np.abs(ways))))
 
 
 def has_risen(losses: Array) -> bool:
