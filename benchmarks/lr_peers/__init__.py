@@ -1,0 +1,1 @@
+"""Tools that name a learning rate, or need none; every one as its own manual says, with its defaults."""
