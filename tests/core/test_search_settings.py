@@ -28,6 +28,20 @@ Refusal = Callable[..., str]
 LOSSES = ("video", "audio")
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"), [("auto", None), (None, None), ("keep", ()), (["gradnorm", "gradnorm"], ("gradnorm",))]
+)
+def test_ways_to_balance_losses(value: Any, expected: Any) -> None:
+    assert parse_space({"balancing": value}, {}, LOSSES).balancing == expected
+
+
+@pytest.mark.parametrize("value", [["gradnrom"], "gradnorm", 3, [3]])
+def test_a_wrong_way_to_balance_losses_is_refused_with_the_others(refused: Callable[..., str], value: Any) -> None:
+    text = refused({"balancing": value})
+    assert "space.balancing" in text
+    assert "gradnorm" in text and "uncertainty" in text
+
+
 @pytest.fixture
 def refused(refusal: Refusal) -> Callable[..., str]:
     """Why a space is refused."""

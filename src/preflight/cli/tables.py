@@ -21,6 +21,7 @@ from preflight.emit.scalar import format_value
 from preflight.report import format as fmt
 from preflight.report.rates import ladder_note
 from preflight.report.typical import Typical, typical, typical_metric
+from preflight.report.weights import WeightTable, weight_table
 from preflight.telemetry import store
 from preflight.telemetry.recording import Run
 
@@ -81,12 +82,28 @@ def show_result(console: Console, run: Run) -> None:
     diagnosis = run.document(store.FINDINGS)
     if diagnosis is not None:
         show_findings(console, diagnosis)
+    show_weights(console, weight_table(run.document(store.LOSS_WEIGHTS), Params(**document["today"]).flat()))
     if answer is None:
         show_interim(console, run.folder)
     else:
         metric = run.info["metric"]["name"] if run.info["metric"] else ""
         show_answer(console, answer, metric, document["length"]["horizon_steps"])
     _show_files(console, answer, run)
+
+
+def show_weights(console: Console, table: WeightTable | None) -> None:
+    """Ways to weigh the losses that were compared, if any were."""
+    if table is None:
+        return
+    if table.rows:
+        numbers = (Column(name, right=True) for name in (*table.losses, "score"))
+        rows = [(row.name, *row.weights, row.score, row.gain) for row in table.rows]
+        beside = f" beside {table.beside}" if table.beside else ""
+        show_grid(
+            console, Grid(f"loss weights{beside} (medians)", (Column("weights"), *numbers, Column("takes off")), rows)
+        )
+    if table.note:
+        console.print(table.note, markup=False, soft_wrap=True)
 
 
 def _ladder(label: str, rungs: Sequence[Mapping[str, Any]], today: float) -> Grid:

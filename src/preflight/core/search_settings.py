@@ -22,6 +22,8 @@ NORMALIZATIONS = (
     "per_kind",
 )
 TARGET_NORMALIZATIONS = ("none", "standardize")
+GRADNORM, UNCERTAINTY = "gradnorm", "uncertainty"
+BALANCINGS = (GRADNORM, UNCERTAINTY)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Axis:
 class SpaceSettings:
     """An axis per setting. A setting that is not here keeps today's value; ``None`` leaves the choice to preflight.
 
-    ``mended`` are settings that only change where the remedy of a finding, proved by runs, asks for it.
+    ``mended`` are settings that only change where the remedy of a finding, proved by runs, asks for it. ``balancing``
+    are methods whose loss weights are compared with those of the search, None where a finding decides that.
     """
 
     lr: Axis | None
@@ -48,6 +51,7 @@ class SpaceSettings:
     target_normalization: Mapping[str, Axis] | None
     loss_weights: Mapping[str, Axis] | None
     mended: tuple[str, ...] = ()
+    balancing: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ AUTO = "auto"
 
 def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tuple[str, ...]) -> SpaceSettings:
     """Check the `space` group; ``extra`` is the model's own ``space`` and wins where both name an axis."""
-    known = (*OWN, "normalization", "target_normalization", "loss_weights", "extras")
+    known = (*OWN, "normalization", "target_normalization", "loss_weights", "balancing", "extras")
     _refuse_untrained({**values, **extra})
     extras = Section(values, "space", known).mapping("extras") | Section(extra, "model.space", known).mapping("extras")
     section = Section({**values, **extra}, "space", known)
@@ -112,7 +116,21 @@ def parse_space(values: Mapping[str, Any], extra: Mapping[str, Any], losses: tup
         ),
         loss_weights=_group(weights, "space.loss_weights", default_log=True),
         mended=tuple(name for name, (value, _) in plain.items() if value == AUTO),
+        balancing=_balancing(section.get("balancing", AUTO)),
     )
+
+
+def _balancing(value: Any) -> tuple[str, ...] | None:
+    if value in (AUTO, None):
+        return None
+    if value == "keep":
+        return ()
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"space.balancing must be auto, keep, or a list of {', '.join(BALANCINGS)}, got {value!r}")
+    for name in value:
+        if name not in BALANCINGS:
+            raise ConfigError(f"space.balancing names '{name}'; {alternatives(str(name), BALANCINGS)}")
+    return tuple(dict.fromkeys(value))
 
 
 def _refuse_untrained(values: Mapping[str, Any]) -> None:

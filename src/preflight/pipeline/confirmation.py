@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from preflight.advise import choose
 from preflight.advise.evidence import Effect
@@ -11,7 +13,9 @@ from preflight.core.params import Params, ParamValue
 from preflight.core.search_settings import BudgetSettings
 from preflight.pipeline.audience import Audience
 from preflight.search.engines.base import Engine
+from preflight.trials.balancing import Balancing
 from preflight.trials.lab import TrialSpec
+from preflight.trials.outcome import Result
 
 # Seeds of the stages do not overlap: what chose a setting must not be what proves it. A seed of the run is multiplied,
 # so that runs with neighbouring seeds share none either.
@@ -39,7 +43,7 @@ class Bench:
         self.first_seed, self.purpose = seed * SEEDS_PER_RUN + offset, purpose
         self.steps = min(budget.confirm_steps, horizon_steps)
         self._known: dict[object, Measured] = {}
-        self._index = 0
+        self._made: Counter[str] = Counter()
 
     def for_proof(self) -> Bench:
         """A bench on seeds that this one never trains on."""
@@ -55,21 +59,27 @@ class Bench:
         specs = []
         for params in {params.key(): params for params in settings}.values():
             known = self._known.setdefault(params.key(), Measured({}, {}))
-            specs += [self._spec(params, seed) for seed in seeds if seed not in known.scores]
+            specs += [self._spec(params, seed, self.purpose) for seed in seeds if seed not in known.scores]
         for spec, result in zip(specs, self._engine.run(specs, self.audience.advance), strict=True):
             known = self._known[spec.params.key()]
             scores = {**known.scores, spec.seed: result.confirmed}
             self._known[spec.params.key()] = Measured(scores, {**known.metrics, spec.seed: result.metric})
         return [self._known[params.key()] for params in settings]
 
+    def balance(self, params: Params, balancing: Balancing) -> list[Result]:
+        """Results by seed of runs that begin with these settings and balance their losses."""
+        seeds = range(self.first_seed, self.first_seed + self.budget.seeds)
+        specs = [replace(self._spec(params, seed, "balance"), balancing=balancing) for seed in seeds]
+        return list(self._engine.run(specs, self.audience.advance))
+
     def due(self, settings: Sequence[Params]) -> int:
         """Runs that a round of these settings takes beyond those that were made."""
         known = [self._known.get(key, Measured({}, {})) for key in {params.key() for params in settings}]
         return sum(max(0, self.budget.seeds - len(item.scores)) for item in known)
 
-    def _spec(self, params: Params, seed: int) -> TrialSpec:
-        self._index += 1
-        return TrialSpec(self.purpose, self._index - 1, params, seed, self.steps, self.budget.rungs)
+    def _spec(self, params: Params, seed: int, purpose: str) -> TrialSpec:
+        self._made[purpose] += 1
+        return TrialSpec(purpose, self._made[purpose] - 1, params, seed, self.steps, self.budget.rungs)
 
 
 def confirm(

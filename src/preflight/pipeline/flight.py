@@ -26,6 +26,7 @@ from preflight.pipeline.axes import (
     searched,
     why_closed,
 )
+from preflight.pipeline.balancing import methods_to_compare, other_weights
 from preflight.pipeline.confirmation import Bench, confirm, described
 from preflight.pipeline.diagnosis import after_search, gather_facts, metrics_of
 from preflight.pipeline.inspection import (
@@ -165,6 +166,7 @@ def _stages(flight: Flight) -> None:
     if not finished:
         raise NothingTrainedError(f"no trial ended with a score: {reasons(item.result for item in explored)}")
     candidates, closed = _with_remedies(flight, leading, axes)
+    candidates += _other_weights(flight, candidates, axes, bench)
     goal = None if metric is None else metric.goal
     flight.recommendation = confirm(bench, flight.today, candidates, goal, flight.finish)
     more = [text for text in (closed, _left_to_do(flight)) if text]
@@ -207,6 +209,17 @@ def _with_remedies(flight: Flight, candidates: list[Params], axes: Collection[st
     found, left = candidates_with(flight.diagnosis, flight.today, candidates, is_open)
     said = "; ".join(f"{described(settings)} ({why_closed(settings, flight.inspection)})" for settings in left)
     return found, f"Confirmed, and left out: {said}" if said else ""
+
+
+def _other_weights(flight: Flight, candidates: list[Params], axes: Collection[str], bench: Bench) -> list[Params]:
+    """Candidates with loss weights of other methods than the search, where those did better."""
+    assert flight.diagnosis is not None
+    methods = methods_to_compare(flight.settings.space.balancing, flight.diagnosis, axes)
+    if not methods:
+        return []
+    return other_weights(
+        bench, candidates or [flight.today], methods, flight.facts["losses"], flight.inspection, flight.run_dir
+    )
 
 
 def _left_to_do(flight: Flight) -> str:

@@ -26,6 +26,7 @@ from preflight.report.tables import (
     trial_rows,
 )
 from preflight.report.verdict import Verdict, extrapolation, verdict
+from preflight.report.weights import WeightTable, weight_table
 from preflight.telemetry import store
 
 MAX_ENDS = 5
@@ -75,6 +76,7 @@ class Page:
     diff: tuple[DiffLine, ...]
     ladders: tuple[LadderTable, ...]
     ladder_note: str
+    weights: WeightTable | None
     trajectories: Trajectories | None
     trials: tuple[TrialRow, ...]
     more_trials: str
@@ -101,6 +103,7 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         diff=diff_lines(sources.run.text(store.DIFF) or ""),
         ladders=tuple(ladder_table(ladder, sources) for ladder in found),
         ladder_note=ladder_note(sources.run) if any(ladder.rungs for ladder in found) else "",
+        weights=weight_table(sources.run.document(store.LOSS_WEIGHTS), sources.today.flat()),
         trajectories=None if comparison is None else _trajectories(comparison, sources.today.batch_size),
         trials=trial_rows(sources),
         more_trials=_more_trials(sources),

@@ -14,6 +14,7 @@ runs/digits-2026-11-22_23-48-40/
 │       ├── trial.json       settings, seed, outcome, score, cadence
 │       └── *.csv            the columns of schema.py
 ├── verify/                  the same for the last `preflight verify`
+├── loss_weights.json        other ways to weigh the losses beside the search's, where they were compared
 ├── recommendation.json      changes with their measured effects
 ├── config_original.yaml     the file to correct as it was
 ├── config_fixed.yaml        the corrected file
@@ -47,6 +48,7 @@ STUDY = "study.db"
 TRIALS = "trials"
 TRIAL = "trial.json"
 RECOMMENDATION = "recommendation.json"
+LOSS_WEIGHTS = "loss_weights.json"
 ORIGINAL = "config_original.yaml"
 FIXED = "config_fixed.yaml"
 DIFF = "config_fixed.diff"

@@ -17,6 +17,7 @@ from preflight.tasks.seeding import seeded
 from preflight.telemetry import store
 from preflight.telemetry.recorder import Cadence, Recorder
 from preflight.telemetry.tables import Frame, write_telemetry
+from preflight.trials.balancing import Balancing
 from preflight.trials.batch_order import steps_per_epoch
 from preflight.trials.evaluation import Evaluation
 from preflight.trials.loop import ENDINGS, Hopeless, Plan, Progress, ended_by, rungs, train
@@ -30,7 +31,8 @@ DEFAULT_CADENCE = Cadence()
 class TrialSpec:
     """One training run to do. ``steps`` are steps at today's batch size; others see as many samples.
 
-    ``schedule`` replaces the task's; ``rungs`` is the number of evaluations.
+    ``schedule`` replaces the task's; ``rungs`` is the number of evaluations. With ``balancing`` the loss weights of
+    the settings are those it begins from.
     """
 
     purpose: str
@@ -40,6 +42,7 @@ class TrialSpec:
     steps: int
     rungs: int
     schedule: str | None = None
+    balancing: Balancing | None = None
 
     @property
     def folder_name(self) -> str:
@@ -81,6 +84,7 @@ class Lab:
             self.validation_samples,
             self.batch_size,  # today's fits, and losses that depend on the batch stay comparable
             spec.seed,
+            spec.balancing,
         )
         recorder: Recorder | None = None
         with seeded(spec.seed, self.task.device):
@@ -136,6 +140,8 @@ class Lab:
             "steps": steps,
             "steps_done": result.steps_done,
             "schedule": spec.schedule or self.task.schedule,
+            **({} if spec.balancing is None else {"balancing": asdict(spec.balancing)}),
+            **({} if result.balance is None else {"balance": asdict(result.balance)}),
             "deltas_every_steps": self.cadence.deltas_every_steps,
             "outcome": result.outcome.as_dict(),
             "score": result.score,
@@ -152,4 +158,6 @@ def _result(outcome: Outcome, progress: Progress, seconds: float, spared_s: floa
     if not progress.evaluations:
         return Result(outcome, math.nan, math.nan, {}, progress.steps_done, seconds, spared_s)
     last = progress.evaluations[max(progress.evaluations)]
-    return Result(outcome, last.score, last.metric, last.losses, progress.steps_done, seconds, spared_s)
+    return Result(
+        outcome, last.score, last.metric, last.losses, progress.steps_done, seconds, spared_s, progress.balance
+    )

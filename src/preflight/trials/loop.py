@@ -16,6 +16,7 @@ from preflight.tasks.data import Batch
 from preflight.tasks.memory import is_out_of_memory
 from preflight.tasks.schedules import Curve, lr_factor
 from preflight.telemetry.recorder import Recorder
+from preflight.trials.balancing import Balance, Balancing, Weighting, make_weighting
 from preflight.trials.divergence import find_divergence, with_samples
 from preflight.trials.evaluation import Evaluation, evaluate
 from preflight.trials.outcome import COMPLETED, CRASHED, DIVERGED, INTERRUPTED, OUT_OF_MEMORY, PRUNED, Outcome
@@ -26,6 +27,7 @@ class Plan:
     """Length and measure of a trial: steps, schedule, steps after which it is evaluated, what scores relate to.
 
     ``schedule`` is one of preflight's, or the curve of the user's own. ``seed`` is that of the order of its batches.
+    Without ``balancing`` the losses are weighted as the settings say.
     """
 
     steps: int
@@ -35,6 +37,7 @@ class Plan:
     validation_samples: int
     validation_batch_size: int
     seed: int
+    balancing: Balancing | None = None
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Progress:
 
     evaluations: dict[int, Evaluation]
     steps_done: int = 0
+    balance: Balance | None = None
 
 
 # What may come out of the user's model, data, losses or metric: a script may end itself, and Ctrl-C comes anywhere.
@@ -82,10 +86,10 @@ def _steps(
     hopeless: Hopeless,
     progress: Progress,
 ) -> Outcome:
-    weights = [float(job.params.loss_weights.get(loss.name, 1.0)) for loss in job.losses]
+    weighting = make_weighting(job, plan.balancing)
     job.network.train()
     for step in range(plan.steps):
-        _one_step(job, task, next(batches), step, plan, weights, recorder)
+        _one_step(job, task, next(batches), step, plan, weighting, recorder)
         progress.steps_done = step + 1
         at_rung = progress.steps_done in plan.rungs
         if recorder.full or at_rung or progress.steps_done == plan.steps:
@@ -99,11 +103,12 @@ def _steps(
                 return Outcome(DIVERGED, "the validation loss is not finite", step=step, culprit=_worst(evaluation))
             if progress.steps_done < plan.steps and hopeless(progress.steps_done, evaluation):
                 return Outcome(PRUNED, f"hopeless after {progress.steps_done} of {plan.steps} steps", step=step)
+    progress.balance = weighting.balance()
     return Outcome(COMPLETED)
 
 
 def _one_step(
-    job: Job, task: Task, batch: Batch, step: int, plan: Plan, weights: list[float], recorder: Recorder
+    job: Job, task: Task, batch: Batch, step: int, plan: Plan, weighting: Weighting, recorder: Recorder
 ) -> None:
     lrs = _rates(job, plan, step)
     for group, lr in zip(job.optimizer.param_groups, lrs, strict=True):
@@ -112,6 +117,7 @@ def _one_step(
     output = job.outputs(batch)
     targets = {name: batch[name] for name in task.data.roles.targets}
     losses = [loss(output, targets) for loss in job.losses]
+    weights = weighting.weights(losses)
     total: Tensor = sum(
         (w * loss for w, loss in zip(weights, losses, strict=True)), start=torch.zeros((), device=job.device)
     )

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from preflight.trials.balancing import Balance
+
 COMPLETED = "completed"
 PRUNED = "pruned"
 DIVERGED = "diverged"
@@ -43,7 +45,8 @@ class Outcome:
 class Result:
     """What a trial answers: its outcome, its last validation score and metric, and the steps it spent.
 
-    ``spared_s`` are the seconds that it would have taken besides, had its process kept no samples.
+    ``spared_s`` are the seconds that it would have taken besides, had its process kept no samples. ``balance`` are the
+    loss weights of a run that balanced them.
     """
 
     outcome: Outcome
@@ -53,6 +56,7 @@ class Result:
     steps_done: int
     seconds: float
     spared_s: float = 0.0
+    balance: Balance | None = None
 
     @property
     def penalized(self) -> float:
