@@ -59,6 +59,7 @@ def test_the_least_that_can_be_said_has_sensible_defaults(model: dict[str, Any])
         baseline={},
         config=None,
         mapping={},
+        checkpoint=None,
         space={},
         folder=Path("here"),
     )

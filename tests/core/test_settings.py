@@ -154,6 +154,7 @@ def test_a_file_that_is_nowhere_names_every_place(
     text = refusal(find_config, found.model, trust)
     assert text.startswith("model.config=train.yaml is not a file; looked for ")
     assert all(str(place / "train.yaml") in text for place in places)
+    assert text.endswith(f"; {places[0] / 'train.yaml'} is a folder")
 
 
 def test_a_task_without_a_file_has_none_to_correct(settings_of: Make) -> None:

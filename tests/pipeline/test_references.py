@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from preflight.core.errors import RefusedError
-from preflight.pipeline.inspection import Inspection, _validation_targets
+from preflight.pipeline.inspection import Inspection
+from preflight.pipeline.references import validation_targets
 
 Split = dict[str, Tensor]
 Inspect = Callable[..., Inspection]
@@ -156,5 +157,5 @@ def test_the_references_of_large_samples_are_those_of_full_batches(parts: tuple[
     settings: Any = SimpleNamespace(budget=SimpleNamespace(validation_samples=4000))
     numbers = torch.arange(300)
     for size, expected in ((300, 300), (9000, 256)):
-        found = _validation_targets(settings, task(size), (numbers, parts[1]), 64)
+        found = validation_targets(settings, task(size), (numbers, parts[1]), 64)
         assert found["target"].shape == (expected, 1)

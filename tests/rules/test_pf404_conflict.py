@@ -33,12 +33,16 @@ def test_gradients_that_point_against_each_other_are_found(mean: float, recorded
         facts(-0.4, -0.3),
         facts(-0.8, 0.3),  # not on every batch
         facts(-0.9, -0.8, norms=(1.0, 50.0)),  # the smaller one changes nothing
-        facts(-0.9, -0.8, batches=3),
         facts(0.5, 0.9),
     ],
 )
 def test_mild_or_accidental_conflicts_are_clean(known: dict[str, Any], recorded: Recorded) -> None:
     assert RULE.judge(recorded(facts=known, losses={"a": FLAT, "b": FLAT})) == Clean()
+
+
+def test_few_batches_are_too_few_to_tell(recorded: Recorded) -> None:
+    answer = RULE.judge(recorded(facts=facts(-0.9, -0.8, batches=3), losses={"a": FLAT, "b": FLAT}))
+    assert answer == NotApplicable("what was measured of the gradients has 3 batches, 4 are needed")
 
 
 def still(mean: float, highest: float, later: float, constant: float = 1.0) -> dict[str, Any]:

@@ -66,7 +66,8 @@ class ModelSettings:
     """The task: model, data, losses, today's settings, and the file that holds them.
 
     ``scheduler`` makes an LR scheduler of an optimizer, advanced once per ``scheduler_interval``; ``schedule`` is then
-    :data:`OWN_SCHEDULE`. ``log_every_steps`` is how often the long run logs.
+    :data:`OWN_SCHEDULE`. ``log_every_steps`` is how often the long run logs. ``checkpoint`` holds the weights that
+    every network starts from; None for those that the factory gives it.
     """
 
     name: str
@@ -89,6 +90,7 @@ class ModelSettings:
     baseline: Mapping[str, Any]
     config: Path | None
     mapping: Mapping[str, str]
+    checkpoint: Path | None
     space: Mapping[str, Any]
     folder: Path | None
 
@@ -137,9 +139,17 @@ def parse_model(values: Mapping[str, Any], *, name: str, folder: Path | None) ->
         baseline=baseline,
         config=None if config is None else Path(config),
         mapping=mapping,
+        checkpoint=_checkpoint(section),
         space=section.mapping("space"),
         folder=folder,
     )
+
+
+def _checkpoint(section: Section) -> Path | None:
+    text = section.text("checkpoint")
+    if text == "":
+        raise ConfigError("model.checkpoint is empty; give model.checkpoint=PATH, or leave it out")
+    return None if text is None else Path(text).expanduser()
 
 
 def _schedule(section: Section) -> str:

@@ -86,13 +86,23 @@ def find_config(model: ModelSettings, trust: Trust) -> Path | None:
 
     Raises :class:`ConfigError` naming every place that was searched.
     """
-    if model.config is None:
+    return _find("config", model.config, model, trust)
+
+
+def find_checkpoint(model: ModelSettings, trust: Trust) -> Path | None:
+    """The weights to start from, looked for as the file to correct is."""
+    return _find("checkpoint", model.checkpoint, model, trust)
+
+
+def _find(key: str, given: Path | None, model: ModelSettings, trust: Trust) -> Path | None:
+    if given is None:
         return None
     folders = [folder for folder in (model.folder, *trust.folders) if folder is not None]
-    places = [folder / model.config for folder in folders]
+    places = list(dict.fromkeys(folder / given for folder in folders))
     for place in places:
         if place.is_file():
             return place.resolve()
+    folder = next((f"; {place} is a folder" for place in places if place.is_dir()), "")
     raise ConfigError(
-        f"model.config={model.config} is not a file; looked for {', '.join(str(place) for place in places)}"
+        f"model.{key}={given} is not a file; looked for {', '.join(str(place) for place in places)}{folder}"
     )

@@ -11,11 +11,14 @@ from typing import Any
 
 from preflight.advise.diagnosis import Diagnosis, diagnose, with_speeds
 from preflight.advise.ladder import Rung
+from preflight.core.errors import ConfigError
 from preflight.core.model_settings import MetricSettings
 from preflight.core.params import Params
 from preflight.core.settings import Settings
+from preflight.core.units import RunLength
 from preflight.pipeline.inspection import Inspection, inspect_task, open_file, open_task, staying
 from preflight.pipeline.rehearsal import rehearse
+from preflight.pipeline.today import read_today
 from preflight.probes.activations import look_at_activations
 from preflight.probes.distributions import look_at_fields
 from preflight.probes.first_layer import look_at_first_layers
@@ -32,6 +35,8 @@ from preflight.probes.schedule import look_at_schedule
 from preflight.probes.throughput import look_at_throughput
 from preflight.probes.usage import look_at_usage
 from preflight.rules.pf601_loader_bound import is_loader_bound, proposed_workers
+from preflight.rules.start import CHECKPOINT, INITIALISATION
+from preflight.tasks.extent import AS_USUAL, Extent
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.telemetry.recording import Recording
 from preflight.telemetry.schema import TABLES
@@ -41,17 +46,38 @@ NOT_RUN = "it takes a run, and inspect makes none"
 Look = Callable[[], Mapping[str, Any]]
 
 
-def look(settings: Settings) -> tuple[Inspection, dict[str, Any], Diagnosis]:
-    """Inspect a task and ask the rules of what was seen; nothing is trained as a trial, and nothing written."""
+def look(settings: Settings, extent: Extent = AS_USUAL) -> tuple[Inspection, dict[str, Any], Diagnosis]:
+    """Inspect a task and ask the rules of what was seen; nothing is trained as a trial, and nothing written.
+
+    Raises :class:`ConfigError` for an ``extent`` that the training data do not allow.
+    """
     file = open_file(settings)
     with staying():
         task = open_task(settings)
+        length = read_today(settings.model, task, file, settings.space.plain).length
+        task.extent = allowed(extent, length)
         inspection = inspect_task(settings, task, file)
         rehearse(settings, inspection, task)
         facts = gather_facts(task, inspection, settings.seed)
     info = {"params": asdict(inspection.today.params), "seed": settings.seed}
     recording = Recording(Path(), info, facts, {}, _not_run())
     return inspection, facts, with_speeds(diagnose([recording]), facts)
+
+
+def allowed(extent: Extent, length: RunLength) -> Extent:
+    """An extent that the training data of a run of ``length`` have room for; raises :class:`ConfigError`."""
+    samples, batches = extent.samples, extent.loss_batches
+    if samples is not None and not length.batch_size <= samples <= length.train_size:
+        raise ConfigError(
+            f"--samples must be from {length.batch_size} (one batch) to {length.train_size} (all training samples), "
+            f"got {samples}; leave it out for as many as tell enough"
+        )
+    if batches is not None and not 1 <= batches <= length.steps_per_epoch:
+        raise ConfigError(
+            f"--loss-batches must be from 1 to {length.steps_per_epoch} (the batches of an epoch, {length.batch_size} "
+            f"samples each), got {batches}; leave it out for as many as tell enough"
+        )
+    return extent
 
 
 def _not_run() -> dict[str, str]:
@@ -102,7 +128,13 @@ def _probes(task: PyTorchTask, inspection: Inspection, seed: int) -> dict[str, L
     }
     logging = partial(look_at_logging, task, inspection.today.length)
     named = {name: partial(look, task, params, seed) for name, look in looks.items()}
-    return {**named, "logging": logging, "metric": partial(_metric, task), "reading": partial(look_at_reading, task)}
+    of_task = {"start": _start, "metric": _metric, "reading": look_at_reading}
+    return {**named, "logging": logging, **{name: partial(look, task) for name, look in of_task.items()}}
+
+
+def _start(task: PyTorchTask) -> dict[str, Any]:
+    """What training starts from."""
+    return {"start": INITIALISATION if task.checkpoint is None else CHECKPOINT}
 
 
 def _metric(task: PyTorchTask) -> dict[str, Any]:

@@ -14,39 +14,43 @@ from preflight.core.errors import RefusedError, TaskError, alternatives
 from preflight.core.model_settings import FieldSettings
 from preflight.core.params import Params
 from preflight.core.settings import Settings, find_config
+from preflight.pipeline.references import (
+    Samples,
+    before_training,
+    doubts,
+    known_constants,
+    scored_losses,
+    training_targets,
+    validation_targets,
+)
 from preflight.pipeline.targets import constants_as_trained, fit_targets
 from preflight.pipeline.today import Today, read_today
 from preflight.pipeline.user_file import UserFile
 from preflight.probes.axes import settled
 from preflight.probes.classes import check_classes
-from preflight.probes.constant import Tie, best_constants, free
+from preflight.probes.constant import best_constants, free
 from preflight.probes.fields import Field, FieldReport, inspect_field, normalizer_configs, target_ranges
-from preflight.probes.fit import check_fit, one_line
+from preflight.probes.fit import check_fit
 from preflight.probes.flaws import INPUT, TARGET, TRAINING, VALIDATION, Expected, Flaw, find_flaws
 from preflight.probes.harm import check_flaws
 from preflight.probes.layout import layout_of
-from preflight.probes.penalty import is_penalty
-from preflight.probes.sense import ENDLESS, check_sense, falls_without_end, within_reach
-from preflight.probes.splits import check_splits, differences
+from preflight.probes.sense import check_sense, falls_without_end, within_reach
+from preflight.probes.splits import check_splits
 from preflight.probes.ties import ties_of
 from preflight.search.engines.count import process_count
-from preflight.tasks.data import Batch, spread, take_samples
+from preflight.tasks.data import take_samples
 from preflight.tasks.pytorch import PyTorchTask
-from preflight.tasks.seeding import seeded
-from preflight.trials.evaluation import Evaluation, evaluate
-
-TARGET_SAMPLES = 2048
-Samples = tuple[torch.Tensor, Batch]
 
 
 @dataclass(frozen=True)
 class Inspection:
     """What is known before training.
 
-    ``references`` are what scores relate to: the best constant predictor of each loss, or its value at initialisation
-    where none could be fitted (``constants`` then has None); penalties, which ask nothing of the data, have none and
-    stay out of the score. ``options`` are the normalizations that may be searched, by setting
-    (``normalization.input``), today's first. ``notes`` say what stands out in the data.
+    ``initial`` are the losses at initialisation, or at the ``checkpoint`` that training starts from. ``references`` are
+    what scores relate to: the best constant predictor of each loss, or its initial value where none could be fitted
+    (``constants`` then has None); penalties, which ask nothing of the data, have none and stay out of the score.
+    ``options`` are the normalizations that may be searched, by setting (``normalization.input``), today's first.
+    ``notes`` say what stands out in the data.
     """
 
     today: Today
@@ -58,6 +62,8 @@ class Inspection:
     notes: tuple[str, ...] = ()
     as_trained: Mapping[tuple[str, str], Mapping[str, float | None]] = field(default_factory=dict)
     """Constants of the losses of a target that is trained in other units, by setting and option."""
+    checkpoint: Mapping[str, str] | None = None
+    """``{path, sha256, taken}``, see :class:`preflight.tasks.checkpoint.Checkpoint`."""
 
     def constants_with(self, params: Params) -> dict[str, float | None]:
         """Best constant predictor of each loss in the units that ``params`` train it in."""
@@ -80,6 +86,7 @@ class Inspection:
             "references": dict(self.references),
             "options": dict(self.options),
             "notes": list(self.notes),
+            "checkpoint": None if self.checkpoint is None else dict(self.checkpoint),
         }
 
 
@@ -124,25 +131,26 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     today = read_today(settings.model, task, file, settings.space.plain)
     _check_names(settings, task)
     _check_batch_sizes(settings, task)
-    train, validation = take_samples(task.data.train), take_samples(task.data.validation, "validation")
+    train = take_samples(task.data.train, most=task.extent.samples)
+    validation = take_samples(task.data.validation, "validation")
     known = settled(settings.model.fields, train[1], task.data.roles.inputs)
     fields = _look_at_inputs(known, task, train)
     check_splits(task.data.roles, train[1], validation[1], known)
     flaws = _find_flaws(task, fields, train, validation)
     check_classes(task, today.params, settings.seed, (train, validation))
     output = check_fit(task, today.params, settings.seed, flaws)
-    targets = _targets(task, train)
+    targets = training_targets(task, train)
     check_sense(task.losses, output, {name: item[: today.params.batch_size] for name, item in targets.items()})
     notes = check_flaws(task, today.params, settings.seed, flaws)
     options = _fit_normalizers(settings, task, today, fields)
     options |= fit_targets(settings, task, today.params, train[1], output)
-    held_out = _validation_targets(settings, task, validation, today.params.batch_size)
+    held_out = validation_targets(settings, task, validation, today.params.batch_size)
     ties = ties_of(task, today.params, settings.seed, output, targets)
     constants = best_constants(task.losses, output, targets, held_out, today.params.batch_size, ties)
-    begin = _before_training(settings, task, today)
+    begin = before_training(settings, task, today)
     initial = begin.original
     without_end = [loss.name for loss in task.losses if falls_without_end(loss, output, targets)]
-    scored, more = _scored(task, output, targets, ties)
+    scored, more = scored_losses(task, output, targets, ties)
     reached = {
         loss.name: within_reach(loss, output, held_out, today.params.batch_size, value, ties.get(loss.name, free))
         for loss in task.losses
@@ -150,31 +158,15 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     }
     satisfied = [name for name, value in reached.items() if value != constants[name]]
     constants |= reached | dict.fromkeys(without_end)
-    references = {name: value for name, value in {**initial, **_known(constants)}.items() if name in scored}
+    references = {name: value for name, value in {**initial, **known_constants(constants)}.items() if name in scored}
     for name, value in references.items():
         if not math.isfinite(value):
             raise RefusedError(f"the loss '{name}' is {value} on the validation data, before any training", "PF108")
     reports = tuple(field.report for field in fields)
-    notes = (*notes, *more, *_doubts(task, begin, without_end, satisfied))
+    notes = (*notes, *more, *doubts(task, begin, without_end, satisfied))
     as_trained = constants_as_trained(task, today.params, output, targets, held_out)
-    return Inspection(today, reports, constants, initial, references, options, notes, as_trained)
-
-
-def _known(constants: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: value for name, value in constants.items() if value is not None}
-
-
-def _scored(task: PyTorchTask, output: Any, targets: Batch, ties: Mapping[str, Tie]) -> tuple[list[str], list[str]]:
-    """Losses that tell how well the task is learned, and notes on the others."""
-    penalties = [loss.name for loss in task.losses if is_penalty(loss, output, targets, ties.get(loss.name, free))]
-    if len(penalties) == len(task.losses):
-        return penalties, []
-    notes = [
-        f"the loss '{name}' asks nothing of the data: a constant output satisfies it as well as any other. It is "
-        "trained with today's weight, and stays out of the score"
-        for name in penalties
-    ]
-    return [loss.name for loss in task.losses if loss.name not in penalties], notes
+    checkpoint = None if task.checkpoint is None else task.checkpoint.as_dict()
+    return Inspection(today, reports, constants, initial, references, options, notes, as_trained, checkpoint)
 
 
 def _look_at_inputs(known: Mapping[str, FieldSettings], task: PyTorchTask, train: Samples) -> list[Field]:
@@ -235,57 +227,6 @@ def _check_batch_sizes(settings: Settings, task: PyTorchTask) -> None:
     for value in (*axis.choices, axis.high):
         if isinstance(value, int | float) and value > size:
             raise TaskError(f"space.batch_size={value:g} is larger than the {size} training samples")
-
-
-def _targets(task: PyTorchTask, samples: Samples) -> Batch:
-    numbers, batch = samples
-    some = spread(len(numbers), TARGET_SAMPLES)
-    return {name: batch[name][some] for name in task.data.roles.targets}
-
-
-def _validation_targets(settings: Settings, task: PyTorchTask, samples: Samples, batch_size: int) -> Batch:
-    """Targets in the order of a trial's validation; of large samples fewer, and full batches alone where that goes."""
-    numbers, batch = samples
-    wanted = min(settings.budget.validation_samples, len(task.data.validation))
-    count = min(wanted, len(numbers))
-    if count < wanted:
-        count -= count % batch_size if count > batch_size else 0
-    some = spread(len(numbers), count)
-    return {name: batch[name][some] for name in task.data.roles.targets}
-
-
-def _doubts(task: PyTorchTask, begin: Evaluation, without_end: Sequence[str], satisfied: Sequence[str]) -> list[str]:
-    """What will not tell how well the training goes."""
-    notes = [
-        f"the loss '{name}' falls without end: some constant output brings it below {-ENDLESS:.0e} times its value "
-        "before training. Scores relate to its value before training, and a lower one need not be better"
-        for name in without_end
-    ]
-    notes += [
-        f"the loss '{name}' is next to nothing for some constant output, which no model of this kind may give. Scores "
-        "relate to the constants that it begins with"
-        for name in satisfied
-        if name not in without_end
-    ]
-    metric = task.settings.metric
-    if metric is not None and not math.isfinite(begin.metric):
-        notes.append(
-            f"the metric '{metric.name}' is {begin.metric} on the validation data before training: where it stays so, "
-            "it says nothing, and nothing is decided by it"
-        )
-    return notes
-
-
-def _before_training(settings: Settings, task: PyTorchTask, today: Today) -> Evaluation:
-    with seeded(settings.seed, task.device):
-        job = task.job(today.params)
-        ones = {loss.name: 1.0 for loss in task.losses}
-        try:
-            return evaluate(job, task, ones, settings.budget.validation_samples, today.params.batch_size)
-        except Exception as error:  # the user's model in evaluation mode, or the metric on all of the samples
-            roles, first = task.data.roles, torch.zeros(1, dtype=torch.long)
-            clue = differences(roles, task.data.train.batch(first), task.data.validation.batch(first))
-            raise TaskError(f"the validation fails: {one_line(error)}{clue}") from error
 
 
 def normalization_that_fits(inspection: Inspection) -> dict[str, str]:

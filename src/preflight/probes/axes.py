@@ -25,7 +25,7 @@ def settled_of(task: PyTorchTask) -> Mapping[str, FieldSettings]:
     first = task.data.train.batch(torch.zeros(1, dtype=torch.long))
     if not any(is_open(first[name], known.get(name, FieldSettings())) for name in roles.inputs):
         return known
-    return settled(known, take_samples(task.data.train)[1], roles.inputs)
+    return settled(known, take_samples(task.data.train, most=task.extent.samples)[1], roles.inputs)
 
 
 def settled(fields: Mapping[str, FieldSettings], batch: Batch, inputs: Iterable[str]) -> Mapping[str, FieldSettings]:

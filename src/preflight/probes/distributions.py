@@ -64,7 +64,8 @@ def look_at_fields(task: PyTorchTask, params: Params, seed: int) -> dict[str, An
     :func:`look_at_overlap`.
     """
     with seeded(seed, task.device):
-        train, validation = take_samples(task.data.train), take_samples(task.data.validation)
+        train = take_samples(task.data.train, most=task.extent.samples)
+        validation = take_samples(task.data.validation)
         fields: dict[str, Any] = {}
         known = settled(task.settings.fields, train[1], task.data.roles.inputs)
         measured, used = amounts(task, params, seed), entering(task, params, seed)

@@ -64,13 +64,13 @@ def look_at_losses(
     split, which the validation's may be some percent off by chance), ``chance`` and ``chance_kind``, ``classes``,
     ``kind`` (see loss_kind.py), ``weight``, ``target`` (the field it takes, where it is one), ``gradient_norm`` and
     ``weighted_gradient_norm`` on the parameters that more than one loss reaches (all where there is one loss),
-    ``share`` of the weighted ones, ``share_later`` after a
-    few steps, ``batch_scaling``, ``data_free`` (share of the value that no data enters), ``target_rank``, ``fresh``
-    (share of the weights that are drawn anew), ``activation`` with ``low``, ``high`` and ``softmax_units``, ``floor``
-    (loss that the bounds leave), ``target_outside`` (share of the targets out of bounds), ``all_pairs`` (outputs are
-    compared with the targets of all samples) and the statistics of
-    heads.py. ``cosines`` maps ``a|b`` to the mean cosine of their gradients, ``cosine_spread`` to the highest one,
-    the number of batches, and the highest one a few steps later. What cannot be measured is left out.
+    ``share`` of the weighted ones, ``share_later`` after a few steps, ``batch_scaling``, ``data_free`` (share of the
+    value that no data enters), ``target_rank``, ``fresh`` (share of the weights that are drawn anew), ``activation``
+    with ``low``, ``high`` and ``softmax_units``, ``floor`` (loss that the bounds leave), ``target_outside`` (share of
+    the targets out of bounds), ``all_pairs`` (outputs are compared with the targets of all samples) and the statistics
+    of heads.py. All is measured at the checkpoint where training starts from one. ``cosines`` maps ``a|b`` to the mean
+    cosine of their gradients, ``cosine_spread`` to the highest one, the number of batches, and the highest one a few
+    steps later. What cannot be measured is left out.
     """
     facts: dict[str, dict[str, Any]] = {}
     with seeded(seed, task.device):
@@ -162,7 +162,7 @@ def _chosen(loss: NamedLoss, outputs: Any) -> Any:
 
 
 def _on_training(task: PyTorchTask, params: Params, loss: NamedLoss, outputs: Any, tie: Tie) -> float | None:
-    _, batch = take_samples(task.data.train)
+    _, batch = take_samples(task.data.train, most=task.extent.samples)
     targets = targets_of(task, batch)
     return best_constants((loss,), outputs, targets, targets, params.batch_size, {loss.name: tie})[loss.name]
 
@@ -181,11 +181,15 @@ def _constant_at(
 def _look_at_gradients(
     task: PyTorchTask, params: Params, seed: int, weights: Mapping[str, float]
 ) -> tuple[Pull, float]:
-    """Gradients of every loss at several initialisations, and a few steps later; share of the weights drawn anew."""
+    """Gradients of every loss at several initialisations, and a few steps later; share of the weights drawn anew.
+
+    A checkpoint is one start, whose batches are all of one order: so many different ones.
+    """
     found, before, fresh = Pull(weights), None, 0.0
-    affordable = steps_within(task, params, seed, WORK / max(1, len(weights)), BATCHES * INITIALISATIONS)
-    counts = [len(range(number, affordable, INITIALISATIONS)) for number in range(INITIALISATIONS)]
-    for number, count in enumerate(counts):
+    starts = INITIALISATIONS if task.checkpoint is None else 1
+    batches_in_all = task.extent.loss_batches or _affordable(task, params, seed, len(weights))
+    for number in range(starts):
+        count = len(range(number, batches_in_all, starts))
         with seeded(seed + number, task.device):
             job = task.job(params)
             batches = task.batches(params, seed + number)
@@ -198,8 +202,13 @@ def _look_at_gradients(
                 total = sum(len(new) for _, new in pairs)
                 fresh = sum(float((old != new).sum()) for old, new in pairs) / total if total else 0.0
             before = drawn
-            is_last = number == INITIALISATIONS - 1 and len(job.losses) > 1
+            is_last = number == starts - 1 and len(job.losses) > 1
             if is_last and train_briefly(job, task, batches, steps_within(task, params, seed, WORK, LATER_STEPS)):
                 for _ in range(2):
                     found.later.append(pulls(job, next(batches), task))
     return found, fresh
+
+
+def _affordable(task: PyTorchTask, params: Params, seed: int, losses: int) -> int:
+    """Batches that a model is quick enough for."""
+    return steps_within(task, params, seed, WORK / max(1, losses), BATCHES * INITIALISATIONS)

@@ -13,6 +13,7 @@ from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Find
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.layers import trend_of
 from preflight.rules.levels import loss_facts
+from preflight.rules.start import is_from_checkpoint, trained_before
 from preflight.telemetry.recording import Recording
 
 VANISHED = Threshold(
@@ -51,6 +52,8 @@ def check(recording: Recording) -> Answer:
     if parameters is None and activations is None:
         raise MissingError("no probe has looked at 'parameters' or 'activations'")
     found = _symmetric(parameters or ()) or _stuck(parameters or ())
+    if found is None and is_from_checkpoint(recording):
+        return trained_before("what sizes its signals have was learned")
     found = found or (_large(parameters or (), activations or ()) if _is_fresh(recording) else None)
     for key, what in (("sample_std", "signal"), ("gradient_std", "gradient")):
         found = found or _with_depth(activations or (), key, what)
@@ -172,7 +175,7 @@ RULE = Rule(
     title="The initialisation does not suit the network",
     detects="Before training, the deviation of the units between samples or of their gradients shrinks or grows by a "
     "factor per layer, random weights multiply the size of their inputs by more than GAIN, units are copies of each "
-    "other in weights and gradient, or weights of zero get no gradient.",
+    "other in weights and gradient, or weights of zero get no gradient. Of a checkpoint, only these last two count.",
     matters="A signal that is lost on its way tells the output nothing of the input; equal units learn equal things; "
     "zeros that hold each other at zero learn nothing.",
     fix="Initialise by the layer's width (He for ReLU, Xavier for tanh), and use normalization layers or residual "

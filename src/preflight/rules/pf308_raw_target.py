@@ -15,6 +15,7 @@ from preflight.rules.base import Rule, Threshold
 from preflight.rules.fields import Field, fields, is_in_trouble, several
 from preflight.rules.levels import is_trivial, loss_facts, training_constant
 from preflight.rules.predicates import Array
+from preflight.rules.start import is_from_checkpoint
 from preflight.telemetry.recording import Recording
 
 RAW = Threshold(
@@ -48,7 +49,7 @@ def check(recording: Recording) -> Answer:
     if not raw:
         return Clean()
     raw.sort(key=lambda item: -item.ratio)
-    return _found(raw, way if raw[0].limit == limit else 0.0)
+    return _found(raw, way if raw[0].limit == limit else 0.0, is_from_checkpoint(recording))
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def _is_scaled(recording: Recording, feature: Mapping[str, Any], limit: float) -
     return False
 
 
-def _found(raw: Sequence[_Raw], way: float) -> Finding:
+def _found(raw: Sequence[_Raw], way: float, is_trained: bool) -> Finding:
     """What is said of the targets in raw units, the farthest first."""
     first, others = raw[0], [f"'{item.field.name}'" for item in raw[1:]]
     mean, std = first.worst["mean"], first.worst["std"]
@@ -144,7 +145,9 @@ def _found(raw: Sequence[_Raw], way: float) -> Finding:
     return Finding(
         ERROR if first.ratio >= 10 else WARNING,
         f"the target {first.field.label(first.worst)} is in raw units: its mean is {mean:.3g} and its deviation "
-        f"{std:.3g}, where outputs start at about 0 and 1" + (f"; so is {several(others)}" if others else ""),
+        f"{std:.3g}, where "
+        + ("outputs of the checkpoint are still far from that" if is_trained else "outputs start at about 0 and 1")
+        + (f"; so is {several(others)}" if others else ""),
         (
             Evidence("mean or deviation of the target", first.size, first.limit),
             Evidence("largest value", first.worst["maximum"]),

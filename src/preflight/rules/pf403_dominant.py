@@ -9,6 +9,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.levels import (
+    LEARNED,
     PRESSING,
     SATISFIED,
     all_stuck,
@@ -16,7 +17,9 @@ from preflight.rules.levels import (
     loss_facts,
     satisfied_penalty,
     strength_of,
+    training_constant,
 )
+from preflight.rules.start import is_from_checkpoint
 from preflight.telemetry.recording import Recording
 
 RATIO = Threshold(
@@ -63,7 +66,7 @@ def check(recording: Recording) -> Answer:
     for name in pulling:
         ratio = excess(facts, "share", first, name)
         later = excess(facts, "share_later", first, name)
-        if name != first and not is_trivial(facts[name]) and ratio is not None:
+        if name != first and not is_trivial(facts[name]) and ratio is not None and not _is_learned(recording, name):
             starved[name] = ratio if later is None else min(ratio, later)
     wins = first == _winner(recording)
     limit = PRESSING.value if wins else RATIO.value
@@ -84,6 +87,14 @@ def check(recording: Recording) -> Answer:
         where=first,
         strength=strength_of(starved[most], limit),
     )
+
+
+def _is_learned(recording: Recording, name: str) -> bool:
+    """Whether a checkpoint has learned a loss: a gradient that is small by now did not keep it from that."""
+    fact = loss_facts(recording)[name]
+    initial, constant = fact.get("initial"), training_constant(fact)
+    is_below = initial is not None and initial < constant - (1 - LEARNED) * abs(constant)
+    return is_from_checkpoint(recording) and is_below
 
 
 def _winner(recording: Recording) -> str | None:
@@ -124,6 +135,7 @@ RULE = Rule(
     title="One loss takes the gradient",
     detects="On the parameters that several losses reach, the weighted gradient of one is more than RATIO times that "
     "of another, before training and a few steps later, and no weight below one says that this is intended. "
+    "At a checkpoint, a loss that is below the best constant's by a tenth is not starved. "
     "PRESSING times are enough of a penalty that a recorded run ends with satisfied, by a constant output.",
     matters="What is shared learns the one loss only; with clipping, the others do not even move by their own size.",
     fix="Set the weights so that the gradients are of one size, or bring the target of the large loss to unit scale. "

@@ -9,9 +9,10 @@ import numpy as np
 
 from preflight.core.errors import MissingError
 from preflight.core.finding import WARNING, Answer, Clean, Evidence, Finding, NotApplicable, Remedy
-from preflight.rules.base import Rule, Threshold
+from preflight.rules.base import Rule, Threshold, too_few
 from preflight.rules.levels import MIN_STEPS, is_trivial, loss_facts, strength_of
 from preflight.rules.predicates import are_decreasing
+from preflight.rules.start import is_from_checkpoint, trained_before
 from preflight.telemetry.recording import Recording
 
 COSINE = Threshold(
@@ -32,12 +33,19 @@ def check(recording: Recording) -> Answer:
     facts = loss_facts(recording)
     if len(facts) < 2:
         return NotApplicable("there is one loss only")
+    if is_from_checkpoint(recording):
+        return trained_before(
+            "where the sum of the losses is near its lowest, their gradients oppose each other anyway"
+        )
     cosines, spread = recording.fact("cosines"), recording.fact("cosine_spread")
+    batches = max((int(seen["batches"]) for seen in spread.values()), default=MIN_BATCHES)
+    if batches < MIN_BATCHES:
+        return too_few("what was measured of the gradients", batches, MIN_BATCHES, "batches")
     found = []
     for pair, mean in cosines.items():
         seen = spread[pair]
         names = next((a, b) for a in facts for b in facts if f"{a}|{b}" == pair)
-        if seen["batches"] >= MIN_BATCHES and (_is_steady(mean, seen) or _remains(recording, names, mean, seen)):
+        if _is_steady(mean, seen) or _remains(recording, names, mean, seen):
             norms = [float(facts[name]["weighted_gradient_norm"]) for name in names]
             if max(norms) < APART.value * min(norms) and not all(_falls(recording, name) for name in names):
                 found.append((float(mean), names, seen))
@@ -108,7 +116,7 @@ RULE = Rule(
     detects="The gradients of two losses on the parameters they share have a mean cosine below COSINE, on no batch of "
     "any initialisation above HIGHEST, they are of comparable size, and not both losses fall. Or, of two losses that "
     "ask something of the data, it is below COSINE a few steps later as well as before; where it is only below zero "
-    "before, a run of MIN_STEPS has to show that neither falls.",
+    "before, a run of MIN_STEPS has to show that neither falls. Not asked at a checkpoint.",
     matters="What one loss gains the other loses; their sum moves less than either would alone.",
     fix="Check signs and targets first. Where both are meant, separate what they share, or project conflicting "
     "gradients.",

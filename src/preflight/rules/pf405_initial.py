@@ -12,6 +12,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.levels import is_trivial, loss_facts, strength_of
+from preflight.rules.start import is_from_checkpoint, trained_before
 from preflight.telemetry.recording import Recording
 
 ABOVE = Threshold(
@@ -43,6 +44,8 @@ def check(recording: Recording) -> Answer:
     facts = loss_facts(recording)
     if all(fact.get("initial") is None for fact in facts.values()):
         raise MissingError("no loss was measured before training")
+    if is_from_checkpoint(recording):
+        return trained_before("its losses are what was learned, and not what new weights give")
     found = [item for name, fact in facts.items() if (item := _judge(recording, name, fact)) is not None]
     return max(found, key=lambda item: item.strength) if found else Clean()
 

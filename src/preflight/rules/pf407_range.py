@@ -9,6 +9,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.levels import loss_facts, strength_of
+from preflight.rules.start import before_training
 from preflight.telemetry.recording import Recording
 
 FLOOR = Threshold(
@@ -28,11 +29,13 @@ def check(recording: Recording) -> Answer:
     facts = loss_facts(recording)
     if not any("output_shape" in fact for fact in facts.values()):
         raise MissingError("what the losses receive was not measured")
-    found = [item for name, fact in facts.items() if (item := _judge(name, fact)) is not None]
+    found = [
+        item for name, fact in facts.items() if (item := _judge(name, fact, before_training(recording))) is not None
+    ]
     return max(found, key=lambda item: (item.severity == ERROR, item.strength)) if found else Clean()
 
 
-def _judge(name: str, fact: Mapping[str, Any]) -> Finding | None:
+def _judge(name: str, fact: Mapping[str, Any], when: str) -> Finding | None:
     activation, kind = fact.get("activation"), fact.get("kind")
     if activation is None or (kind in CLASSIFYING and activation in PROBABILITIES):
         return None
@@ -43,7 +46,7 @@ def _judge(name: str, fact: Mapping[str, Any]) -> Finding | None:
     if kind in CLASSIFYING and share > FLOOR.value:
         return _bounded_logits(name, fact, share)
     if kind == "cross_entropy" and activation == "relu":
-        return _cut_logits(name, fact)
+        return _cut_logits(name, fact, when)
     return None
 
 
@@ -84,11 +87,11 @@ def _bounded_logits(name: str, fact: Mapping[str, Any], share: float) -> Finding
     )
 
 
-def _cut_logits(name: str, fact: Mapping[str, Any]) -> Finding:
+def _cut_logits(name: str, fact: Mapping[str, Any], when: str) -> Finding:
     zeros = float(fact.get("output_zeros", 0.0))
     return Finding(
         WARNING,
-        f"the logits of '{name}' pass a ReLU: {zeros:.0%} of them are zero before training and get no gradient, and "
+        f"the logits of '{name}' pass a ReLU: {zeros:.0%} of them are zero {when} and get no gradient, and "
         "no class can be ruled out",
         (Evidence("share of the logits that are cut to zero", zeros),),
         (Remedy("end the head in a linear layer, without ReLU"),),

@@ -17,6 +17,7 @@ from preflight.rules.levels import (
     strength_of,
     training_constant,
 )
+from preflight.rules.start import is_from_checkpoint, trained_before
 from preflight.telemetry.recording import Recording
 
 DECAY = Threshold(
@@ -65,6 +66,8 @@ def check(recording: Recording) -> Answer:
     penalty, decay = found.get("penalty_ratio"), found.get("decay_ratio")
     if penalty is None and decay is None:
         raise MissingError("how much decay and penalties weigh was not measured")
+    if is_from_checkpoint(recording):
+        return trained_before("the gradient that is left of the data is small beside any decay or penalty")
     if penalty is not None and penalty > PENALTY.value:
         return Finding(
             ERROR,

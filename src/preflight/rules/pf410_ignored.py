@@ -9,6 +9,7 @@ from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
 from preflight.rules.levels import LEARNED, is_trivial, loss_facts
+from preflight.rules.start import before_training
 from preflight.telemetry.recording import Recording
 
 SENSITIVITY = Threshold(
@@ -40,19 +41,22 @@ def check(recording: Recording) -> Answer:
     if len(values) < 3:
         raise MissingError("how the output depends on the input was not measured")
     initial, later, perturbed = values
+    steps, when = int(used["steps"]), before_training(recording)
     if max(initial, later) < SENSITIVITY.value:
         real, zeroed = used.get("real"), used.get("zeroed")
         always = perturbed < SENSITIVITY.value
         if always or (real is not None and zeroed is not None and abs(real - zeroed) <= SAME.value * abs(real)):
-            return _ignored(later, always, int(used["steps"]), real, zeroed)
+            return _ignored(
+                later, _tried(steps, when) if always else f"{when} and after {steps} steps", always, real, zeroed
+            )
     if max(initial, later, perturbed) < HARDLY.value and _is_lost(recording, used):
-        return _drowned(initial, later, int(used["steps"]))
+        return _drowned(initial, later, steps, when)
     unused = [name for name, value in (used.get("fields") or {}).items() if value < SENSITIVITY.value]
     if unused and len(used["fields"]) > len(unused):
         return _field_ignored(unused)
     blind = [name for name, value in (used.get("losses") or {}).items() if value < SENSITIVITY.value]
     blind = [name for name in blind if _is_fitted(recording, name)]
-    return _head_ignores(blind, int(used["steps"])) if blind else Clean()
+    return _head_ignores(blind, _tried(steps, when)) if blind else Clean()
 
 
 def _is_lost(recording: Recording, used: Mapping[str, Any]) -> bool:
@@ -62,22 +66,21 @@ def _is_lost(recording: Recording, used: Mapping[str, Any]) -> bool:
     return is_same and recording.info.get("score") is not None and not recording.score < LEARNED
 
 
-def _drowned(initial: float, later: float, steps: int) -> Finding:
+def _drowned(initial: float, later: float, steps: int, when: str) -> Finding:
     return Finding(
         WARNING,
-        f"the output hardly depends on the input: with another one it changes by {initial:.2g} of its size before "
-        f"training and by {later:.2g} after {steps} steps",
+        f"the output hardly depends on the input: with another one it changes by {initial:.2g} of its size {when} "
+        f"and by {later:.2g} after {steps} steps",
         (Evidence("relative change of the output with another input", max(initial, later), HARDLY.value),),
         (Remedy("see where the signal is lost: a large bias or offset that it is added to, a saturated layer"),),
         strength=min(10.0, HARDLY.value / max(initial, later, 1e-6)),
     )
 
 
-def _tried(steps: int) -> str:
+def _tried(steps: int, when: str) -> str:
     """Which weights were tried, in words: others than these may use the input."""
     return (
-        f"before training, after {steps} steps and with random numbers added to the weights, as large as weights "
-        "usually begin"
+        f"{when}, after {steps} steps and with random numbers added to the weights, as large as weights usually begin"
     )
 
 
@@ -87,12 +90,12 @@ def _is_fitted(recording: Recording, name: str) -> bool:
     return fact.get("target") is not None and not is_trivial(fact)
 
 
-def _head_ignores(blind: list[str], steps: int) -> Finding:
+def _head_ignores(blind: list[str], tried: str) -> Finding:
     names = ", ".join(f"'{name}'" for name in blind)
     return Finding(
         WARNING,
         f"what the loss{'es' if len(blind) > 1 else ''} {names} take{'' if len(blind) > 1 else 's'} of the output is "
-        f"the same for every input, {_tried(steps)}",
+        f"the same for every input, {tried}",
         tuple(
             Evidence(f"relative change of what '{name}' takes, with another input", 0.0, SENSITIVITY.value)
             for name in blind
@@ -102,8 +105,7 @@ def _head_ignores(blind: list[str], steps: int) -> Finding:
     )
 
 
-def _ignored(later: float, always: bool, steps: int, real: float | None, zeroed: float | None) -> Finding:
-    why = _tried(steps) if always else f"before training and after {steps} steps"
+def _ignored(later: float, why: str, always: bool, real: float | None, zeroed: float | None) -> Finding:
     losses = (
         ""
         if real is None or zeroed is None

@@ -9,7 +9,8 @@ import numpy as np
 from preflight.core.errors import MissingError
 from preflight.core.finding import ERROR, NOTE, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold
-from preflight.rules.levels import last_quarter
+from preflight.rules.levels import constant_total, last_quarter
+from preflight.rules.start import is_from_checkpoint
 from preflight.telemetry.recording import Recording
 
 GAP = Threshold(
@@ -59,14 +60,23 @@ def check(recording: Recording) -> Answer:
     if not math.isfinite(train) or train - first > abs(first):
         return Clean()  # it diverges, which other rules see: how far each mode goes says nothing
     gap = evaluated - train
-    if gap > GAP.value * abs(first) and gap > (RATIO.value - 1) * abs(train):
-        return _gap(train, evaluated, first, recording)
+    scale = _scale(first, recording)
+    if gap > GAP.value * scale and gap > (RATIO.value - 1) * abs(train):
+        return _gap(train, evaluated, scale, recording)
     return _old_statistics(recording) or Clean()
 
 
-def _gap(train: float, evaluated: float, first: float, recording: Recording) -> Finding:
+def _scale(first: float, recording: Recording) -> float:
+    """Loss of a network that has learned nothing: the first one, but for a checkpoint, which begins below it."""
+    facts = recording.facts.get("losses") or {}
+    known = constant_total(facts) if is_from_checkpoint(recording) else None
+    return max(abs(first), abs(known or 0.0))
+
+
+def _gap(train: float, evaluated: float, scale: float, recording: Recording) -> Finding:
     has_statistics = bool(recording.fact("modes", "has_batch_norm"))
-    gap = (evaluated - train) / max(abs(first), 1e-300)
+    beside = "that of a constant output" if is_from_checkpoint(recording) else "the first loss"
+    gap = (evaluated - train) / max(scale, 1e-300)
     norm = (
         Remedy("give the running statistics of batch normalization time: momentum near 0.1, and larger batches"),
         Remedy("replace batch normalization by group or layer normalization, which has no running statistics"),
@@ -77,7 +87,7 @@ def _gap(train: float, evaluated: float, first: float, recording: Recording) -> 
         f"the loss of the same batch is {train:.4g} in training mode and {evaluated:.4g} in evaluation mode"
         + (": the running statistics of batch normalization are not those of the batches" if has_statistics else ""),
         (
-            Evidence("loss added by evaluation mode, relative to the first loss", gap, GAP.value),
+            Evidence(f"loss added by evaluation mode, relative to {beside}", gap, GAP.value),
             Evidence("loss in evaluation mode over that in training mode", evaluated / (train or 1e-300), RATIO.value),
         ),
         norm if has_statistics else (other,),
@@ -120,7 +130,12 @@ def _never_switched(recording: Recording) -> Finding | None:
 
 
 def _old_statistics(recording: Recording) -> Finding | None:
-    """Running statistics that move too slowly for the length of the run, where validation is far from training."""
+    """Running statistics that move too slowly for the length of the run, where validation is far from training.
+
+    Those that a checkpoint brings along were gathered in training.
+    """
+    if is_from_checkpoint(recording):
+        return None
     try:
         momentum = float(recording.fact("modes", "norm_momentum"))
         steps = int(recording.fact("schedule", "steps"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from preflight.core.finding import ERROR, WARNING, Answer, Clean, Evidence, Finding, Remedy
 from preflight.rules.base import Rule, Threshold, too_few
+from preflight.rules.start import before_training, is_from_checkpoint
 from preflight.telemetry.recording import Recording
 
 DEAD = Threshold(
@@ -38,11 +39,12 @@ def check(recording: Recording) -> Answer:
     if seen and not found:
         return too_few("the probed batch", max(int(item["samples"]) for item in seen), MIN_SAMPLES, "samples")
     dead = {str(item["module"]): _dead(item) for item in found}
-    saturated = {str(item["module"]): _saturated(item) for item in found}
+    # What gates and outputs of a trained network are sure of, they say at the ends of their range.
+    saturated = {} if is_from_checkpoint(recording) else {str(item["module"]): _saturated(item) for item in found}
     for shares, limit, what in ((dead, DEAD, "dead"), (saturated, SATURATED, "saturated")):
         beyond = {name: share for name, share in shares.items() if share > limit.value}
         if beyond:
-            return _finding(beyond, limit, what)
+            return _finding(beyond, limit, what, before_training(recording))
     return Clean()
 
 
@@ -56,7 +58,7 @@ def _saturated(item: Mapping[str, Any]) -> float:
     return 0.0 if is_open else float(item.get("saturated", 0.0))
 
 
-def _finding(beyond: Mapping[str, float], limit: Threshold, what: str) -> Finding:
+def _finding(beyond: Mapping[str, float], limit: Threshold, what: str, when: str) -> Finding:
     name = max(beyond, key=beyond.__getitem__)
     share = beyond[name]
     words = "units give zero for every sample" if what == "dead" else "values lie where the function is flat"
@@ -68,7 +70,7 @@ def _finding(beyond: Mapping[str, float], limit: Threshold, what: str) -> Findin
     )
     return Finding(
         ERROR if share > 0.95 else WARNING,
-        f"before training {share:.0%} of the {words} in {name!r}{others}",
+        f"{when} {share:.0%} of the {words} in {name!r}{others}",
         (Evidence(f"share of {what} {'units' if what == 'dead' else 'values'}", share, limit.value),),
         (Remedy(remedy),),
         where=name,
@@ -81,7 +83,7 @@ RULE = Rule(
     name="dead-activations",
     title="Activations are dead or saturated",
     detects="Before training, most units of a ReLU are zero for every sample looked at, or most values of a tanh or "
-    "sigmoid lie where it is flat.",
+    "sigmoid lie where it is flat. At a checkpoint only the first counts.",
     matters="What is flat passes on no gradient: these units do not learn, nor does what lies before them.",
     fix="Normalize the inputs (PF301), initialise weights by the layer's width and biases at zero (PF107), or use an "
     "activation that is flat nowhere.",

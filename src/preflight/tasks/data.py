@@ -125,14 +125,15 @@ def spread(size: int, count: int) -> Tensor:
     return torch.linspace(0, size - 1, min(size, count), dtype=torch.float64).long()
 
 
-def take_samples(source: Source, where: str = "train") -> tuple[Tensor, Batch]:
+def take_samples(source: Source, where: str = "train", *, most: int | None = None) -> tuple[Tensor, Batch]:
     """Numbers of some samples, evenly spread, and the batch they make: what is looked at before training.
 
-    Raises :class:`TaskError` where they cannot be read together; ``where`` names the split in it.
+    ``most`` of them; without that, fewer where each is large. Raises :class:`TaskError` where they cannot be read
+    together; ``where`` names the split in it.
     """
     first = source.batch(torch.zeros(1, dtype=torch.long))
     widest = max(tensor.numel() for tensor in first.values())
-    count = min(MAX_SAMPLES, max(MIN_SAMPLES, MAX_SAMPLE_VALUES // max(1, widest)))
+    count = most or min(MAX_SAMPLES, max(MIN_SAMPLES, MAX_SAMPLE_VALUES // max(1, widest)))
     numbers, failure = spread(len(source), count), f"samples of the {where} data cannot be read as one batch"
     batch = read_batch(source, numbers, failure)
     readable = _readable(source, numbers)

@@ -18,10 +18,12 @@ from torch.utils.data import DataLoader
 from preflight.core.errors import TaskError, alternatives
 from preflight.core.model_settings import RESERVED, ModelSettings, Spec
 from preflight.core.params import Params
-from preflight.core.settings import Trust
+from preflight.core.settings import Trust, find_checkpoint
 from preflight.tasks.base import Job, NamedLoss, pick_target
 from preflight.tasks.batches import endless_batches
+from preflight.tasks.checkpoint import Checkpoint
 from preflight.tasks.data import QUANTITIES, Batch, Roles, is_numeric, uncached
+from preflight.tasks.extent import AS_USUAL
 from preflight.tasks.given import read_data
 from preflight.tasks.importing import add_user_folders, find, make
 from preflight.tasks.network import Network
@@ -47,7 +49,10 @@ class PyTorchTask:
         self._trust = trust
         self.normalizers: dict[tuple[str, str], Mapping[str, Any]] = {}
         """Configuration of the normalizer for every (setting, option), such as (normalization.input, standardize)."""
+        self.extent = AS_USUAL
         self._before: list[weakref.ref[nn.Parameter]] = []
+        path = find_checkpoint(settings, trust)
+        self.checkpoint = None if path is None else Checkpoint.open(path)
         quantities = tuple(name for name, field in settings.fields.items() if set(field.kind) & set(QUANTITIES))
         roles = Roles(settings.inputs, settings.targets, quantities)
         given = make(settings.data, "model.data", trust)
@@ -86,10 +91,12 @@ class PyTorchTask:
             return None
 
     def job(self, params: Params) -> Job:
-        """Build the user's model with ``params.extras``, its normalizers and its optimizer."""
+        """Build the user's model with ``params.extras`` and the checkpoint's weights, normalizers and optimizer."""
         model = make(self.settings.factory, "model.factory", self._trust, params.extras)
         if not isinstance(model, nn.Module):
             raise TaskError(f"model.factory must give a torch.nn.Module, got {type(model).__name__}")
+        if self.checkpoint is not None:
+            self.checkpoint.load_into(model, params.extras)
         normalizers = {
             name: InputNormalizer.from_config(self.normalizers.get((f"normalization.{name}", option)))
             for name, option in params.normalization.items()
