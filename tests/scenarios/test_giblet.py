@@ -31,6 +31,12 @@ def test_without_raw_units_both_come_in_deviations() -> None:
         assert train[name].std() == pytest.approx(1.0, abs=1e-3)
 
 
+def test_units_of_the_scanner_change_the_brain_activity_alone() -> None:
+    (known, _), (brighter, _) = giblet.load_data(), giblet.load_data(brightest=30_000)
+    torch.testing.assert_close(brighter["fmri"], 3 * known["fmri"])
+    assert all(torch.equal(brighter[name], known[name]) for name in giblet.STIMULI)
+
+
 def test_the_model_gives_every_modality() -> None:
     train, _ = giblet.load_data(20, 4)
     output = giblet.build_model()(*(train[name] for name in giblet.STIMULI))

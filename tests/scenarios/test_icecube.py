@@ -119,6 +119,15 @@ def test_same_seed_same_data_and_splits_differ() -> None:
     assert not torch.equal(first[0]["direction"], first[1]["direction"])
 
 
+def test_times_and_charges_in_other_units_are_the_same_in_deviations() -> None:
+    (raw, _), (other, _) = icecube.load_data(50, 50), icecube.load_data(50, 50, units=3)
+    for name, factor in {"time": 3, "charge": 3, "sensor_id": 1, "auxiliary": 1}.items():
+        torch.testing.assert_close(column(other, name), factor * column(raw, name))
+    scaled, again = (icecube.load_data(50, 50, units=units, scaled=True) for units in (1, 0.1))
+    for one, two in zip(scaled, again, strict=True):
+        torch.testing.assert_close(one["pulses"], two["pulses"], rtol=1e-3, atol=1e-3)
+
+
 def test_global_random_state_is_untouched() -> None:
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index,union-attr]
     icecube.load_data(20, 20)

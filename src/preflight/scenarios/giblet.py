@@ -26,16 +26,21 @@ Split = dict[str, Tensor]
 
 
 def load_data(
-    samples: int = TRAINING, validation_samples: int = VALIDATION, seed: int = 0, raw: bool = True
+    samples: int = TRAINING,
+    validation_samples: int = VALIDATION,
+    seed: int = 0,
+    raw: bool = True,
+    brightest: float = SCANNER[1],
 ) -> tuple[Split, Split]:
     """Each split holds ``video[N, 192]`` in 0..1, ``audio[N, 32]`` codes 0..1024, ``text[N, 48]``, ``fmri[N, 256]``.
 
-    All are float32, and the fMRI is raw: voxels have a brightness of their own between 0 and 10,000, of which activity
-    changes some percent; the audio is codes. Without ``raw`` both come in deviations from their training mean.
+    All are float32, and the fMRI is raw: voxels have a brightness of their own between 0 and the ``brightest``'s, in
+    scanner units, of which activity changes some percent; the audio is codes. Without ``raw`` both come in deviations
+    from their training mean.
     """
     generator = torch.Generator().manual_seed(seed)
     mixing = {name: torch.randn(CAUSES, size, generator=generator) / CAUSES**0.5 for name, size in SIZES.items()}
-    brightness = SCANNER[1] * torch.rand(SIZES["fmri"], generator=generator)
+    brightness = brightest * torch.rand(SIZES["fmri"], generator=generator)
 
     def split(count: int) -> Split:
         causes = torch.randn(count, CAUSES, generator=generator)

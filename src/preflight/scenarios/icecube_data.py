@@ -56,6 +56,7 @@ def load_data(
     seed: int = 0,
     nan_event: int | None = None,
     scaled: bool = False,
+    units: float = 1.0,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Simulate the training and the validation split; the global random state is neither read nor changed.
 
@@ -66,7 +67,7 @@ def load_data(
     loss came to rest.
 
     The charge of the first pulse of ``nan_event`` is NaN. ``scaled`` gives time and the logarithm of the charge in
-    deviations from their mean.
+    deviations from their mean. ``units`` multiplies both before that, as counting them in other units does.
 
     Raises ValueError if a split is empty or ``pulses`` is below ``MIN_PULSES``.
     """
@@ -80,6 +81,8 @@ def load_data(
     train, validation = (
         _simulate(rng, count, pulses) for rng, count in zip(generators, (events, validation_events), strict=True)
     )
+    for split in (train, validation):
+        split["pulses"][..., : FEATURES.index("sensor_id")] *= units
     if scaled:
         _scale(train, validation)
     if nan_event is not None:
@@ -91,7 +94,7 @@ def _scale(train: dict[str, Tensor], validation: dict[str, Tensor]) -> None:
     """Time and the logarithm of the charge less their mean, over their deviation, by the training pulses."""
     for split in (train, validation):
         charge = split["pulses"][..., FEATURES.index("charge")]
-        charge.copy_(torch.where(split["valid"], charge.clamp(min=CHARGE_RANGE[0]).log(), charge))
+        charge.copy_(torch.where(split["valid"], charge.clamp(min=torch.finfo(charge.dtype).tiny).log(), charge))
     for name in ("time", "charge"):
         column = FEATURES.index(name)
         known = train["pulses"][..., column][train["valid"]]
