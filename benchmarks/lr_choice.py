@@ -117,13 +117,14 @@ def _text(result: Mapping[str, Any]) -> list[str]:
         f"{result['name']}: best LR {result['best_lr']:g}, loss {result['best_loss']:.4g} (+-{result['noise']:.0%}), "
         f"between rates of the grid {result['fine_best_lr']:g}; within 5% from {low:g} to {high:g}",
         f"  single seeds of the grid pick {picks}",
-        f"  {'':20s} {'decades off':>16s} {'regret':>18s} {'steps':>7s}  learning rates",
+        f"  {'':20s} {'decades off':>16s} {'finer':>6s} {'regret':>18s} {'steps':>7s}  learning rates",
     ]
     for item in result["tools"]:
         off = "-" if item["decades"] is None else f"{item['decades']:.2f} ({item['worst_decades']:.2f})"
+        finer = "-" if item["fine_decades"] is None else f"{item['fine_decades']:.2f}"
         regret = f"{_percent(item['regret'])} ({_percent(item['worst_regret'])})"
         rates = ", ".join("-" if lr is None else f"{lr:.2g}" for lr in item["lrs"])
-        lines.append(f"  {item['tool']:20s} {off:>16s} {regret:>18s} {item['steps']:7d}  {rates}")
+        lines.append(f"  {item['tool']:20s} {off:>16s} {finer:>6s} {regret:>18s} {item['steps']:7d}  {rates}")
         lines += [f"    {item['failed']} failed: {error[:150]}" for error in item["errors"]]
     return lines
 

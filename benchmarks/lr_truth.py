@@ -76,10 +76,6 @@ class Truth:
         first, _, last = statistics.quantiles(values, n=4)
         return (last - first) / 2 / self.best_loss
 
-    def decades_off(self, lr: float) -> float:
-        """Distance to the best rate."""
-        return abs(math.log10(lr / self.best_lr))
-
     def loss_at(self, lr: float) -> float:
         """The loss at any rate."""
         rates = sorted(self._all)

@@ -34,12 +34,16 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Figures of a tool on a task; ``decades`` are None for one that names no rate, infinite where it failed to."""
+    """Figures of a tool on a task; ``decades`` are None for one that names no rate, infinite where it failed to.
+
+    They count to the best rate of the grid, ``fine_decades`` to the best between its rates too.
+    """
 
     tool: str
     lrs: tuple[float | None, ...]
     decades: float | None
     worst_decades: float | None
+    fine_decades: float | None
     regret: float
     worst_regret: float
     steps: int
@@ -50,12 +54,13 @@ class Verdict:
 def judge(tool: str, given: Sequence[Suggestion], truth: Truth) -> Verdict:
     """Medians over the seeds, and the worst one."""
     regrets = [_regret(item, truth) for item in given]
-    named = [_decades(item, truth) for item in given if item.loss is None]
+    named, fine = ([_decades(item, best) for item in given if item.loss is None] for best in _both(truth))
     return Verdict(
         tool=tool,
         lrs=tuple(item.lr for item in given),
         decades=statistics.median(named) if named else None,
         worst_decades=max(named) if named else None,
+        fine_decades=statistics.median(fine) if fine else None,
         regret=statistics.median(regrets),
         worst_regret=max(regrets),
         steps=round(statistics.median(item.steps for item in given)),
@@ -70,8 +75,12 @@ def _regret(item: Suggestion, truth: Truth) -> float:
     return truth.regret(item.lr) if item.lr else math.inf
 
 
-def _decades(item: Suggestion, truth: Truth) -> float:
-    return truth.decades_off(item.lr) if item.lr else math.inf
+def _both(truth: Truth) -> tuple[float, float]:
+    return truth.best_lr, truth.fine_best_lr
+
+
+def _decades(item: Suggestion, best: float) -> float:
+    return abs(math.log10(item.lr / best)) if item.lr else math.inf
 
 
 def targets(verdicts: Mapping[str, Sequence[Verdict]]) -> list[dict[str, Any]]:

@@ -52,10 +52,12 @@ def test_the_best_rate_is_that_of_the_lowest_median() -> None:
     assert VALLEY.seeds_pick == [1e-3, 1e-3, 1e-2]
 
 
-def test_decades_are_counted_to_the_best_rate_on_both_sides() -> None:
-    assert VALLEY.decades_off(1e-3) == 0
-    assert VALLEY.decades_off(1e-1) == pytest.approx(2)
-    assert VALLEY.decades_off(1e-5) == pytest.approx(2)
+def test_decades_are_counted_to_the_best_rate_on_both_sides_and_to_a_better_one_between() -> None:
+    fine = Truth(VALLEY.losses, {3e-3: [0.5, 0.5, 0.5]})
+    for lr, off, finer in ((1e-3, 0.0, 0.477), (1e-1, 2.0, 1.523), (1e-5, 2.0, 2.477)):
+        verdict = judge("tool", [Suggestion(lr, 1)], fine)
+        assert verdict.decades == pytest.approx(off)
+        assert verdict.fine_decades == pytest.approx(finer, abs=1e-3)
 
 
 def test_between_two_rates_the_loss_lies_on_the_line_of_the_logarithms() -> None:
@@ -120,8 +122,8 @@ def test_what_needs_no_rate_is_judged_by_its_loss_alone() -> None:
 def test_targets(ours: tuple[float, float, float], peer: float, held: list[bool]) -> None:
     median, worst, regret = ours
     found = [
-        Verdict("preflight", (1e-3,), median, worst, regret, regret, 9, 0),
-        Verdict("fastai valley", (1e-3,), 0.0, 0.0, peer, peer, 9, 0),
+        Verdict("preflight", (1e-3,), median, worst, median, regret, regret, 9, 0),
+        Verdict("fastai valley", (1e-3,), 0.0, 0.0, 0.0, peer, peer, 9, 0),
     ]
     assert [row["holds"] for row in targets({"a": found})] == held
     assert len(targets({"a": found[:1]})) == 3
