@@ -53,6 +53,7 @@ def tune(
     horizon_steps: int | None = None,
     config: str | Path | None = None,
     mapping: Mapping[str, str] | None = None,
+    checkpoint: str | Path | None = None,
     metric: Callable[[Any, Any], Tensor | float] | None = None,
     metric_goal: str = "minimize",
     inputs: Sequence[str] = (),
@@ -80,7 +81,9 @@ def tune(
     steps, unless ``mapping`` has it. ``optimizer`` is called with parameter groups, ``lr`` and, where it is set,
     ``weight_decay``; AdamW without it. ``schedule`` is constant (the default), cosine or linear; or ``scheduler`` is
     called with the optimizer and gives an LR scheduler of torch, which the long run advances once per
-    ``scheduler_interval``: "step" (the default) or "epoch". ``log_every_steps`` is how often the long run logs.
+    ``scheduler_interval``: "step" (the default) or "epoch". ``log_every_steps`` is how often the long run logs. Every
+    network starts from the weights in ``checkpoint``, a file of ``torch.save``, where there is one; the optimizer is
+    new.
     ``overrides`` are the command line's:
     ``["budget=smoke", "seed=1", "space.lr.low=1e-5", "run_dir=runs/mine"]``.
 
@@ -104,6 +107,7 @@ def tune(
         "horizon_steps": horizon_steps,
         "config": None if config is None else str(config),
         "mapping": dict(mapping or {}),
+        "checkpoint": None if checkpoint is None else str(checkpoint),
         "metric": None if metric is None else {"function": metric, "goal": metric_goal, "name": _name(metric)},
         "inputs": inputs,
         "targets": targets,

@@ -193,7 +193,7 @@ def test_only_the_first_features_are_listed(new_run: NewRun) -> None:
 def test_a_loss_without_a_constant_predictor_has_no_ratio(new_run: NewRun) -> None:
     writer = new_run()
     writer.inspection(constants={"ce": 2.0, "own": None}, initial={"ce": 5.0, "own": 1.0})
-    assert [(row.constant, row.ratio) for row in content(writer).losses] == [
+    assert [(row.constant, row.ratio) for row in content(writer).losses.rows] == [
         ("2.00", "2.50"),
         (fmt.MISSING, fmt.MISSING),
     ]

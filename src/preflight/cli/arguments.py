@@ -40,6 +40,7 @@ examples:
   preflight +model=digits budget=smoke run_dir=runs/first
   preflight +model=digits space.lr.low=1e-5 budget.trials=40 'space.extras.dropout={low: 0.0, high: 0.3}'
   preflight --config-dir conf +model=mine budget=thorough seed=1
+  preflight inspect +model=giblet model.checkpoint=ck.pt --samples 200 --loss-batches 8 --report report.html
   preflight verify config_fixed.yaml
   optuna-dashboard sqlite:///runs/first/study.db"""
 ALLOWED_HELP = (
@@ -72,9 +73,32 @@ def inspect_parser() -> Parser:
     parser = Parser(
         prog="preflight inspect",
         description="Looks at data, model, losses and schedule, and names what is wrong; trains no trial and writes\n"
-        "no run directory.",
+        "no run directory. With model.checkpoint=FILE all is measured at the weights that torch.save wrote there.",
     )
+    parser.add_argument(
+        "--samples", type=amount, metavar="N", help="training samples that fields and statistics are judged over"
+    )
+    parser.add_argument(
+        "--loss-batches",
+        type=amount,
+        metavar="N",
+        help="batches of training data that losses, gradient norms, shares and cosines are measured on",
+    )
+    parser.add_argument("--report", type=writable, metavar="FILE", help="write one HTML page of all of it")
     return _with_model(parser)
+
+
+def amount(text: str) -> int:
+    """A whole number from 1 on."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of at least 1, got {text!r}; leave it out for as many as tell enough"
+        )
+    return value
 
 
 def writable(text: str) -> Path:

@@ -20,16 +20,24 @@ def inspect(arguments: list[str]) -> int:
     from preflight.cli.terminal import make_console
     from preflight.core.settings import load
     from preflight.pipeline.diagnosis import look
+    from preflight.pipeline.logbook import seen_by
+    from preflight.report.inspected import looked_at, write_inspected
+    from preflight.tasks.extent import Extent
     from preflight.telemetry import store
 
-    inspection, facts, diagnosis = look(load(options.overrides, options.config_dir, options.allow))
+    settings = load(options.overrides, options.config_dir, options.allow)
+    inspection, facts, diagnosis = look(settings, Extent(options.samples, options.loss_batches))
     console = make_console()
-    show_inspection(console, inspection.as_dict())
-    document = diagnosis.as_dict()
+    seen, document = inspection.as_dict(), diagnosis.as_dict()
+    show_inspection(console, seen)
+    console.print(f"looked at {looked_at(seen, facts)}", markup=False, soft_wrap=True)
     show_findings(console, document)
     show_answers(console, document, everything=options.all)
     for name, problem in facts["failed"].items():
         console.print(f"not looked at: {name} ({problem})", markup=False, soft_wrap=True)
     if options.json is not None:
         store.write_json(options.json, {"facts": facts, **document})
+    if options.report is not None:
+        write_inspected(options.report, seen_by(settings), seen, facts, document)
+        console.print(f"report: {options.report}", markup=False, soft_wrap=True)
     return int(exceeds(document, options.fail_on))

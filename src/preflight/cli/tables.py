@@ -19,6 +19,7 @@ from preflight.cli.interim import show_interim
 from preflight.core.params import Params
 from preflight.emit.scalar import format_value
 from preflight.report import format as fmt
+from preflight.report.fields import checkpoint_text
 from preflight.report.rates import ladder_note
 from preflight.report.typical import Typical, typical, typical_metric
 from preflight.report.weights import WeightTable, weight_table
@@ -45,11 +46,15 @@ def show_inspection(console: Console, document: Mapping[str, Any]) -> None:
             )
         if len(field["features"]) > 8:
             console.print(f"  and {len(field['features']) - 8} more features")
+    checkpoint = document.get("checkpoint")
+    if checkpoint is not None:
+        console.print(checkpoint_text(checkpoint), markup=False, soft_wrap=True)
+    start = "at initialisation" if checkpoint is None else "at the checkpoint"
     for note in document.get("notes", ()):
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     for name, value in document["constants"].items():
         known = "no constant prediction found" if value is None else f"best constant prediction {value:.4g}"
-        console.print(f"loss {name}: {document['initial'][name]:.4g} at initialisation, {known}", markup=False)
+        console.print(f"loss {name}: {document['initial'][name]:.4g} {start}, {known}", markup=False)
     single = [f"loss_weights.{name}" for name in document["constants"]] if len(document["constants"]) == 1 else []
     today = {name: value for name, value in flat(document["today"]).items() if value is not None and name not in single}
     settings = ", ".join(f"{name}={value}" for name, value in today.items())

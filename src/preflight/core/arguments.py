@@ -46,7 +46,8 @@ def check_arguments(given: Mapping[str, Any]) -> None:
             _require(isinstance(value, str), name, value, "text")
     # A pair is judged where it is read, with its fields.
     _require(_is_function(given["data"]) or isinstance(given["data"], Sequence), "data", given["data"], DATA)
-    _require(isinstance(given["config"], str | os.PathLike | None), "config", given["config"], "a path")
+    for name in ("config", "checkpoint"):
+        _require(isinstance(given[name], str | os.PathLike | None), name, given[name], "a path")
     _check_audience(given["audience"])
 
 

@@ -64,6 +64,8 @@ class Inspection:
     """Constants of the losses of a target that is trained in other units, by setting and option."""
     checkpoint: Mapping[str, str] | None = None
     """``{path, sha256, taken}``, see :class:`preflight.tasks.checkpoint.Checkpoint`."""
+    samples: int = 0
+    """Training samples that were looked at."""
 
     def constants_with(self, params: Params) -> dict[str, float | None]:
         """Best constant predictor of each loss in the units that ``params`` train it in."""
@@ -86,6 +88,7 @@ class Inspection:
             "references": dict(self.references),
             "options": dict(self.options),
             "notes": list(self.notes),
+            "samples": self.samples,
             "checkpoint": None if self.checkpoint is None else dict(self.checkpoint),
         }
 
@@ -166,7 +169,9 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
     notes = (*notes, *more, *doubts(task, begin, without_end, satisfied))
     as_trained = constants_as_trained(task, today.params, output, targets, held_out)
     checkpoint = None if task.checkpoint is None else task.checkpoint.as_dict()
-    return Inspection(today, reports, constants, initial, references, options, notes, as_trained, checkpoint)
+    return Inspection(
+        today, reports, constants, initial, references, options, notes, as_trained, checkpoint, len(train[0])
+    )
 
 
 def _look_at_inputs(known: Mapping[str, FieldSettings], task: PyTorchTask, train: Samples) -> list[Field]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 import torch
 
 from preflight.core.settings import Settings
-from preflight.pipeline.inspection import Inspection
+from preflight.pipeline.inspection import Inspection, pick_device
 from preflight.pipeline.reproduction import machine
 from preflight.telemetry import store
 
@@ -35,6 +36,11 @@ def origin(settings: Settings, device: torch.device) -> dict[str, object]:
         "metric": None if metric is None else asdict(metric) | {"function": str(metric.function)},
         "budget": asdict(settings.budget),
     }
+
+
+def seen_by(settings: Settings) -> dict[str, object]:
+    """The same of an inspection that leaves no run directory."""
+    return {**origin(settings, pick_device(settings.device)), "date": f"{datetime.now():%Y-%m-%d %H:%M}"}
 
 
 def _repeatable(settings: Settings) -> dict[str, object]:

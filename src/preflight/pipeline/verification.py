@@ -19,6 +19,7 @@ from preflight.pipeline.provenance import find_run
 from preflight.pipeline.reproduction import differences, judge, machine
 from preflight.pipeline.today import read_today
 from preflight.pipeline.user_file import UserFile
+from preflight.search.engines.base import check_checkpoint
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.schedules import own_curves
 from preflight.telemetry import store
@@ -56,6 +57,7 @@ def verify_config(config: Path, run_dir: Path | None, allow: Sequence[str], audi
     added = {name: flat[name] for name in run.info["unmapped"]}
     settings = _settings(run, allow)
     task = open_task(settings)
+    check_checkpoint(task, run.folder)
     train = _trainer(run, settings, task, config, answer, added)
     recorded = answer.after.scores
     audience.begin("verify", len(recorded))

@@ -57,7 +57,7 @@ class Seen:
 def look_at_losses(
     task: PyTorchTask, params: Params, seed: int, constants: Mapping[str, float | None]
 ) -> dict[str, Any]:
-    """Facts ``losses``, ``cosines``, ``cosine_spread`` and ``regularization``.
+    """Facts ``losses``, ``loss_batches`` (their number), ``cosines``, ``cosine_spread`` and ``regularization``.
 
     ``losses.NAME`` holds ``initial`` (mean over batches of several initialisations), ``constant`` (the best constant
     predictor; at today's batch size where the loss depends on it), ``constant_training`` (its loss on the training
@@ -106,6 +106,7 @@ def look_at_losses(
             for pair, (_, highest, later) in found_cosines.items()
         },
         "regularization": regularization,
+        "loss_batches": pull.batches,
     }
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from preflight.advise.recommendation import CHANGE
 from preflight.report import format as fmt
 from preflight.report.comparison import CONFIRM, EXPLORE, PROOF, Comparison, Side
-from preflight.report.fields import FieldTable, LossRow, field_tables, length_text, loss_rows
+from preflight.report.fields import FieldTable, checkpoint_text, field_tables, length_text
 from preflight.report.findings import Card, cards, summary
+from preflight.report.losses import LossTable, loss_table
 from preflight.report.rates import Ladder, ladder_note
 from preflight.report.sources import Sources, is_recorded, outcome
 from preflight.report.tables import (
@@ -84,7 +87,7 @@ class Page:
     asked: str
     notes: tuple[str, ...]
     fields: tuple[FieldTable, ...]
-    losses: tuple[LossRow, ...]
+    losses: LossTable
     settings: tuple[SettingRow, ...]
     length: str
     reading: tuple[str, ...]
@@ -110,10 +113,10 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         findings=cards(sources.findings),
         asked="" if sources.findings is None else summary(sources.findings),
         notes=tuple(map(str, sources.inspection.get("notes", ()))),
-        fields=field_tables(sources),
-        losses=loss_rows(sources),
-        settings=setting_rows(sources),
-        length=length_text(sources),
+        fields=field_tables(sources.inspection),
+        losses=loss_table(sources.inspection, sources.run.document(store.FACTS) or {}),
+        settings=setting_rows(sources.inspection, sources.run.info.get("unmapped", [])),
+        length=length_text(sources.inspection),
         reading=_reading(sources),
     )
 
@@ -135,6 +138,7 @@ def _facts(sources: Sources) -> tuple[Fact, ...]:
     facts = (
         *(Fact("Corrected file", str(path), True) for path in info.get("config_fixed", [])),
         Fact("File to correct", sources.inspection.get("config") or "", True),
+        Fact("Checkpoint", checkpoint_fact(sources.inspection), True),
         Fact("Command", shlex.join(["preflight", *info.get("command", [])]), True),
         Fact("Run directory", str(folder), True),
         Fact("Date", f"{ended:%Y-%m-%d %H:%M}"),
@@ -142,14 +146,20 @@ def _facts(sources: Sources) -> tuple[Fact, ...]:
         Fact("Trained", f"{runs}, {fmt.seconds(spent)} of training"),
         Fact("Device", str(info.get("device", ""))),
         Fact("Seed", str(info.get("seed", ""))),
-        Fact("Versions", _versions(sources)),
+        Fact("Versions", versions(info)),
     )
     return tuple(fact for fact in facts if fact.value)
 
 
-def _versions(sources: Sources) -> str:
+def checkpoint_fact(inspection: Mapping[str, Any]) -> str:
+    """What training starts from; empty of an initialisation."""
+    found = inspection.get("checkpoint")
+    return checkpoint_text(found).removeprefix("starts from the checkpoint ") if found else ""
+
+
+def versions(info: Mapping[str, Any]) -> str:
+    """What the numbers were made with."""
     names = (("preflight", "preflight"), ("torch", "torch"), ("python", "Python"))
-    info = sources.run.info
     return ", ".join(f"{label} {info[name]}" for name, label in names if name in info)
 
 

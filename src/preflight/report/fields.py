@@ -1,15 +1,13 @@
-"""What the inspection found: input fields, losses, and the length of the run."""
+"""What the inspection found: input fields, the length of the run, and what it starts from."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from preflight.core.units import RunLength
 from preflight.report import format as fmt
-from preflight.report.sources import Sources
 
 MAX_FEATURES = 32
 
@@ -35,20 +33,9 @@ class FieldTable:
     rest: str
 
 
-@dataclass(frozen=True)
-class LossRow:
-    """A loss before training: of the best constant predictor and of the initial model."""
-
-    name: str
-    weight: str
-    constant: str
-    initial: str
-    ratio: str
-
-
-def field_tables(sources: Sources) -> tuple[FieldTable, ...]:
+def field_tables(inspection: Mapping[str, Any]) -> tuple[FieldTable, ...]:
     """A table per input field, its first :data:`MAX_FEATURES` features."""
-    return tuple(_field(field) for field in sources.inspection.get("fields", []))
+    return tuple(_field(field) for field in inspection.get("fields", []))
 
 
 def _field(field: Mapping[str, Any]) -> FieldTable:
@@ -67,30 +54,17 @@ def _feature(feature: Mapping[str, Any]) -> FeatureRow:
     return FeatureRow(feature["name"], feature["kind"].replace("_", " "), cells, fmt.whole(nonfinite), nonfinite > 0)
 
 
-def loss_rows(sources: Sources) -> tuple[LossRow, ...]:
-    """Every loss with its weight, its best constant predictor and its value at initialisation."""
-    constants, initial = sources.inspection.get("constants", {}), sources.inspection.get("initial", {})
-    rows = []
-    for name, constant in constants.items():
-        start = initial.get(name)
-        comparable = constant is not None and start is not None and constant > 0 and math.isfinite(start)
-        rows.append(
-            LossRow(
-                name=name,
-                weight=fmt.plain(float(sources.today.loss_weights.get(name, 1.0))),
-                constant=fmt.number(constant),
-                initial=fmt.number(start),
-                ratio=fmt.number(start / constant) if comparable else fmt.MISSING,
-            )
-        )
-    return tuple(rows)
-
-
-def length_text(sources: Sources) -> str:
+def length_text(inspection: Mapping[str, Any]) -> str:
     """Length of the long run as the user's file gives it."""
-    length = RunLength(**sources.inspection["length"])
+    length = RunLength(**inspection["length"])
     epochs = length.horizon_steps / length.steps_per_epoch
     return (
         f"The long run is {fmt.count(length.horizon_steps, 'step')} ({epochs:.4g} epochs) of batches of "
         f"{length.batch_size} out of {fmt.whole(length.train_size)} training samples."
     )
+
+
+def checkpoint_text(checkpoint: Mapping[str, Any]) -> str:
+    """``starts from the checkpoint ck.pt, under 'model' (SHA-256 0123456789ab...)``."""
+    taken = f", {checkpoint['taken']}" if checkpoint["taken"] else ""
+    return f"starts from the checkpoint {checkpoint['path']}{taken} (SHA-256 {checkpoint['sha256'][:12]}...)"

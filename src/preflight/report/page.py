@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from preflight.advise.recommendation import CHANGE
 from preflight.report import rates
@@ -36,7 +36,8 @@ def write_report(run_dir: Path) -> Path:
     """
     sources = Sources.read(run_dir)
     ladders, comparison = rates.ladders(sources), compare(sources)
-    html = _template().render(
+    html = render(
+        "report.html",
         page=page_content(sources, ladders, comparison),
         figures=_figures(sources, ladders, comparison),
     )
@@ -45,7 +46,8 @@ def write_report(run_dir: Path) -> Path:
     return path
 
 
-def _template() -> Template:
+def render(name: str, **content: object) -> str:
+    """A page of the template ``name``; what it asks for and is not given is an error."""
     environment = Environment(
         loader=PackageLoader("preflight.report"),
         autoescape=True,
@@ -53,7 +55,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html")
+    return environment.get_template(name).render(**content)
 
 
 def _figures(sources: Sources, ladders: list[rates.Ladder], comparison: Comparison | None) -> Figures:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from preflight.advise.evidence import Effect
 from preflight.advise.ladder import Rung
@@ -210,8 +211,10 @@ def _trial_row(recording: Recording, today: Params) -> TrialRow:
     )
 
 
-def setting_rows(sources: Sources) -> tuple[SettingRow, ...]:
-    """Today's settings, and where the user's file has them."""
+def setting_rows(inspection: Mapping[str, Any], unmapped: Collection[str] = ()) -> tuple[SettingRow, ...]:
+    """Today's settings, and where the user's file has them; it has no place for those ``unmapped``."""
+    mapping, today = inspection.get("mapping", {}), Params(**inspection["today"])
     return tuple(
-        SettingRow(name, fmt.setting(name, value), _key(name, sources)) for name, value in sources.today.flat().items()
+        SettingRow(name, fmt.setting(name, value), "" if name in unmapped else key_of(name, mapping))
+        for name, value in today.flat().items()
     )

@@ -51,6 +51,15 @@ class Checkpoint:
             raise TaskError(f"model.checkpoint={path} holds no state of a model but {_described(content)}; {SAVE}")
         return cls(path, sha256, states)
 
+    def check_same(self, sha256: str) -> None:
+        """Raise :class:`TaskError` where the file is not the one that a run began with."""
+        if self.sha256 != sha256:
+            raise TaskError(
+                f"model.checkpoint={self.path} has changed since the run began with it: its SHA-256 was "
+                f"{sha256[:12]}... and is {self.sha256[:12]}...; put the old one back, or run preflight again, with a "
+                "copy that no training overwrites"
+            )
+
     def as_dict(self) -> dict[str, str]:
         """As inspection.json holds it."""
         return {"path": str(self.path), "sha256": self.sha256, "taken": self.taken or ""}

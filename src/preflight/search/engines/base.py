@@ -13,6 +13,7 @@ from preflight.core.settings import Settings
 from preflight.search.engines.count import process_count
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.schedules import Curve
+from preflight.telemetry import store
 from preflight.trials.lab import Lab, TrialSpec
 from preflight.trials.loop import Hopeless
 from preflight.trials.outcome import Result
@@ -61,6 +62,13 @@ class Recipe:
         device = torch.device(self.device)
         processes = process_count(self.settings.workers, device)
         task = PyTorchTask(self.settings.model, self.settings.trust, device, processes)
+        check_checkpoint(task, self.run_dir)
         task.normalizers.update(self.normalizers)
         samples = self.settings.budget.validation_samples
         return Lab(task, self.run_dir, self.references, self.batch_size, samples, curves=self.curves)
+
+
+def check_checkpoint(task: PyTorchTask, run_dir: Path) -> None:
+    """Raise :class:`TaskError` where a training has overwritten the checkpoint since the run in ``run_dir`` began."""
+    if task.checkpoint is not None and (path := run_dir / store.INSPECTION).exists():
+        task.checkpoint.check_same(store.read_json(path)["checkpoint"]["sha256"])
