@@ -98,7 +98,7 @@ def _find(key: str, given: Path | None, model: ModelSettings, trust: Trust) -> P
     if given is None:
         return None
     folders = [folder for folder in (model.folder, *trust.folders) if folder is not None]
-    places = list(dict.fromkeys(folder / given for folder in folders))
+    places = [given] if given.is_absolute() else list(dict.fromkeys(folder / given for folder in folders))
     for place in places:
         if place.is_file():
             return place.resolve()
