@@ -38,6 +38,7 @@ def test_arguments_of_every_usual_kind_are_taken() -> None:
         ("fields", ["x"], "fields of tune() must be a mapping"),
         ("lr_ratios", 0.1, "lr_ratios of tune() must be a mapping"),
         ("config", 3, "config of tune() must be a path, got 3 (int)"),
+        ("checkpoint", {}, "checkpoint of tune() must be a path, got {} (dict)"),
         ("metric", 0.5, "metric of tune() must be a function of (output, target), got 0.5 (float)"),
         ("metric_goal", 1, "metric_goal of tune() must be text, got 1 (int)"),
         ("optimizer", 1, "optimizer of tune() must be a function of parameter groups and lr, got 1 (int)"),
