@@ -15,7 +15,7 @@ from preflight.advise.diagnosis import (
     remedy_to_try,
 )
 from preflight.advise.evidence import Effect, effect
-from preflight.core.finding import CONFIRMED
+from preflight.core.finding import REFUTED
 from preflight.core.params import Params, ParamValue
 from preflight.pipeline.confirmation import Bench
 
@@ -71,13 +71,13 @@ def _merged(remedies: Sequence[Mapping[str, ParamValue]]) -> dict[str, ParamValu
 
 
 def _beside(item: Judged, today: Params, mended: Params, bench: Bench) -> Judged:
-    """The finding with its remedy tried on top of ``mended`` settings, where that confirms it."""
+    """The finding with its remedy tried on top of ``mended`` settings, unless that shows nothing either."""
     remedy, changes = item.proof.remedy, mended.changes_from(today)
     if remedy is None or set(remedy.settings) & set(changes):
         return item
     before, after = bench.scores([mended, mended.with_values(dict(remedy.settings))], 1)
     found = proof_of(remedy, effect(before, after, LOOKS), changes)
-    return replace(item, proof=found) if found.verdict == CONFIRMED else item
+    return item if found.verdict == REFUTED else replace(item, proof=found)
 
 
 def _can_train(settings: Mapping[str, ParamValue], today: Params, fitted: Collection[Fitted]) -> bool:
