@@ -131,3 +131,15 @@ def test_a_relative_path_is_looked_for_beside_the_models_own_file_and_in_the_cur
     torch.save(network.state_dict(), project / "here.pt")
     arguments = ("inspect", "--config-dir", "conf", f"+model={module}", "model.checkpoint=here.pt")
     assert f"starts from the checkpoint {project / 'here.pt'} (SHA-256" in command(*arguments).out
+
+
+def test_values_searched_that_the_checkpoint_does_not_fit_are_named_before_they_cost_trials(
+    project: Path, module: str, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(project))
+    torch.save(__import__(module).build(width=24).state_dict(), project / "here.pt")
+    arguments = ("inspect", "--config-dir", "conf", f"+model={module}", "model.checkpoint=here.pt")
+    out = command(*arguments, "space.extras.width=[24, 32]", "space.extras.dropout=[0.0, 0.1]").out
+    (note,) = (line for line in out.splitlines() if "cannot start" in line)
+    assert note.startswith("note: trials with width=32 cannot start: model.checkpoint=")
+    assert "'body.0.weight' is [24, 3] in the checkpoint and [32, 3] in the model" in note

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from preflight.core.errors import RefusedError, TaskError, alternatives
-from preflight.core.model_settings import FieldSettings
+from preflight.core.model_settings import OWN_SETTINGS, FieldSettings
 from preflight.core.params import Params
 from preflight.core.settings import Settings, find_config
 from preflight.pipeline.references import (
@@ -40,6 +40,7 @@ from preflight.probes.ties import ties_of
 from preflight.search.engines.count import process_count
 from preflight.tasks.data import take_samples
 from preflight.tasks.pytorch import PyTorchTask
+from preflight.tasks.seeding import seeded
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def inspect_task(settings: Settings, task: PyTorchTask, file: UserFile | None) -
         if not math.isfinite(value):
             raise RefusedError(f"the loss '{name}' is {value} on the validation data, before any training", "PF108")
     reports = tuple(field.report for field in fields)
-    notes = (*notes, *more, *doubts(task, begin, without_end, satisfied))
+    notes = (*notes, *more, *doubts(task, begin, without_end, satisfied), *_misfits(settings, task, today.params))
     as_trained = constants_as_trained(task, today.params, output, targets, held_out)
     checkpoint = None if task.checkpoint is None else task.checkpoint.as_dict()
     return Inspection(
@@ -232,6 +233,21 @@ def _check_batch_sizes(settings: Settings, task: PyTorchTask) -> None:
     for value in (*axis.choices, axis.high):
         if isinstance(value, int | float) and value > size:
             raise TaskError(f"space.batch_size={value:g} is larger than the {size} training samples")
+
+
+def _misfits(settings: Settings, task: PyTorchTask, params: Params) -> Iterator[str]:
+    """Searched parameters of the factory with values that the checkpoint does not fit, whose trials cannot start."""
+    searched = {} if task.checkpoint is None else settings.space.plain
+    for name, axis in searched.items():
+        for value in (*axis.choices, axis.low, axis.high):
+            if name in OWN_SETTINGS or value is None:
+                continue
+            try:
+                with seeded(settings.seed, task.device):
+                    task.job(params.with_values({name: int(value) if axis.integer else value}))
+            except TaskError as error:
+                yield f"trials with {name}={value} cannot start: {error}"
+                break
 
 
 def normalization_that_fits(inspection: Inspection) -> dict[str, str]:
