@@ -28,9 +28,17 @@ def switched(params: Params) -> frozenset[str]:
 
 
 def test_leaders_are_the_best_in_their_order(today: Params) -> None:
-    found = {score: replace(today, lr=score) for score in (0.5, 0.2, 0.9, 0.3)}
+    found = {score: replace(today, lr=score) for score in (0.5, 0.02, 5.0, 0.2)}
     explored = [(params, score) for score, params in found.items()]
-    assert leaders(explored, today, 3) == [found[0.2], found[0.3], found[0.5]]
+    assert leaders(explored, today, 3) == [found[0.02], found[0.2], found[0.5]]
+
+
+def test_twins_lead_once(today: Params) -> None:
+    """Learning rates nearer than a quarter of a decade are one; another switch makes two of them."""
+    first, near, far = replace(today, lr=0.2), replace(today, lr=0.3), replace(today, lr=0.4)
+    switched = near.with_values({"normalization.input": "standardize"})
+    explored = [(first, 0.1), (near, 0.2), (switched, 0.3), (far, 0.4)]
+    assert leaders(explored, today, 4) == [first, switched, far]
 
 
 def test_todays_settings_do_not_lead_themselves(today: Params) -> None:
@@ -40,7 +48,7 @@ def test_todays_settings_do_not_lead_themselves(today: Params) -> None:
 
 
 def test_the_same_settings_lead_once(today: Params) -> None:
-    one, other = replace(today, lr=0.2), replace(today, lr=0.3)
+    one, other = replace(today, lr=0.2), replace(today, lr=0.4)
     explored = [(one, 0.1), (replace(today, lr=0.2), 0.2), (other, 0.3)]
     assert leaders(explored, today, 2) == [one, other]
 

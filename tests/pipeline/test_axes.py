@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from preflight.pipeline.axes import range_of_lr
+from preflight.core.search_settings import parse_space
+from preflight.pipeline.axes import limits_of_lr, range_of_lr
 
 
 @pytest.mark.parametrize(
@@ -18,3 +22,24 @@ def test_the_range_of_the_search_is_what_was_searched(
     axes: dict[str, BaseDistribution], expected: tuple[float, float] | None
 ) -> None:
     assert range_of_lr(axes) == expected
+
+
+RANGE = FloatDistribution(1e-4, 1e-1, log=True)
+
+
+@pytest.mark.parametrize(
+    ("lr", "axis", "expected"),
+    [
+        ({"low": "auto", "high": "auto"}, RANGE, (0.0, math.inf)),
+        ({"low": "auto", "high": 0.2}, RANGE, (0.0, 0.2)),
+        ({"low": 0.01, "high": 0.2}, RANGE, (0.01, 0.2)),
+        ([0.01, 0.1], CategoricalDistribution((0.01, 0.1)), None),
+        ("keep", None, None),
+        ({"low": "auto", "high": "auto"}, None, None),  # no key of the file
+    ],
+)
+def test_the_best_rate_may_be_moved_inside_the_users_bounds(
+    lr: Any, axis: BaseDistribution | None, expected: tuple[float, float] | None
+) -> None:
+    axes = {} if axis is None else {"lr": axis}
+    assert limits_of_lr(axes, parse_space({"lr": lr}, {}, ("mse",))) == expected

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 from preflight.advise.evidence import CONFIDENCE, MIN_GAIN, Effect, effect
 from preflight.advise.recommendation import Change, Measured
-from preflight.core.params import Params
+from preflight.core.params import Params, ParamValue
 
 Scores = Mapping[int, float]
 Measure = Callable[[Sequence[Params], int], list[Scores]]
@@ -20,15 +20,28 @@ Measure = Callable[[Sequence[Params], int], list[Scores]]
 MAX_ROUNDS = 3
 # A network that died and predicts a constant can halve the score of a bad start, and is no fix.
 CONSTANT_PREDICTOR = 1.0
+# Times: learning rates or weights that are nearer than a quarter of a decade do the same.
+TWINS = 10**0.25
 
 
 def leaders(explored: Sequence[tuple[Params, float]], today: Params, count: int) -> list[Params]:
-    """The ``count`` best explored settings that differ from today's and from each other; lower scores are better."""
-    found: dict[object, Params] = {}
+    """The ``count`` best explored settings that differ from today's and are no twins; lower scores are better."""
+    found: list[Params] = []
     for params, score in sorted(explored, key=lambda item: item[1]):
-        if math.isfinite(score) and params.key() != today.key():
-            found.setdefault(params.key(), params)
-    return list(found.values())[:count]
+        if math.isfinite(score) and params.key() != today.key() and not any(_are_twins(params, item) for item in found):
+            found.append(params)
+    return found[:count]
+
+
+def _are_twins(one: Params, other: Params) -> bool:
+    """Whether two settings differ in numbers only, by so little that no seeds would tell them apart."""
+    apart = one.changes_from(other)
+    return all(_are_near(value, other.flat().get(name)) for name, value in apart.items())
+
+
+def _are_near(one: ParamValue, other: ParamValue) -> bool:
+    numbers = [value for value in (one, other) if isinstance(value, float) and value > 0]
+    return len(numbers) == 2 and max(numbers) <= TWINS * min(numbers)
 
 
 def compare(before: Params, after: Params, measure: Measure, comparisons: int = 1) -> Effect:

@@ -38,8 +38,20 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Near:
+    """A learning rate around the recommended one: typical and worst score over the seeds that chose it."""
+
+    lr: float
+    score: float
+    worst: float
+
+
+@dataclass(frozen=True)
 class Recommendation:
-    """``gain`` is measured on fresh seeds that took no part in choosing; None where nothing was left to compare."""
+    """``gain`` is measured on fresh seeds that took no part in choosing; None where nothing was left to compare.
+
+    ``around`` are learning rates by rising size, where one was searched for.
+    """
 
     decision: str
     reason: str
@@ -50,6 +62,7 @@ class Recommendation:
     before: Measured | None = None
     after: Measured | None = None
     steps: int = 0
+    around: tuple[Near, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -68,6 +81,7 @@ class Recommendation:
             before=_measured(values["before"]),
             after=_measured(values["after"]),
             steps=int(values["steps"]),
+            around=tuple(Near(**item) for item in values["around"]),
         )
 
 

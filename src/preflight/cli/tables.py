@@ -19,6 +19,7 @@ from preflight.cli.interim import show_interim
 from preflight.core.params import Params
 from preflight.emit.scalar import format_value
 from preflight.report import format as fmt
+from preflight.report.around import around_text
 from preflight.report.fields import checkpoint_text
 from preflight.report.rates import ladder_note
 from preflight.report.typical import Typical, typical, typical_metric
@@ -138,6 +139,8 @@ def show_answer(console: Console, answer: Recommendation, metric: str, horizon: 
     console.print(f"{headline}: {answer.reason}", style="bold", markup=False)
     if answer.before is not None:
         _show_sides(console, answer.before, answer.after, answer.decision, metric)
+    if answer.around:
+        console.print(f"  {around_text(answer)}", markup=False, soft_wrap=True)
     if answer.steps < horizon:
         console.print(f"  measured over {answer.steps} of {horizon} steps; the rest is extrapolated", markup=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -36,6 +37,13 @@ def range_of_lr(axes: Mapping[str, BaseDistribution]) -> Bounds | None:
             return min(rates), max(rates)
         case _:
             return None
+
+
+def limits_of_lr(axes: Mapping[str, BaseDistribution], space: SpaceSettings) -> Bounds | None:
+    """Between what learning rates the best one may be moved: the user's bounds; None where it may not be."""
+    if space.lr is None or not isinstance(axes.get("lr"), FloatDistribution):
+        return None
+    return space.lr.low or 0.0, space.lr.high or math.inf
 
 
 def not_searched(space: SpaceSettings, inspection: Inspection, task: PyTorchTask, lr_bounds: Bounds) -> list[str]:

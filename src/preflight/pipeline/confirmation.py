@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from preflight.advise import choose
+from preflight.advise import choose, refine
 from preflight.advise.evidence import Effect
-from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Change, Measured, Recommendation
+from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Change, Measured, Near, Recommendation
 from preflight.core.params import Params, ParamValue
 from preflight.core.search_settings import BudgetSettings
 from preflight.pipeline.audience import Audience
@@ -88,10 +88,12 @@ def confirm(
     candidates: Sequence[Params],
     goal: str | None,
     finish: Callable[[Params], Params],
+    limits: refine.Limits | None = None,
 ) -> Recommendation:
     """Choose on one set of seeds and prove on another; the answer may be to keep today's settings.
 
-    ``finish`` rounds what was chosen to what can be written, so that it is what is proved.
+    ``finish`` rounds what was chosen to what can be written, so that it is what is proved. Between ``limits`` the
+    learning rate may be another one than that of a candidate.
     """
     steps, audience, seeds = bench.steps, bench.audience, bench.budget.seeds
     if not candidates:
@@ -103,11 +105,18 @@ def confirm(
         decision, reason = _not_better(gain)
         before = bench.measure([today])[0]
         return Recommendation(decision, reason, today, today, gain=gain, before=before, steps=steps)
+    around: tuple[Near, ...] = ()
+    if limits is not None:
+        audience.begin("learning rates around the best", seeds * (2 * refine.MAX_STEPS + 1))
+        best, around = refine.learning_rate(best, bench.scores, limits)
+        best = finish(best)
+        audience.end()
     audience.begin("single changes", seeds * 2 * len(best.changes_from(today)))
     chosen, needed = choose.minimal(today, best, bench.scores)
     changes = choose.changes(today, chosen, needed, bench.scores)
     audience.end()
-    return _proved(bench.for_proof(), today, finish(chosen), changes, goal)
+    answer = _proved(bench.for_proof(), today, finish(chosen), changes, goal)
+    return replace(answer, around=around) if answer.decision == CHANGE else answer
 
 
 def _not_better(gain: Effect) -> tuple[str, str]:

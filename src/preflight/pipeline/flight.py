@@ -20,6 +20,7 @@ from preflight.core.settings import Settings
 from preflight.pipeline.audience import Audience
 from preflight.pipeline.axes import (
     free_normalizations,
+    limits_of_lr,
     may_be_mended,
     not_searched,
     range_of_lr,
@@ -168,7 +169,9 @@ def _stages(flight: Flight) -> None:
     candidates, closed = _with_remedies(flight, leading, axes)
     candidates += _other_weights(flight, candidates, axes, bench)
     goal = None if metric is None else metric.goal
-    flight.recommendation = confirm(bench, flight.today, candidates, goal, flight.finish)
+    flight.recommendation = confirm(
+        bench, flight.today, candidates, goal, flight.finish, limits_of_lr(axes, settings.space)
+    )
     more = [text for text in (closed, _left_to_do(flight)) if text]
     if more:
         reason = ". ".join((flight.recommendation.reason, *more))
