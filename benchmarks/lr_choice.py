@@ -3,8 +3,7 @@
 The truth of a task is a grid of learning rates, several seeds each, trained to the horizon with the task's schedule.
 Every tool names a rate on several seeds, and is judged by decades to the best one and by regret: the loss at its rate
 over the best loss, less 1. `--runs DIR` keeps what was trained; what is there is not trained again. The peers are in
-the extra `bench`; one that is not there, or does not work, stands in the table with its error. Results are written by
-runs of all tools alone, not by quick ones.
+the extra `bench`; one that is not there, or does not work, stands in the table with its error.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.set_num_threads(threads)
     rows = targets({name: [Verdict(**item) for item in result["tools"]] for name, result in found.items()})
     print("\n".join(f"{'holds' if row['holds'] else 'MISSED':7s}{_target(row)}" for row in rows))
-    if not options.quick and set(options.tools) == set(TOOLS):
+    if not options.quick:
         _write(found)
     return int(not all(row["holds"] for row in rows))
 
@@ -138,11 +137,20 @@ def _target(row: Mapping[str, Any]) -> str:
 
 
 def _write(found: Mapping[str, Any]) -> None:
-    """Tasks that were not run keep their figures."""
+    """Tasks and tools that were not run keep their figures."""
     kept = store.read_json(RESULTS)["tasks"] if RESULTS.is_file() else {}
-    tasks = {name: {**kept, **found}[name] for name in NAMES if name in {**kept, **found}}
+    merged = {**kept, **{name: joined(kept.get(name), result) for name, result in found.items()}}
+    tasks = {name: merged[name] for name in NAMES if name in merged}
     rows = targets({name: [Verdict(**item) for item in result["tools"]] for name, result in tasks.items()})
     store.write_json(RESULTS, {"tasks": tasks, "targets": rows})
+
+
+def joined(kept: Mapping[str, Any] | None, found: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's figures with those of other tools that were measured before, by the same truth."""
+    if kept is None or kept["curve"] != found["curve"]:
+        return dict(found)
+    tools = {item["tool"]: item for item in (*kept["tools"], *found["tools"])}
+    return {**found, "tools": list(tools.values())}
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

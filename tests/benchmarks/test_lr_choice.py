@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from benchmarks.lr_choice import main
+from benchmarks.lr_choice import joined, main
 from benchmarks.lr_loop import counted, train, train_with
 from benchmarks.lr_peers.base import Question, Rows, loss_of
 from benchmarks.lr_peers.search import RATES, budget_grid, plain_tpe, random_search
@@ -214,6 +214,14 @@ def test_a_peer_that_does_not_work_stands_in_the_table(
     assert "2 failed: ImportError: no such thing" in text
     assert "0.1, 0.1" in text
     assert not (tmp_path / "results.json").exists()
+
+
+def test_tools_that_were_not_run_keep_their_figures_as_long_as_the_truth_is_the_same() -> None:
+    kept = {"curve": {"0.1": 1.0}, "tools": [{"tool": "a", "steps": 1}, {"tool": "b", "steps": 1}]}
+    found = {"curve": {"0.1": 1.0}, "tools": [{"tool": "b", "steps": 2}]}
+    assert joined(kept, found)["tools"] == [{"tool": "a", "steps": 1}, {"tool": "b", "steps": 2}]
+    assert joined(kept, {**found, "curve": {"0.1": 1.1}})["tools"] == found["tools"]
+    assert joined(None, found) == found
 
 
 def test_a_wrong_task_ends_with_code_2(capsys: pytest.CaptureFixture[str]) -> None:
