@@ -8,6 +8,7 @@ the same seeds and sizes, has to be left alone.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -87,10 +88,11 @@ def cells(case: Case) -> Iterator[Cell]:
 
 
 def run(cell: Cell, folder: Path) -> Row:
-    """A whole run by command, or the one that is kept."""
+    """A whole run by command, or the one that is kept; one that was cut off is made anew."""
     run_dir = folder / cell.folder
     if not (run_dir / store.RECOMMENDATION).is_file():
         folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(run_dir, ignore_errors=True)  # one that was cut off
         _preflight(f"+model={cell.model}", *overrides(cell, folder), f"run_dir={run_dir}")
     findings = store.read_json(run_dir / store.FINDINGS)["findings"]
     decision = store.read_json(run_dir / store.RECOMMENDATION)["decision"]
@@ -104,7 +106,12 @@ def run(cell: Cell, folder: Path) -> Row:
 
 def overrides(cell: Cell, folder: Path) -> list[str]:
     """Of the command line: the variation's, its budget, and the copy of the owner's file where that is edited."""
-    written = [f"output={folder / cell.folder}.yaml", *GRIDS[cell.case.name].budget, *cell.variation.overrides]
+    written = [
+        f"output={folder / cell.folder}.yaml",
+        "overwrite=true",
+        *GRIDS[cell.case.name].budget,
+        *cell.variation.overrides,
+    ]
     if not cell.variation.edits:
         return written
     original = packaged_conf() / "model" / "train" / f"{cell.model}.yaml"

@@ -113,6 +113,24 @@ def test_runs_that_are_kept_are_judged_again(tmp_path: Path, monkeypatch: pytest
     assert main(["--only", "dinocell", "--runs", str(tmp_path)]) == 0
 
 
+def test_a_run_that_was_cut_off_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = BY_NAME["dinocell"]
+    cell = next(cells(case))
+    (tmp_path / cell.folder).mkdir()
+    (tmp_path / cell.folder / store.RUN).write_text("{")
+    asked: list[str] = []
+
+    def flown(*arguments: str) -> None:
+        asked.extend(arguments)
+        assert not (tmp_path / cell.folder).exists()
+        keep(tmp_path / cell.folder, case.expected, "change")
+
+    monkeypatch.setattr(field_grid, "_preflight", flown)
+    assert run(cell, tmp_path).wrong == ""
+    assert asked[0] == "+model=dinocell"
+    assert set(cell.variation.overrides) <= set(asked)
+
+
 def keep(run_dir: Path, codes: tuple[str, ...] | list[str], decision: str) -> None:
     run_dir.mkdir(exist_ok=True)
     findings = [{"code": code, "severity": "error"} for code in codes]
