@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from preflight.advise.choose import compare
 from preflight.advise.diagnosis import (
     Diagnosis,
     Judged,
@@ -14,7 +15,7 @@ from preflight.advise.diagnosis import (
     ranked,
     remedy_to_try,
 )
-from preflight.advise.evidence import Effect, effect
+from preflight.advise.evidence import Effect
 from preflight.core.finding import REFUTED
 from preflight.core.params import Params, ParamValue
 from preflight.pipeline.confirmation import Bench
@@ -33,9 +34,9 @@ def try_remedies(
 ) -> Diagnosis:
     """Run the first findings' remedies against today's settings on paired seeds, and say what that showed.
 
-    What several findings ask for is run once, and proves all of them. What does not help while another trouble stands
-    is tried once more, beside the confirmed remedies and the settings of the search's ``leader``. Findings whose remedy
-    helps come first, as far as causes allow.
+    What several findings ask for is run once, and proves all of them; what is undecided gets more seeds. What does not
+    help while another trouble stands is tried once more, beside the confirmed remedies and the settings of the search's
+    ``leader``. Findings whose remedy helps come first, as far as causes allow.
     """
     found = _alone(diagnosis, today, bench, fitted)
     hidden, mended = may_be_hidden(found), leader.with_values(_merged(confirmed_settings(found)))
@@ -58,8 +59,7 @@ def _alone(diagnosis: Diagnosis, today: Params, bench: Bench, fitted: Collection
         if remedied.key() not in tried and len(tried) < MAX_TRIED:
             if not tried:
                 bench.audience.begin("remedies", bench.budget.seeds * MAX_TRIED)
-            before, after = bench.scores([today, remedied], 1)
-            tried[remedied.key()] = effect(before, after)
+            tried[remedied.key()] = compare(today, remedied, bench.scores)
         found = tried.get(remedied.key())
         findings.append(item if found is None else replace(item, proof=proof_of(remedy, found)))
     return replace(diagnosis, findings=tuple(findings))
@@ -75,8 +75,8 @@ def _beside(item: Judged, today: Params, mended: Params, bench: Bench) -> Judged
     remedy, changes = item.proof.remedy, mended.changes_from(today)
     if remedy is None or set(remedy.settings) & set(changes):
         return item
-    before, after = bench.scores([mended, mended.with_values(dict(remedy.settings))], 1)
-    found = proof_of(remedy, effect(before, after, LOOKS), changes)
+    with_it = mended.with_values(dict(remedy.settings))
+    found = proof_of(remedy, compare(mended, with_it, bench.scores, LOOKS), changes)
     return item if found.verdict == REFUTED else replace(item, proof=found)
 
 
