@@ -182,6 +182,24 @@ def test_a_gain_too_small_to_matter_does_not_keep_a_change(bench: Bench) -> None
     assert switched(choose.minimal(TODAY, BEST, measure)[0]) == {"clip_norm"}
 
 
+def weighed(*weights: float) -> Params:
+    return TODAY.with_values({f"loss_weights.{name}": weight for name, weight in zip("abc", weights, strict=True)})
+
+
+def test_loss_weights_that_earn_nothing_are_taken_back_together(bench: Bench) -> None:
+    today, best = weighed(1, 1, 1), weighed(0.1, 3, 7).with_values({"clip_norm": 0.5})
+    measure = bench(lambda params: 0.5 if params.clip_norm else 1.0)
+    chosen, _ = choose.minimal(today, best, measure)
+    assert chosen == today.with_values({"clip_norm": 0.5})
+    assert len(measure.trained) == 3  # today's, all changes, the weights taken back; without the clip it is today's
+
+
+def test_a_loss_weight_that_earns_its_place_is_found_among_several(bench: Bench) -> None:
+    today, best = weighed(1, 1, 1), weighed(0.1, 3, 7)
+    chosen, _ = choose.minimal(today, best, bench(lambda params: 0.5 if params.loss_weights["b"] == 3 else 1.0))
+    assert chosen == weighed(1, 3, 1)
+
+
 def test_nothing_changed_needs_no_measurement_to_be_minimal(bench: Bench) -> None:
     assert choose.minimal(TODAY, TODAY, bench(lambda _: 1.0)) == (TODAY, {})
 

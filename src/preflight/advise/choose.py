@@ -22,6 +22,8 @@ MAX_ROUNDS = 3
 CONSTANT_PREDICTOR = 1.0
 # Times: learning rates or weights that are nearer than a quarter of a decade do the same.
 TWINS = 10**0.25
+# Two weights are as quickly asked for one by one.
+SEVERAL = 3
 
 
 def leaders(explored: Sequence[tuple[Params, float]], today: Params, count: int) -> list[Params]:
@@ -73,7 +75,7 @@ def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict
     still better than today's settings beyond the noise: changes may stand in for each other, and noise may hide what
     each of them adds while all of them together are proved.
     """
-    current = best
+    current = _without_idle_weights(today, best, measure)
     while True:
         without = {name: current.undone([name], today) for name in current.changes_from(today)}
         measure([current, *without.values()], 1)  # all at once: they can be trained side by side
@@ -84,6 +86,15 @@ def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict
         if kept is None:
             return current, needed
         current = kept
+
+
+def _without_idle_weights(today: Params, best: Params, measure: Measure) -> Params:
+    """Loss weights act by their ratios: several of them are taken back together before each is asked for by itself."""
+    weights = [name for name in best.changes_from(today) if name.startswith("loss_weights.")]
+    if len(weights) < SEVERAL:
+        return best
+    shorter = best.undone(weights, today)
+    return shorter if _is_as_good(shorter, best, today, measure) else best
 
 
 def _is_as_good(shorter: Params, current: Params, today: Params, measure: Measure) -> bool:
