@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from preflight.advise.evidence import Effect, percent
+from preflight.advise.evidence import CEILING, Effect, percent
 from preflight.report.drawing import COLORS
 
 COLOR_ROLES = ("today", "other", "c0", "c1", "c2", "c4", "c3", "c5")
@@ -56,6 +56,8 @@ def _table(result: Mapping[str, Any]) -> str:
         middle = statistics.median(scores)
         shown = "" if item["effect"] is None else _gain(Effect(**item["effect"]))
         rows.append(f"| {item['name']} | {middle:.3g} ({scores[0]:.3g} to {scores[-1]:.3g}) | {shown} |")
+    if any(score > CEILING for item in result["contenders"] for score in item["scores"].values()):
+        rows += ["", f"In what is off today's score none counts above {CEILING:g}, or one that flew off would be all."]
     return "\n".join(rows)
 
 

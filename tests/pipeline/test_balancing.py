@@ -115,5 +115,5 @@ def test_a_loss_that_drowns_another_gets_the_comparison(
 def test_a_table_without_rows_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     table = weight_table({"base": {}, "rows": [], "left_out": "no loss has a gradient"}, {})
     show_weights(make_console(), table)
-    assert capsys.readouterr().out == "Not proposed: no loss has a gradient.\n"
+    assert capsys.readouterr().out == "Loss weights not proposed: no loss has a gradient.\n"
     assert weight_table(None, {}) is None

@@ -99,6 +99,9 @@ def test_heads_that_share_nothing_have_no_cosine(make_task: Any) -> None:
 
     facts = look_at_losses(make_task(factory=Apart, losses=pair()), TODAY, 0, {"a": 1.4, "b": 1.4})
     assert facts["cosines"] == {}
+    assert all(facts["losses"][name]["gradient_norm"] > 0 for name in "ab")
+    # None takes a part of the other's gradient, however large it is.
+    assert all(facts["losses"][name]["share"] is None for name in "ab")
 
 
 def test_a_constant_of_a_summed_loss_is_that_of_a_batch(make_task: Any) -> None:

@@ -18,7 +18,7 @@ from preflight.report.page import write_report
 
 NewRun = Callable[..., Any]
 NOW = Params(lr=0.03, batch_size=32, normalization={"input": "none"}, loss_weights={"ce": 1.0})
-VOID = {"meta", "br", "path", "use"}
+VOID = {"meta", "br", "wbr", "path", "use"}
 
 
 class Tags(HTMLParser):

@@ -31,6 +31,14 @@ def test_below_zero_the_difference_of_typical_scores_is_the_gain() -> None:
     assert (found.scores[0] - found.scores[1]) / size == pytest.approx(effect(BEFORE, after).gain)
 
 
+def test_what_was_cut_for_the_gain_is_said() -> None:
+    found = typical(measured({0: 24.0, 1: 24.5}), measured({0: 0.1, 1: 0.1}))
+    assert found.scores == pytest.approx((10.0, 0.1))
+    assert found.of("2 seeds") == "geometric mean of 2 seeds, none counted above 10"
+    assert typical(measured({0: math.inf, 1: 0.5})).ceiling == 10.0
+    assert typical(measured(BEFORE)).of("5 seeds") == "geometric mean of 5 seeds"
+
+
 def test_a_metric_is_the_mean_of_the_seeds_that_have_one() -> None:
     assert typical_metric(measured({}, {0: 0.5, 1: math.nan, 2: 1.0})) == 0.75
     assert math.isnan(typical_metric(measured({}, {0: math.nan})))

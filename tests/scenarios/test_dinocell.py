@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -141,3 +142,12 @@ def test_both_configs_have_the_documented_settings() -> None:
     for name in ("dinocell", "dinocell_healthy"):
         config = OmegaConf.load(CONFIGS / f"{name}.yaml")
         assert (config.train.batch_size_per_gpu, config.optim.max_iters) == (40, 90_000)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"unreadable": 60}, {"unreadable": -1}, {"fetch_s": -1}, {"fetch_s": "abc"}], ids=str
+)
+def test_what_cannot_be_is_refused_by_name_and_value(wrong: dict[str, Any]) -> None:
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(ValueError, match=f"{name} must be .*{value}"):
+        dinocell.load_data(60, 30, **wrong)

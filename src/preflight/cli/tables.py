@@ -155,7 +155,7 @@ def _show_sides(console: Console, before: Measured, after: Measured | None, deci
 
 
 def _caption(found: Typical, metric: str) -> str:
-    text = f"score: {found.statistic} of {found.seeds} seeds"
+    text = f"score: {found.of(f'{found.seeds} seeds')}"
     return f"{text}; {metric}: mean" if metric else text
 
 

@@ -24,6 +24,7 @@ NORMALIZATIONS = (
 TARGET_NORMALIZATIONS = ("none", "standardize")
 GRADNORM, UNCERTAINTY = "gradnorm", "uncertainty"
 BALANCINGS = (GRADNORM, UNCERTAINTY)
+LISTS = (f"[{GRADNORM}]", f"[{UNCERTAINTY}]", f"[{GRADNORM},{UNCERTAINTY}]")
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ def _balancing(value: Any) -> tuple[str, ...] | None:
     if value == "keep":
         return ()
     if not isinstance(value, list | tuple):
-        raise ConfigError(f"space.balancing must be auto, keep, or a list of {', '.join(BALANCINGS)}, got {value!r}")
+        raise ConfigError(
+            f"space.balancing={value} is neither auto nor keep nor a list; {alternatives(f'[{value}]', LISTS)}"
+        )
     for name in value:
         if name not in BALANCINGS:
             raise ConfigError(f"space.balancing names '{name}'; {alternatives(str(name), BALANCINGS)}")

@@ -22,11 +22,12 @@ MAX_HELD = 2**28
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one batch: value and gradient norm by loss, cosine by pair of losses."""
+    """Of one batch: value and gradient norm by loss, cosine by pair of losses; whether losses share parameters."""
 
     values: Mapping[str, float]
     norms: Mapping[str, float]
     cosines: Mapping[tuple[str, str], float]
+    shared: bool = True
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Pull:
     def by_loss(self) -> dict[str, dict[str, Any]]:
         """Facts of each loss, by its name."""
         norms = self._norms(self.measured)
-        shares, later = self._shares(norms), self._shares(self._norms(self.later))
+        shares, later = (self._shares([item for item in items if item.shared]) for items in (self.measured, self.later))
         facts: dict[str, dict[str, Any]] = {}
         for name, weight in self.weights.items():
             values = [item.values[name] for item in self.measured if name in item.values]
@@ -79,14 +80,15 @@ class Pull:
         found = {name: _mean([item.norms[name] for item in measured if name in item.norms]) for name in self.weights}
         return {name: norm for name, norm in found.items() if norm is not None}
 
-    def _shares(self, norms: Mapping[str, float]) -> dict[str, float]:
-        pulled = {name: abs(self.weights[name]) * norm for name, norm in norms.items()}
+    def _shares(self, measured: list[Measured]) -> dict[str, float]:
+        """Of what losses ask of the parameters that they share; none where they share none."""
+        pulled = {name: abs(self.weights[name]) * norm for name, norm in self._norms(measured).items()}
         total = math.fsum(pulled.values())
         return {name: value / total for name, value in pulled.items()} if total > 0 else {}
 
 
 def pulls(job: Job, batch: Batch, task: PyTorchTask) -> Measured:
-    """Gradient of every loss on the parameters that more than one of them reaches (all, where there is one loss)."""
+    """Gradient of every loss on the parameters that more than one of them reaches; on all where there are none."""
     output = job.outputs(batch)
     targets = targets_of(task, batch)
     tensors = [item for _, item in job.parameters]
@@ -109,7 +111,7 @@ def pulls(job: Job, batch: Batch, task: PyTorchTask) -> Measured:
         dot = sum(float((x * y).sum()) for x, y in both if x is not None and y is not None)
         if wanted == 2 and norms[a] > 0 and norms[b] > 0 and math.isfinite(dot):
             cosines[a, b] = dot / (norms[a] * norms[b])
-    return Measured(values, norms, cosines)
+    return Measured(values, norms, cosines, shared=wanted == 2 or len(job.losses) == 1)
 
 
 def norm_of(gradients: Sequence[Tensor | None]) -> float:

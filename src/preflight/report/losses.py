@@ -54,7 +54,7 @@ def loss_table(inspection: Mapping[str, Any], facts: Mapping[str, Any]) -> LossT
         "checkpoint" if inspection.get("checkpoint") else "initial model",
         rows,
         tuple(_cosine(pair, mean, facts) for pair, mean in (facts.get("cosines") or {}).items()),
-        _caption(int(facts.get("loss_batches") or 0), len(rows)),
+        _caption(int(facts.get("loss_batches") or 0), len(rows), any(item.get("share") for item in measured.values())),
     )
 
 
@@ -89,10 +89,11 @@ def _signed(value: float) -> str:
     return f"{value:.2f}".replace("-", fmt.MINUS)
 
 
-def _caption(batches: int, losses: int) -> str:
+def _caption(batches: int, losses: int, is_shared: bool) -> str:
     if not batches:
         return ""
-    shared = " that more than one loss reaches" if losses > 1 else ""
+    several = " that more than one loss reaches" if is_shared else " of each, for they share none"
+    shared = several if losses > 1 else ""
     measured = fmt.count(batches, "training batch", "training batches")
     return (
         f"Losses are of the validation data, in evaluation mode. Gradients are means over {measured}, on the parameters"

@@ -14,11 +14,20 @@ GEOMETRIC_MEAN, MEAN = "geometric mean", "mean"
 
 @dataclass(frozen=True)
 class Typical:
-    """Typical score of each side, what kind of mean it is, and of how many seeds."""
+    """Typical score of each side, what kind of mean it is, and of how many seeds.
+
+    ``ceiling`` is what scores beyond it were counted as, None where there are none.
+    """
 
     scores: tuple[float, ...]
     statistic: str
     seeds: int
+    ceiling: float | None = None
+
+    def of(self, seeds: str) -> str:
+        """``geometric mean of 5 seeds, none counted above 10``."""
+        cut = "" if self.ceiling is None else f", none counted above {self.ceiling:.3g}"
+        return f"{self.statistic} of {seeds}{cut}"
 
 
 def typical(*sides: Measured) -> Typical:
@@ -31,7 +40,9 @@ def typical(*sides: Measured) -> Typical:
     known = [list(map(float, scores)) for scores in comparable(first, last)][: len(sides)]
     signed = any(value < 0 for values in known for value in values)
     means = tuple((_mean if signed else _geometric_mean)(values) for values in known)
-    return Typical(means, MEAN if signed else GEOMETRIC_MEAN, max(map(len, known)))
+    highest = max((value for values in known for value in values), default=0.0)
+    is_cut = any(not value <= highest for side in sides for value in side.scores.values())
+    return Typical(means, MEAN if signed else GEOMETRIC_MEAN, max(map(len, known)), highest if is_cut else None)
 
 
 def typical_metric(side: Measured) -> float:

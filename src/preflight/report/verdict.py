@@ -74,7 +74,7 @@ def _change(answer: Recommendation, sources: Sources) -> str:
     metrics = _pair(sources.metric_name, typical_metric(answer.before), typical_metric(answer.after))
     return (
         f"{what}: validation score {before} {fmt.ARROW} {after} "
-        f"({both.statistic} of {fmt.count(both.seeds, 'fresh seed')}; gain {fmt.percent(gain.gain)}, "
+        f"({both.of(fmt.count(both.seeds, 'fresh seed'))}; gain {fmt.percent(gain.gain)}, "
         f"{fmt.confidence()} interval {fmt.interval(gain)}){metrics}{' (mean)' if metrics else ''}."
     )
 
@@ -97,7 +97,7 @@ def _today(answer: Recommendation, sources: Sources) -> str:
     and_metric = (
         f", {sources.metric_name} {fmt.number(metric)} (mean)" if sources.metric_name and math.isfinite(metric) else ""
     )
-    score = f"{fmt.number(found.scores[0])} ({found.statistic} of {fmt.count(found.seeds, 'seed')})"
+    score = f"{fmt.number(found.scores[0])} ({found.of(fmt.count(found.seeds, 'seed'))})"
     return f" Today's settings have a validation score of {score}{and_metric}."
 
 

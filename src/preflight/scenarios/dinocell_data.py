@@ -55,7 +55,16 @@ def load_data(
     fetch_s: float = FETCH_S,
     unreadable: int | None = None,
 ) -> tuple[DataLoader[Sample], DataLoader[Sample]]:
-    """Loaders of both splits. The crops of a sample are always the same ones."""
+    """Loaders of both splits. The crops of a sample are always the same ones.
+
+    Raises ValueError for a time that cannot be waited, and for an unreadable sample that is none of the training split.
+    """
+    if not isinstance(fetch_s, int | float) or fetch_s < 0:
+        raise ValueError(f"fetch_s must be a number of seconds, 0 or more, got {fetch_s!r}")
+    if unreadable is not None and not 0 <= unreadable < samples:
+        raise ValueError(
+            f"unreadable must be the number of a training sample, from 0 to {samples - 1}, got {unreadable}"
+        )
     generator = torch.Generator().manual_seed(seed)
 
     def loader(count: int, broken: int | None, *, shuffle: bool) -> DataLoader[Sample]:

@@ -128,7 +128,7 @@ def _unreadable(path: Path, error: Exception) -> str:
         )
     if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):  # the format before torch 1.6
         return f"holds objects, and not tensors alone; {SAVE}"
-    return f"is no file that torch.save wrote, or not all of it: {type(error).__name__}; {SAVE}"
+    return f"is no file that torch.save wrote, or not all of it; {SAVE}"
 
 
 def _described(content: Any) -> str:
