@@ -12,13 +12,10 @@ import argparse
 import math
 import statistics
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from benchmarks.lr_peers.base import Answers, Question, Tool
 from benchmarks.lr_peers.fastai_finder import fastai
@@ -31,6 +28,7 @@ from benchmarks.lr_tasks import TASKS
 from benchmarks.lr_tasks.base import LrTask
 from benchmarks.lr_truth import measure
 from benchmarks.lr_verdict import OURS, Suggestion, Verdict, judge, targets
+from benchmarks.measuring import measuring
 from preflight.telemetry import store
 
 RESULTS = Path(__file__).parent / "results" / "lr_choice.json"
@@ -54,17 +52,11 @@ SEEDS, QUICK_SEEDS, QUICK_TRUTH_SEEDS = 5, 2, 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; 0 where all targets hold."""
     options = _options(arguments)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     found: dict[str, dict[str, Any]] = {}
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = options.runs or Path(scratch)
-            for task in (task for task in TASKS if task.name in options.only):
-                found[task.name] = _task(task, folder / task.name, options)
-                print("\n".join(_text(found[task.name])), flush=True)
-    finally:
-        torch.set_num_threads(threads)
+    with measuring(options.runs) as folder:
+        for task in (task for task in TASKS if task.name in options.only):
+            found[task.name] = _task(task, folder / task.name, options)
+            print("\n".join(_text(found[task.name])), flush=True)
     rows = targets({name: [Verdict(**item) for item in result["tools"]] for name, result in found.items()})
     print("\n".join(f"{'holds' if row['holds'] else 'MISSED':7s}{_target(row)}" for row in rows))
     if not options.quick:

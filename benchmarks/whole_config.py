@@ -11,16 +11,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.lr_choice import RESULTS as TRUTH
 from benchmarks.lr_peers.ours import steps_of
+from benchmarks.measuring import measuring
 from benchmarks.whole_peers import PEERS, Question
 from benchmarks.whole_setup import Setup, set_up, settings_of
 from benchmarks.whole_starts import STARTS, Start
@@ -47,18 +45,12 @@ QUICK = 4  # every so many starts
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; 0 where all targets hold."""
     options = _options(arguments)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     found: dict[str, dict[str, Any]] = {}
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = options.runs or Path(scratch)
-            for number, start in enumerate(STARTS):
-                if start.name in options.only:
-                    found[start.name] = _measured(start, folder / f"{number:02d}", options)
-                    print("\n".join(_text(start.name, found[start.name])), flush=True)
-    finally:
-        torch.set_num_threads(threads)
+    with measuring(options.runs) as folder:
+        for number, start in enumerate(STARTS):
+            if start.name in options.only:
+                found[start.name] = _measured(start, folder / f"{number:02d}", options)
+                print("\n".join(_text(start.name, found[start.name])), flush=True)
     rows = targets(found, OURS)
     print("\n".join(f"{'holds' if row['holds'] else 'MISSED':7s}{_target(row)}" for row in rows))
     print("\n".join(_beside(found)))

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 
 from preflight.core.model_settings import parse_model
 from preflight.core.settings import Trust
@@ -67,3 +69,33 @@ def add_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[AddModule]:
     yield add
     for name in set(sys.modules) - before:
         del sys.modules[name]
+
+
+class Files(Dataset[Any]):
+    """Samples that tell their number; some cannot be read. ``extra`` is what a sample holds besides."""
+
+    def __init__(
+        self,
+        broken: Collection[int] = (),
+        extra: Callable[[int], Any] = lambda _: 0.0,
+        size: int = 100,
+        error: type[BaseException] = OSError,
+    ) -> None:
+        self.broken, self.extra, self.size, self.error = set(broken), extra, size, error
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Any]:
+        self.asked.append(number)
+        extra = self.extra(number)
+        if number in self.broken:
+            raise self.error(f"image {number} is truncated\nat byte 12")
+        return torch.tensor([number, 2 * number]), extra
+
+
+@pytest.fixture(scope="session")
+def files_of() -> type[Files]:
+    """Makes such a data set."""
+    return Files
