@@ -174,6 +174,10 @@ def test_an_effect_reads_as_what_it_does(scores: dict[int, float], text: str) ->
     assert str(effect({1: 1.0, 2: 1.0}, scores)) == text
 
 
+def test_nothing_has_no_sign() -> None:
+    assert (percent(-0.001), percent(-0.006)) == ("0%", "-1%")
+
+
 @pytest.mark.parametrize(
     ("share", "text"), [(0.31, "31%"), (0.986, "98.6%"), (0.99, "99%"), (0.9999999, "99.999%"), (1.0, "100%")]
 )

@@ -74,7 +74,7 @@ class Effect:
 def percent(share: float) -> str:
     """A share in percent: no decimals, or as many as tell it from 100%, three at most."""
     if not 0.985 < share < 1:
-        return f"{share:.0%}"
+        return f"{round(share, 2) + 0.0:.0%}"  # no minus before a zero
     decimals = min(3, max(1, math.ceil(-math.log10(1 - share)) - 2))
     # Cut and not rounded: what is not all of it must not read as all of it.
     text = f"{math.floor(share * 100 * 10**decimals + 1e-6) / 10**decimals:.{decimals}f}"

@@ -120,7 +120,7 @@ def _why(change: Change, over: str) -> str:
     if change.speed is not None or change.alone is None or change.needed is None:
         return f"feeds the training faster: {change.speed}; no score depends on it"
     alone = change.alone.gain
-    by_itself = f"alone: {percent(alone)}" if alone >= 0 else f"alone it raises it by {percent(-alone)}"
+    by_itself = f"alone: {percent(alone)}" if round(alone, 2) >= 0 else f"alone it raises it by {percent(-alone)}"
     return f"lowers the validation score by {percent(change.needed.gain)}{over} ({by_itself})"
 
 
