@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from preflight.advise.balanced import Balanced
 from preflight.advise.diagnosis import Diagnosis, Judged
 from preflight.cli.main import main
 from preflight.cli.tables import show_weights
@@ -64,6 +65,19 @@ mapping: {lr: lr, batch_size: batch, loss_weights.near: near, loss_weights.far: 
 """
 
 
+def write_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "model").mkdir()
+    (folder / "two_losses.py").write_text(PROJECT)
+    (folder / "model" / "two.yaml").write_text(YAML)
+    (folder / "model" / "train.yaml").write_text("lr: 1.0e-5\nbatch: 20\nnear: 1.0\nfar: 1.0\n")
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+
+
+def arguments(folder: Path) -> list[str]:
+    return ["--config-dir", str(folder), "+model=two", "budget=smoke", "workers=1", "run_dir=run"]
+
+
 def diagnosis(*settings: dict[str, float]) -> Diagnosis:
     found = [Finding(WARNING, "x", (), (Remedy("do", item),), where="x") for item in settings]
     return Diagnosis(tuple(Judged(RULES[0], item) for item in found), (), ())
@@ -90,15 +104,8 @@ def test_a_loss_that_drowns_another_gets_the_comparison(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
 
-    (tmp_path / "two_losses.py").write_text(PROJECT)
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "two.yaml").write_text(YAML)
-    (folder / "train.yaml").write_text("lr: 1.0e-5\nbatch: 20\nnear: 1.0\nfar: 1.0\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    arguments = ["--config-dir", str(tmp_path), "+model=two", "budget=smoke", "workers=1", "run_dir=run"]
-    assert main(arguments) == 0
+    write_project(tmp_path, monkeypatch)
+    assert main(arguments(tmp_path)) == 0
     printed = capsys.readouterr().out
     assert "PF403" in printed
     assert "uncertainty weighting, as it goes" in printed
@@ -113,7 +120,23 @@ def test_a_loss_that_drowns_another_gets_the_comparison(
 
 
 def test_a_table_without_rows_says_why(capsys: pytest.CaptureFixture[str]) -> None:
-    table = weight_table({"base": {}, "rows": [], "left_out": "no loss has a gradient"}, {})
+    table = weight_table(Balanced(left_out="no loss has a gradient").as_dict(), {})
     show_weights(make_console(), table)
     assert capsys.readouterr().out == "Loss weights not proposed: no loss has a gradient.\n"
     assert weight_table(None, {}) is None
+    lost = weight_table(Balanced(lost=("GradNorm",)).as_dict(), {})
+    assert lost is not None and lost.note == "No run with GradNorm came to its end."
+
+
+def test_without_facts_of_the_losses_nothing_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A probe that the user's model breaks leaves its facts out, and ends no run."""
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("not in this mode")
+
+    monkeypatch.setattr("preflight.pipeline.diagnosis.look_at_losses", broken)
+    write_project(tmp_path, monkeypatch)
+    assert main([*arguments(tmp_path), "space.balancing=[gradnorm]"]) == 0
+    assert "Loss weights not proposed: fewer than two losses" in capsys.readouterr().out

@@ -31,11 +31,15 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Balanced:
-    """What was compared beside the ``base`` settings, whose own weights come first; ``left_out`` says why not."""
+    """What was compared beside the ``base`` settings, whose own weights come first.
+
+    ``left_out`` says why nothing is proposed, ``lost`` are methods of which no run came to its end.
+    """
 
     base: Mapping[str, ParamValue] = field(default_factory=dict)
     rows: tuple[Weighed, ...] = ()
     left_out: str = ""
+    lost: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """As loss_weights.json holds it."""

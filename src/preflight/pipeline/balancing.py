@@ -91,8 +91,8 @@ def _compared(bench: Bench, base: Params, today: Params, methods: Sequence[str],
         Weighed(NAMES[method], typical_weights([item.settled for item in found]), True, _scores(bench, runs[method]))
         for method, found in ended.items()
     ]
-    lost = [NAMES[method] for method in runs if method not in ended]
-    return Balanced(base.flat(), with_effects(rows), f"no run of {' or '.join(lost)} came to its end" if lost else "")
+    lost = tuple(NAMES[method] for method in runs if method not in ended)
+    return Balanced(base.flat(), with_effects(rows), lost=lost)
 
 
 def _best(bench: Bench, settings: Sequence[Params]) -> Params:

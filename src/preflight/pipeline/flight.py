@@ -221,7 +221,7 @@ def _other_weights(flight: Flight, candidates: list[Params], axes: Collection[st
     if not methods:
         return []
     return other_weights(
-        bench, candidates or [flight.today], methods, flight.facts["losses"], flight.inspection, flight.run_dir
+        bench, candidates or [flight.today], methods, flight.facts.get("losses", {}), flight.inspection, flight.run_dir
     )
 
 

@@ -60,6 +60,7 @@ def _row(row: Mapping[str, Any], losses: tuple[str, ...]) -> WeightRow:
 
 def _note(document: Mapping[str, Any]) -> str:
     texts = [f"Loss weights not proposed: {document['left_out']}."] if document["left_out"] else []
+    texts += [f"No run with {name} came to its end." for name in document["lost"]]
     if any(row["follow"] for row in document["rows"]):
         texts.append("Weights that go with the training are given as they settled, over the last half of the runs.")
     return " ".join(texts)
