@@ -94,6 +94,21 @@ def test_a_gain_too_small_for_a_line_is_no_reason_to_change(decide: Decide, wobb
     assert "too little to change a line for" in answer.reason
 
 
+def test_the_gain_on_the_seeds_that_chose_stands_beside_the_proof(
+    decide: Decide, wobble: Wobble, today: Params, better: Params
+) -> None:
+    def shrinks(params: Params, seed: int, fresh: bool) -> float:
+        return wobble(seed) * (0.8 if params.lr == today.lr else 0.6 if fresh else 0.4)
+
+    answer, engine = decide(shrinks)
+    assert (answer.decision, answer.recommended.lr) == (CHANGE, better.lr)
+    assert answer.confirmed is not None
+    assert answer.gain is not None
+    assert (answer.confirmed.gain, answer.gain.gain) == (pytest.approx(0.5), pytest.approx(0.25))
+    done = [(spec.purpose, spec.params.key(), spec.seed) for spec in engine.specs]
+    assert len(set(done)) == len(done)  # nothing is trained for it
+
+
 def test_a_gain_that_does_not_repeat_on_fresh_seeds_is_no_reason_to_change(
     decide: Decide, both_faults: Model, wobble: Wobble
 ) -> None:

@@ -79,13 +79,14 @@ def test_an_answer_that_is_clear_takes_one_round(decide: Decide, both_faults: Mo
     assert len({spec.seed for spec in engine.specs if spec.purpose == "confirm"}) == budget.seeds
 
 
-@pytest.mark.parametrize(("horizon", "steps"), [(1000, 600), (100, 100)])
-def test_a_confirming_run_is_no_longer_than_the_long_run(
-    horizon: int, steps: int, decide: Decide, both_faults: Model
+@pytest.mark.parametrize(("horizon", "steps", "proof"), [(5000, 600, 1200), (1000, 600, 1000), (100, 100, 100)])
+def test_a_proof_takes_twice_the_steps_of_what_chose_and_nothing_more_than_the_long_run(
+    horizon: int, steps: int, proof: int, decide: Decide, both_faults: Model
 ) -> None:
     answer, engine = decide(both_faults, horizon=horizon)
-    assert answer.steps == steps
-    assert {spec.steps for spec in engine.specs} == {steps}
+    assert (answer.confirm_steps, answer.steps) == (steps, proof)
+    assert {spec.steps for spec in engine.specs if spec.purpose == "confirm"} == {steps}
+    assert {spec.steps for spec in engine.specs if spec.purpose == "proof"} == {proof}
 
 
 def test_seeds_that_differ_too_much_are_no_reason_to_keep_or_change(decide: Decide, today: Params) -> None:

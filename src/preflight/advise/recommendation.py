@@ -50,7 +50,9 @@ class Near:
 class Recommendation:
     """``gain`` is measured on fresh seeds that took no part in choosing; None where nothing was left to compare.
 
-    ``around`` are learning rates by rising size, where one was searched for.
+    ``steps`` are those of the runs that ``gain``, ``before`` and ``after`` come of. ``confirmed`` is the gain on the
+    seeds that chose it, where the best of many flatters itself, over the ``confirm_steps`` that ``changes`` and
+    ``around`` come of. ``around`` are learning rates by rising size, where one was searched for.
     """
 
     decision: str
@@ -62,6 +64,8 @@ class Recommendation:
     before: Measured | None = None
     after: Measured | None = None
     steps: int = 0
+    confirmed: Effect | None = None
+    confirm_steps: int = 0
     around: tuple[Near, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,20 +81,26 @@ class Recommendation:
             today=Params(**values["today"]),
             recommended=Params(**values["recommended"]),
             changes=tuple(map(_change, values["changes"])),
-            gain=None if values["gain"] is None else Effect(**values["gain"]),
+            gain=_effect(values["gain"]),
             before=_measured(values["before"]),
             after=_measured(values["after"]),
             steps=int(values["steps"]),
+            confirmed=_effect(values["confirmed"]),
+            confirm_steps=int(values["confirm_steps"]),
             around=tuple(Near(**item) for item in values["around"]),
         )
 
 
 def _change(values: Mapping[str, Any]) -> Change:
-    alone, needed = (None if values[key] is None else Effect(**values[key]) for key in ("alone", "needed"))
+    alone, needed = (_effect(values[key]) for key in ("alone", "needed"))
     speed = values.get("speed")
     return Change(
         values["name"], values["old"], values["new"], alone, needed, None if speed is None else Speed(**speed)
     )
+
+
+def _effect(values: Mapping[str, Any] | None) -> Effect | None:
+    return None if values is None else Effect(**values)
 
 
 def _measured(values: Mapping[str, Any] | None) -> Measured | None:

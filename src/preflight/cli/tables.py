@@ -21,6 +21,7 @@ from preflight.emit.scalar import format_value
 from preflight.report import format as fmt
 from preflight.report.around import around_text
 from preflight.report.fields import checkpoint_text
+from preflight.report.lengths import lengths_text
 from preflight.report.rates import ladder_note
 from preflight.report.typical import Typical, typical, typical_metric
 from preflight.report.weights import WeightTable, weight_table
@@ -139,6 +140,8 @@ def show_answer(console: Console, answer: Recommendation, metric: str, horizon: 
     console.print(f"{headline}: {answer.reason}", style="bold", markup=False)
     if answer.before is not None:
         _show_sides(console, answer.before, answer.after, answer.decision, metric)
+    if lengths_text(answer):
+        console.print(f"  {lengths_text(answer)}", markup=False, soft_wrap=True)
     if answer.around:
         console.print(f"  {around_text(answer)}", markup=False, soft_wrap=True)
     if answer.steps < horizon:
@@ -170,7 +173,8 @@ def _changes(answer: Recommendation) -> Grid:
         )
         for change in answer.changes
     ]
-    return Grid("changes, each with what it takes off the validation score", columns, rows)
+    length = "" if answer.steps == answer.confirm_steps else f" over {fmt.whole(answer.confirm_steps)} steps"
+    return Grid(f"changes, each with what it takes off the validation score{length}", columns, rows)
 
 
 def _worth(change: Change) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from preflight.advise import choose, refine
-from preflight.advise.evidence import Effect
+from preflight.advise.evidence import Effect, effect
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Change, Measured, Near, Recommendation
 from preflight.core.params import Params, ParamValue
 from preflight.core.search_settings import BudgetSettings
@@ -20,6 +20,8 @@ from preflight.trials.outcome import Result
 # Seeds of the stages do not overlap: what chose a setting must not be what proves it. A seed of the run is multiplied,
 # so that runs with neighbouring seeds share none either.
 SEEDS_PER_RUN, CONFIRM_SEEDS, PROOF_SEEDS = 10_000, 1000, 2000
+# A proof takes so many times the steps of what chose: a gain that goes with the length of the run shows.
+PROOF_LENGTH = 2
 
 NOTHING_ELSE = (
     "no settings but today's finished a trial, so there is nothing to compare: give it more trials (budget.trials)"
@@ -41,13 +43,14 @@ class Bench:
     ) -> None:
         self._engine, self.budget, self.audience, self._seed = engine, budget, audience, seed
         self.first_seed, self.purpose = seed * SEEDS_PER_RUN + offset, purpose
-        self.steps = min(budget.confirm_steps, horizon_steps)
+        self.steps, self._horizon_steps = min(budget.confirm_steps, horizon_steps), horizon_steps
         self._known: dict[object, Measured] = {}
         self._made: Counter[str] = Counter()
 
     def for_proof(self) -> Bench:
-        """A bench on seeds that this one never trains on."""
-        return Bench(self._engine, self.budget, self._seed, self.steps, self.audience, "proof", PROOF_SEEDS)
+        """A bench on seeds that this one never trains on, and of longer runs where the horizon has room for them."""
+        budget = replace(self.budget, confirm_steps=PROOF_LENGTH * self.budget.confirm_steps)
+        return Bench(self._engine, budget, self._seed, self._horizon_steps, self.audience, "proof", PROOF_SEEDS)
 
     def scores(self, settings: Sequence[Params], rounds: int) -> list[Mapping[int, float]]:
         """Scores by seed of each of the settings."""
@@ -97,14 +100,16 @@ def confirm(
     """
     steps, audience, seeds = bench.steps, bench.audience, bench.budget.seeds
     if not candidates:
-        return Recommendation(CANNOT_TELL, NOTHING_ELSE, today, today, steps=steps)
+        return Recommendation(CANNOT_TELL, NOTHING_ELSE, today, today, steps=steps, confirm_steps=steps)
     audience.begin("confirm", bench.due([today, *candidates]))
     best, gain = choose.best_candidate(today, candidates, bench.scores)
     audience.end()
     if not gain.is_better:
         decision, reason = _not_better(gain)
         before = bench.measure([today])[0]
-        return Recommendation(decision, reason, today, today, gain=gain, before=before, steps=steps)
+        return Recommendation(
+            decision, reason, today, today, gain=gain, before=before, steps=steps, confirm_steps=steps
+        )
     around: tuple[Near, ...] = ()
     if limits is not None:
         audience.begin("learning rates around the best", seeds * (2 * refine.MAX_STEPS + 1))
@@ -115,7 +120,10 @@ def confirm(
     chosen, needed = choose.minimal(today, best, bench.scores)
     changes = choose.changes(today, chosen, needed, bench.scores)
     audience.end()
-    answer = _proved(bench.for_proof(), today, finish(chosen), changes, goal)
+    chosen = finish(chosen)
+    answer = _proved(bench.for_proof(), today, chosen, changes, goal)
+    short = bench.scores([today, chosen], 1)
+    answer = replace(answer, confirmed=effect(short[0], short[1]), confirm_steps=steps)
     return replace(answer, around=around) if answer.decision == CHANGE else answer
 
 

@@ -34,6 +34,15 @@ def with_workers(
         return replace(answer, reason=reason, recommended=recommended, changes=(*answer.changes, *changes))
     others = "Keep the others" if answer.decision == KEEP else "Of the others it cannot tell"
     reason = f"{words}. {others}: {answer.reason}"
+    steps = answer.confirm_steps  # that ``before`` is of
     return Recommendation(
-        CHANGE, reason, answer.today, recommended, changes, before=before, after=before, steps=answer.steps
+        CHANGE,
+        reason,
+        answer.today,
+        recommended,
+        changes,
+        before=before,
+        after=before,
+        steps=steps,
+        confirm_steps=steps,
     )

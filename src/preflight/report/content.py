@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from preflight.advise.recommendation import CHANGE
+from preflight.advise.recommendation import CHANGE, Recommendation
 from preflight.report import format as fmt
 from preflight.report.around import around_text
 from preflight.report.comparison import CONFIRM, EXPLORE, PROOF, Comparison, Side
 from preflight.report.fields import FieldTable, checkpoint_text, field_tables, length_text
 from preflight.report.findings import Card, cards, summary
+from preflight.report.lengths import lengths_text
 from preflight.report.losses import LossTable, loss_table
 from preflight.report.rates import Ladder, ladder_note
 from preflight.report.sources import Sources, is_recorded, outcome
@@ -75,6 +76,8 @@ class Page:
     facts: tuple[Fact, ...]
     metric: str
     changes: tuple[ChangeRow, ...]
+    change_steps: str
+    lengths: str
     around: str
     other_label: str
     seeds: tuple[SeedRow, ...]
@@ -104,7 +107,9 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         facts=_facts(sources),
         metric=sources.metric_name,
         changes=change_rows(sources),
-        around="" if answer is None or not answer.around else f"{around_text(answer).capitalize()}.",
+        change_steps="" if answer is None else _change_steps(answer),
+        lengths="" if answer is None else sentence(lengths_text(answer)),
+        around="" if answer is None or not answer.around else sentence(around_text(answer)),
         other_label="recommended" if sources.decision == CHANGE else "best candidate",
         seeds=seed_rows(sources),
         diff=diff_lines(sources.run.text(store.DIFF) or ""),
@@ -123,6 +128,17 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         length=length_text(sources.inspection),
         reading=_reading(sources),
     )
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop; nothing of nothing."""
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _change_steps(answer: Recommendation) -> str:
+    if answer.steps == answer.confirm_steps:
+        return ""
+    return f" Both over {fmt.whole(answer.confirm_steps)} steps; the scores below over {fmt.whole(answer.steps)}."
 
 
 def diff_lines(text: str) -> tuple[DiffLine, ...]:
