@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.calibration import Claim, draw
 from benchmarks.lr_choice import RESULTS as TRUTH
 from benchmarks.lr_peers.ours import steps_of
 from benchmarks.measuring import measuring
@@ -83,7 +84,8 @@ def _measured(start: Start, folder: Path, options: argparse.Namespace) -> dict[s
         "rank_correlation": _ranked(run, setup, folder),
         "claimed": None if answer.gain is None or answer.decision != CHANGE else asdict(answer.gain),
     }
-    result["covered"] = _covered(result)
+    claim = claim_of(result)
+    result["covered"] = None if claim is None else claim.held
     store.write_json(kept, result)
     return result
 
@@ -135,11 +137,12 @@ def _ranked(run: Run, setup: Setup, folder: Path) -> float | None:
     return rank_correlation(pairs)
 
 
-def _covered(result: Mapping[str, Any]) -> bool | None:
+def claim_of(result: Mapping[str, Any]) -> Claim | None:
+    """What preflight claimed of a start beside what was realised; None where it claimed nothing."""
     if result["claimed"] is None:
         return None
-    realised = effect(result["scores"][TODAY], result["scores"][OURS])
-    return covers(Effect(**result["claimed"]), realised)
+    claimed, realised = Effect(**result["claimed"]), effect(result["scores"][TODAY], result["scores"][OURS])
+    return Claim(claimed, realised, covers(claimed, realised))
 
 
 def _truth(start: Start) -> Mapping[str, Any]:
@@ -182,6 +185,7 @@ def _write(found: Mapping[str, Any]) -> None:
     kept = store.read_json(RESULTS)["starts"] if RESULTS.is_file() else {}
     starts = {item.name: {**kept, **found}[item.name] for item in STARTS if item.name in {**kept, **found}}
     store.write_json(RESULTS, {"starts": starts, "targets": targets(starts, OURS)})
+    draw([claim for claim in map(claim_of, starts.values()) if claim is not None])
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.calibration import Claim, draw
 from benchmarks.whole_peers import PEERS, RATES, Question
 from benchmarks.whole_setup import set_up, settings_of
 from benchmarks.whole_starts import STARTS
@@ -143,3 +144,14 @@ def test_a_start_that_is_kept_is_not_run_again(
     assert "digits, SGD, raw pixels (inputs): change, 7 steps" in printed
     assert "holds  faulty starts repaired: 1, target >= 0.95" in printed
     assert list(store.read_json(tmp_path / "results.json")["starts"]) == [RAW.name]
+
+
+def test_the_picture_of_the_claims_is_the_same_file_again(tmp_path: Path) -> None:
+    claims = [
+        Claim(Effect(0.9, 0.88, 0.92, 5), Effect(0.91, 0.89, 0.93, 5), held=True),
+        Claim(Effect(0.3, -math.inf, 0.4, 5), Effect(-0.5, -math.inf, 1.0, 1), held=False),
+    ]
+    for name in ("one.svg", "two.svg"):
+        draw(claims, tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    assert "1 of 2 claimed intervals" in (tmp_path / "one.svg").read_text(encoding="utf-8")
