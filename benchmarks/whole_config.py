@@ -31,9 +31,9 @@ from preflight.core.settings import Settings
 from preflight.pipeline.audience import Nobody
 from preflight.pipeline.flight import fly, prepare
 from preflight.telemetry import store
-from preflight.telemetry.recording import Run
+from preflight.telemetry.recording import Recording, Run
 from preflight.trials.lab import Lab, TrialSpec
-from preflight.trials.outcome import COMPLETED
+from preflight.trials.outcome import COMPLETED, PRUNED, WORST_SCORE
 
 RESULTS = Path(__file__).parent / "results" / "whole_config.json"
 OURS, TODAY, KNOWN = "preflight", "today's settings", "known to be good"
@@ -124,17 +124,35 @@ def _trained(lab: Lab, params: Params, seeds: int, first: int, steps: int) -> di
 
 
 def _ranked(run: Run, setup: Setup, folder: Path) -> float | None:
-    """Rank correlation of explored trials, evenly over their ranks, and of the same settings over the whole run."""
-    ended = [item for item in run.recordings("explore") if item.status == COMPLETED]
-    ended.sort(key=lambda item: float(item.info["score"]))
-    picked = [ended[round(index * (len(ended) - 1) / (RANKED - 1))] for index in range(RANKED)] if ended else []
-    unique = {item.params.key(): item for item in picked}
+    """Rank correlation of explored trials, evenly over their ranks, and of the same settings over the whole run.
+
+    A trial that was given up is run to its end for that: among those that were left alone are hardly any bad ones.
+    """
+    explored = {item.params.key(): item for item in run.recordings("explore")}
+    trials = [(_whole_trial(item, setup, folder / "trials"), item.params) for item in explored.values()]
+    trials.sort(key=lambda trial: trial[0])
+    picked = trials if len(trials) <= RANKED else [trials[at] for at in _evenly(len(trials), RANKED)]
     lab, horizon = setup.lab(folder / "ranked"), setup.inspection.today.length.horizon_steps
     pairs = []
-    for index, item in enumerate(unique.values()):
-        scores = _trained(lab, item.params, RANKED_SEEDS, index * RANKED_SEEDS, horizon)
-        pairs.append((float(item.info["score"]), statistics.fmean(min(score, 10.0) for score in scores.values())))
+    for index, (score, params) in enumerate(picked):
+        found = _trained(lab, params, RANKED_SEEDS, index * RANKED_SEEDS, horizon)
+        pairs.append((score, statistics.fmean(min(value, WORST_SCORE) for value in found.values())))
     return rank_correlation(pairs)
+
+
+def _evenly(length: int, count: int) -> list[int]:
+    return [round(index * (length - 1) / (count - 1)) for index in range(count)]
+
+
+def _whole_trial(trial: Recording, setup: Setup, folder: Path) -> float:
+    """Score of an explored trial that nobody gave up; the worst one where it was lost."""
+    if trial.status == COMPLETED:
+        return min(float(trial.info["score"]), WORST_SCORE)
+    if trial.status != PRUNED:
+        return WORST_SCORE
+    index = int(trial.info["index"])
+    spec = TrialSpec("trial", index, trial.params, trial.seed, setup.settings.budget.trial_steps, 1)
+    return setup.lab(folder).run(spec).penalized
 
 
 def claim_of(result: Mapping[str, Any]) -> Claim | None:
