@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preflight.advise.refine import MAX_STEPS, STEP, learning_rate, level
+from preflight.advise.refine import MAX_STEPS, STEP, learning_rate, level, shorter_warmups
 from preflight.core.params import Params
 
 Bench = Callable[[Sequence[Params], int], list[Mapping[int, float]]]
@@ -90,3 +90,20 @@ def test_beside_a_wall_it_keeps_to_the_flat_side() -> None:
 
     chosen, _ = learning_rate(Params(lr=0.0064, batch_size=8), measure, ANYWHERE)
     assert 0.0018 < chosen.lr < 0.0045
+
+
+@pytest.mark.parametrize(
+    ("today", "chosen", "expected"),
+    [
+        (0.0, 0.1, [0.02, 0.05]),  # without one is asked for where each change is taken back
+        (0.2, 0.05, [0.0, 0.02]),
+        (0.0, 0.02, []),
+        (0.05, 0.05, []),  # nobody has asked for another one
+    ],
+)
+def test_warmups_shorter_than_the_chosen_one(today: float, chosen: float, expected: list[float]) -> None:
+    params = Params(lr=0.01, batch_size=8)
+    before, after = (params.with_values({"warmup_fraction": value}) for value in (today, chosen))
+    found = shorter_warmups(before, after, (0.0, 0.02, 0.05, 0.1))
+    assert [item.warmup_fraction for item in found] == expected
+    assert all(set(item.changes_from(after)) == {"warmup_fraction"} for item in found)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from preflight.advise.recommendation import Recommendation
+from preflight.advise.refine import Room
 from preflight.core.compose import compose_sweeps
 from preflight.core.model_settings import ModelSettings, parse_model
 from preflight.core.params import Params
@@ -24,7 +25,7 @@ from preflight.core.settings import Trust, load, parse
 from preflight.pipeline import flight as module
 from preflight.pipeline.audience import Nobody
 from preflight.pipeline.axes import searched
-from preflight.pipeline.confirmation import Bench, confirm
+from preflight.pipeline.confirmation import NO_ROOM, Bench, confirm
 from preflight.pipeline.flight import Flight, fly, prepare
 from preflight.pipeline.inspection import Inspection, inspect_task, open_task
 from preflight.pipeline.today import Today, read_today
@@ -291,9 +292,10 @@ def decide(better: Params, budget: BudgetSettings) -> Callable[..., tuple[Recomm
         finish: Callable[[Params], Params] = lambda params: params,
         seed: int = 0,
         horizon: int = 1000,
+        room: Room = NO_ROOM,
     ) -> tuple[Recommendation, FakeEngine]:
         engine = FakeEngine(model)
         bench = Bench(engine, budget, seed, horizon, Nobody())
-        return confirm(bench, TODAY, candidates, goal, finish), engine
+        return confirm(bench, TODAY, candidates, goal, finish, room), engine
 
     return run

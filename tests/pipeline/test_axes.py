@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from preflight.core.search_settings import parse_space
-from preflight.pipeline.axes import limits_of_lr, range_of_lr
+from preflight.pipeline.axes import range_of_lr, room_to_refine
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,15 @@ def test_the_best_rate_may_be_moved_inside_the_users_bounds(
     lr: Any, axis: BaseDistribution | None, expected: tuple[float, float] | None
 ) -> None:
     axes = {} if axis is None else {"lr": axis}
-    assert limits_of_lr(axes, parse_space({"lr": lr}, {}, ("mse",))) == expected
+    assert room_to_refine(axes, parse_space({"lr": lr}, {}, ("mse",))).lr == expected
+
+
+def test_a_warmup_may_be_shortened_to_what_the_user_lists() -> None:
+    space = parse_space({"lr": "keep"}, {}, ("mse",))
+    assert room_to_refine({}, space).warmups == ()
+    assert room_to_refine({"warmup_fraction": CategoricalDistribution((0.0, 0.02, 0.1))}, space).warmups == (
+        0,
+        0.02,
+        0.1,
+    )
+    assert room_to_refine({"warmup_fraction": FloatDistribution(0.0, 0.1)}, space).warmups == ()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Recommendation
+from preflight.advise.refine import Room
 from preflight.core.params import Params
 
 # (settings, seed, whether on fresh seeds) -> (score, metric)
@@ -174,6 +175,18 @@ def test_a_metric_that_wobbles_is_no_objection(decide: Decide, both_faults: Mode
         return both_faults(params, seed, fresh), 1 + 0.05 * math.sin(1000 * seed * params.lr)
 
     assert decide(steady, goal="minimize")[0].decision == CHANGE
+
+
+def test_a_warmup_is_as_short_as_the_score_allows(decide: Decide, wobble: Wobble, better: Params) -> None:
+    def needs_some(params: Params, seed: int, fresh: bool) -> float:
+        return wobble(seed) * (0.4 if params.warmup_fraction >= 0.02 else 0.6)
+
+    candidate = better.with_values({"warmup_fraction": 0.1})
+    room = Room(warmups=(0.0, 0.01, 0.02, 0.05, 0.1))
+    answer, _ = decide(needs_some, [candidate], room=room)
+    assert [(change.name, change.new) for change in answer.changes] == [("warmup_fraction", 0.02)]
+    answer, _ = decide(needs_some, [candidate])
+    assert [(change.name, change.new) for change in answer.changes] == [("warmup_fraction", 0.1)]
 
 
 def test_settings_that_diverge_today_are_worse_than_any_that_do_not(decide: Decide, both_faults: Model) -> None:

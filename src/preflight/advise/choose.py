@@ -82,7 +82,7 @@ def minimal(today: Params, best: Params, measure: Measure) -> tuple[Params, dict
         needed = {name: compare(params, current, measure) for name, params in without.items()}
         idle = sorted((name for name, gain in needed.items() if not gain.is_better), key=lambda name: needed[name].gain)
         shorter = [current.undone(idle, today), *(without[name] for name in idle)] if idle else []
-        kept = next((params for params in shorter if _is_as_good(params, current, today, measure)), None)
+        kept = next((params for params in shorter if is_as_good(params, current, today, measure)), None)
         if kept is None:
             return current, needed
         current = kept
@@ -94,11 +94,11 @@ def _without_idle_weights(today: Params, best: Params, measure: Measure) -> Para
     if len(weights) < SEVERAL:
         return best
     shorter = best.undone(weights, today)
-    return shorter if _is_as_good(shorter, best, today, measure) else best
+    return shorter if is_as_good(shorter, best, today, measure) else best
 
 
-def _is_as_good(shorter: Params, current: Params, today: Params, measure: Measure) -> bool:
-    """Whether fewer changes do as well as the current ones, and better than none."""
+def is_as_good(shorter: Params, current: Params, today: Params, measure: Measure) -> bool:
+    """Whether fewer or smaller changes do as well as the current ones, and better than none."""
     if shorter.key() == today.key() or compare(shorter, current, measure).is_better:
         return False
     return compare(today, shorter, measure).is_better

@@ -1,4 +1,4 @@
-"""The learning rate of chosen settings, moved to the middle of the rates that do best at the confirming length.
+"""Chosen settings, refined at the confirming length: the rate in the middle of its valley, the shortest warmup.
 
 A short trial ranks learning rates as short runs do: it favours low ones, and one seed each tells neighbours apart by
 luck. What is chosen from it is a start, from which a climb in quarter decades over paired seeds finds the valley.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,6 +24,14 @@ MAX_STEPS = 4
 WALL = math.log(2)
 
 Limits = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Room:
+    """What may be refined: learning rates between ``lr``, None for none, and ``warmups`` as shares of the run."""
+
+    lr: Limits | None = None
+    warmups: tuple[float, ...] = ()
 
 
 def learning_rate(start: Params, measure: Measure, limits: Limits) -> tuple[Params, tuple[Near, ...]]:
@@ -47,6 +56,17 @@ def learning_rate(start: Params, measure: Measure, limits: Limits) -> tuple[Para
     look(best + 2 * side for side in (-1, 1) if levels.get(best + side, math.inf) <= levels[best] + WALL)
     chosen = _moved(start, _valley(levels, best))
     return chosen, tuple(_near(_moved(start, step).lr, found[step]) for step in sorted(found))
+
+
+def shorter_warmups(today: Params, start: Params, warmups: Iterable[float]) -> list[Params]:
+    """``start`` with warmups shorter than its own, the shortest first.
+
+    Without today's, which is asked for where each change is taken back; none where the warmup is today's.
+    """
+    if start.warmup_fraction == today.warmup_fraction:
+        return []
+    shorter = sorted(value for value in warmups if value < start.warmup_fraction and value != today.warmup_fraction)
+    return [start.with_values({"warmup_fraction": value}) for value in shorter]
 
 
 def level(scores: Scores) -> float:

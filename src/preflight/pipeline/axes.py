@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
+from preflight.advise.refine import Room
 from preflight.core.search_settings import SpaceSettings
 from preflight.pipeline.inspection import Inspection
 from preflight.pipeline.written import is_mapped
@@ -39,11 +40,13 @@ def range_of_lr(axes: Mapping[str, BaseDistribution]) -> Bounds | None:
             return None
 
 
-def limits_of_lr(axes: Mapping[str, BaseDistribution], space: SpaceSettings) -> Bounds | None:
-    """Between what learning rates the best one may be moved: the user's bounds; None where it may not be."""
-    if space.lr is None or not isinstance(axes.get("lr"), FloatDistribution):
-        return None
-    return space.lr.low or 0.0, space.lr.high or math.inf
+def room_to_refine(axes: Mapping[str, BaseDistribution], space: SpaceSettings) -> Room:
+    """What may be changed of the settings that the search has found: inside the user's bounds, from the user's list."""
+    is_free = space.lr is not None and isinstance(axes.get("lr"), FloatDistribution)
+    lr = (space.lr.low or 0.0, space.lr.high or math.inf) if space.lr is not None and is_free else None
+    warmups = axes.get("warmup_fraction")
+    choices = warmups.choices if isinstance(warmups, CategoricalDistribution) else ()
+    return Room(lr, tuple(float(choice) for choice in choices if isinstance(choice, int | float)))
 
 
 def not_searched(space: SpaceSettings, inspection: Inspection, task: PyTorchTask, lr_bounds: Bounds) -> list[str]:

@@ -23,6 +23,8 @@ SEEDS_PER_RUN, CONFIRM_SEEDS, PROOF_SEEDS = 10_000, 1000, 2000
 # A proof takes so many times the steps of what chose: a gain that goes with the length of the run shows.
 PROOF_LENGTH = 2
 
+NO_ROOM = refine.Room()
+
 NOTHING_ELSE = (
     "no settings but today's finished a trial, so there is nothing to compare: give it more trials (budget.trials)"
 )
@@ -91,12 +93,12 @@ def confirm(
     candidates: Sequence[Params],
     goal: str | None,
     finish: Callable[[Params], Params],
-    limits: refine.Limits | None = None,
+    room: refine.Room = NO_ROOM,
 ) -> Recommendation:
     """Choose on one set of seeds and prove on another; the answer may be to keep today's settings.
 
-    ``finish`` rounds what was chosen to what can be written, so that it is what is proved. Between ``limits`` the
-    learning rate may be another one than that of a candidate.
+    ``finish`` rounds what was chosen to what can be written, so that it is what is proved. In its ``room`` the answer
+    may have another learning rate than any candidate, and a shorter warmup.
     """
     steps, audience, seeds = bench.steps, bench.audience, bench.budget.seeds
     if not candidates:
@@ -110,12 +112,7 @@ def confirm(
         return Recommendation(
             decision, reason, today, today, gain=gain, before=before, steps=steps, confirm_steps=steps
         )
-    around: tuple[Near, ...] = ()
-    if limits is not None:
-        audience.begin("learning rates around the best", seeds * (2 * refine.MAX_STEPS + 1))
-        best, around = refine.learning_rate(best, bench.scores, limits)
-        best = finish(best)
-        audience.end()
+    best, around = _refined(bench, today, best, finish, room)
     audience.begin("single changes", seeds * 2 * len(best.changes_from(today)))
     chosen, needed = choose.minimal(today, best, bench.scores)
     changes = choose.changes(today, chosen, needed, bench.scores)
@@ -125,6 +122,25 @@ def confirm(
     short = bench.scores([today, chosen], 1)
     answer = replace(answer, confirmed=effect(short[0], short[1]), confirm_steps=steps)
     return replace(answer, around=around) if answer.decision == CHANGE else answer
+
+
+def _refined(
+    bench: Bench, today: Params, best: Params, finish: Callable[[Params], Params], room: refine.Room
+) -> tuple[Params, tuple[Near, ...]]:
+    """The best candidate at the rate in the middle of its valley and with the shortest warmup; the rates around it."""
+    audience, seeds = bench.audience, bench.budget.seeds
+    around: tuple[Near, ...] = ()
+    if room.lr is not None:
+        audience.begin("learning rates around the best", seeds * (2 * refine.MAX_STEPS + 1))
+        best, around = refine.learning_rate(best, bench.scores, room.lr)
+        best = finish(best)
+        audience.end()
+    shorter = [finish(params) for params in refine.shorter_warmups(today, best, room.warmups)]
+    if shorter:
+        audience.begin("shorter warmups", seeds * len(shorter))
+        best = next((item for item in shorter if choose.is_as_good(item, best, today, bench.scores)), best)
+        audience.end()
+    return best, around
 
 
 def _not_better(gain: Effect) -> tuple[str, str]:

@@ -20,10 +20,10 @@ from preflight.core.settings import Settings
 from preflight.pipeline.audience import Audience
 from preflight.pipeline.axes import (
     free_normalizations,
-    limits_of_lr,
     may_be_mended,
     not_searched,
     range_of_lr,
+    room_to_refine,
     searched,
     why_closed,
 )
@@ -170,7 +170,7 @@ def _stages(flight: Flight) -> None:
     candidates += _other_weights(flight, candidates, axes, bench)
     goal = None if metric is None else metric.goal
     flight.recommendation = confirm(
-        bench, flight.today, candidates, goal, flight.finish, limits_of_lr(axes, settings.space)
+        bench, flight.today, candidates, goal, flight.finish, room_to_refine(axes, settings.space)
     )
     more = [text for text in (closed, _left_to_do(flight)) if text]
     if more:
