@@ -48,9 +48,6 @@ def test_the_best_rate_may_be_moved_inside_the_users_bounds(
 def test_a_warmup_may_be_shortened_to_what_the_user_lists() -> None:
     space = parse_space({"lr": "keep"}, {}, ("mse",))
     assert room_to_refine({}, space).warmups == ()
-    assert room_to_refine({"warmup_fraction": CategoricalDistribution((0.0, 0.02, 0.1))}, space).warmups == (
-        0,
-        0.02,
-        0.1,
-    )
-    assert room_to_refine({"warmup_fraction": FloatDistribution(0.0, 0.1)}, space).warmups == ()
+    listed, ranged = CategoricalDistribution((0.0, 0.02, 0.1)), FloatDistribution(0.0, 0.1)
+    assert room_to_refine({"warmup_fraction": listed}, space).warmups == (0.0, 0.02, 0.1)
+    assert room_to_refine({"warmup_fraction": ranged}, space).warmups == ()
