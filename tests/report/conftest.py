@@ -156,14 +156,18 @@ def change_recommendation() -> Recommendation:
     )
     measured = [Measured(side, {seed: 1 - score / 2 for seed, score in side.items()}) for side in (before, after)]
     gain = effect(before, after)
-    return Recommendation(CHANGE, "better", TODAY, BETTER, changes, gain, measured[0], measured[1], steps=600)
+    return Recommendation(
+        CHANGE, "better", TODAY, BETTER, changes, gain, measured[0], measured[1], 600, Effect(0.95, 0.94, 0.96, 3), 300
+    )
 
 
 def keep_recommendation() -> Recommendation:
     before = by_seed(1000, [0.5, 0.5, 0.6])
     measured = Measured(before, {seed: float("nan") for seed in before})
     gain = effect(before, by_seed(1000, [0.5, 0.51, 0.6]))
-    return Recommendation(KEEP, "nothing beyond the noise", TODAY, TODAY, gain=gain, before=measured, steps=5000)
+    return Recommendation(
+        KEEP, "nothing beyond the noise", TODAY, TODAY, gain=gain, before=measured, steps=5000, confirm_steps=5000
+    )
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 from preflight.advise.recommendation import CHANGE, Recommendation
 from preflight.report import format as fmt
+from preflight.report.agreement import agreement_text
 from preflight.report.around import around_text
 from preflight.report.comparison import CONFIRM, EXPLORE, PROOF, Comparison, Side
 from preflight.report.fields import FieldTable, checkpoint_text, field_tables, length_text
@@ -108,7 +109,7 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         metric=sources.metric_name,
         changes=change_rows(sources),
         change_steps="" if answer is None else _change_steps(answer),
-        lengths="" if answer is None else sentence(lengths_text(answer)),
+        lengths=_lengths(sources),
         around="" if answer is None or not answer.around else sentence(around_text(answer)),
         other_label="recommended" if sources.decision == CHANGE else "best candidate",
         seeds=seed_rows(sources),
@@ -133,6 +134,13 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
 def sentence(text: str) -> str:
     """With a capital and a full stop; nothing of nothing."""
     return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _lengths(sources: Sources) -> str:
+    """Whether short runs tell what longer ones do."""
+    answer = sources.recommendation
+    texts = [] if answer is None else [sentence(lengths_text(answer)), agreement_text(sources)]
+    return " ".join(text for text in texts if text)
 
 
 def _change_steps(answer: Recommendation) -> str:
