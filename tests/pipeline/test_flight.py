@@ -79,11 +79,12 @@ def test_the_first_trial_has_todays_settings(flown: Any, run: Run, study: optuna
 
 def test_the_study_holds_every_explored_trial(run: Run, study: optuna.Study) -> None:
     recordings = run.recordings("explore")
-    assert len(recordings) == 12
-    for trial, recording in zip(study.trials, recordings, strict=True):
+    assert len(recordings) == 4  # two learning rates with two normalizations are all that there is, of 12 trials
+    trained = [trial for trial in study.trials if "same settings as" not in trial.user_attrs]
+    for trial, recording in zip(trained, recordings, strict=True):
         assert trial.user_attrs["outcome"] == recording.status
         assert trial.user_attrs["recording"] == f"trials/{recording.folder.name}"
-        assert trial.state.is_finished()
+    assert all(trial.state.is_finished() for trial in study.trials)
 
 
 def test_what_was_trained_is_what_can_be_written(flown: Any, run: Run) -> None:
@@ -126,9 +127,11 @@ def test_every_stage_is_announced_with_the_runs_that_it_takes(flown: Any) -> Non
     ]
     totals = dict(flown.stages.begun)
     assert totals["explore"] == 12
-    for (stage, total), count in zip(flown.stages.begun, flown.stages.counts, strict=True):
-        if stage.startswith(("learning", "explore", "today", "confirm")):
-            assert count == total
+    counts = dict(zip((stage for stage, _ in flown.stages.begun), flown.stages.counts, strict=True))
+    assert counts["explore"] == 4
+    for stage, total in flown.stages.begun:
+        if stage.startswith(("learning", "today", "confirm")):
+            assert counts[stage] == total
 
 
 def test_the_same_seed_gives_the_same_run(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -167,9 +168,11 @@ def test_a_hopeless_trial_is_told_as_pruned(run: Any) -> None:
 
 def test_rungs_are_reported_in_steps_of_todays_batch_size(run: Any, today: Params) -> None:
     space: dict[str, BaseDistribution] = {"batch_size": CategoricalDistribution((8, 2, 16))}
-    study, engine, _ = run(space=space, trials=12)
+    study, engine, explored = run(space=space, trials=12)
     assert {spec.params.batch_size for spec in engine.specs} == {8, 2, 16}
-    assert {tuple(trial.intermediate_values) for trial in study.trials} == {(4, 8)}
+    trained = [trial for trial in study.trials if "same settings as" not in trial.user_attrs]
+    assert len(trained) == len(explored)
+    assert {tuple(trial.intermediate_values) for trial in trained} == {(4, 8)}
 
 
 def test_ctrl_c_fails_the_trial_and_keeps_what_was_told(run: Any, make_study: Any, answer_well: Any) -> None:
@@ -265,9 +268,91 @@ def test_a_budget_of_one_trains_todays_settings(run: Any, today: Params) -> None
     assert [spec.params for spec in engine.specs] == [today]
 
 
-def test_an_empty_space_trains_todays_settings_again(run: Any, today: Params) -> None:
+def test_an_empty_space_trains_todays_settings_once(run: Any, today: Params) -> None:
     _, engine, _ = run(space={}, trials=3)
-    assert [spec.params for spec in engine.specs] == [today] * 3
+    assert [spec.params for spec in engine.specs] == [today]
+
+
+FEW: dict[str, BaseDistribution] = {
+    "batch_size": CategoricalDistribution((8, 16)),
+    "warmup_fraction": CategoricalDistribution((0.0, 0.05, 0.1)),
+}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_space_of_few_settings_is_trained_once_each_and_then_it_says_so(
+    seed: int, make_engine: Any, make_study: Any, make_budget: Any, today: Params
+) -> None:
+    said: list[str] = []
+    engine, study = make_engine(), make_study(seed)
+    explored = explore(
+        study, engine, today, FEW, make_budget(trials=20), seed, lambda it: it, lambda it: None, (), said.append
+    )
+    assert len({spec.params.key() for spec in engine.specs}) == len(engine.specs) == len(explored) == 6
+    assert said == ["explored 6 of 20 trials: 30 more proposals held no other settings"]
+    assert [spec.folder_name for spec in engine.specs] == [f"explore-00{index}" for index in range(6)]
+
+
+def test_a_space_that_just_fits_the_budget_is_trained_without_a_word(run: Any) -> None:
+    study, engine, explored = run(space=FEW, trials=6)
+    assert len({spec.params.key() for spec in engine.specs}) == len(explored) == 6
+    assert len(study.trials) < 6 + driver.MAX_REPEATS
+
+
+def test_settings_that_are_the_same_once_rounded_are_trained_once(run: Any) -> None:
+    def one_digit(params: Params) -> Params:
+        return params.with_values({"lr": 0.1 if params.lr > 0.01 else 0.001})
+
+    space: dict[str, BaseDistribution] = {"lr": FloatDistribution(1e-4, 1.0, log=True)}
+    _, engine, _ = run(space=space, trials=10, finish=one_digit)
+    assert sorted(spec.params.lr for spec in engine.specs) == [0.001, 0.1, 0.3]
+
+
+def test_a_repeat_is_told_the_known_score_and_counts_as_no_trial(run: Any) -> None:
+    study, _, explored = run(space=FEW, trials=5)
+    assert len(explored) == 5
+    repeats = [trial for trial in study.trials if "same settings as" in trial.user_attrs]
+    assert repeats
+    for trial in repeats:
+        first = study.trials[trial.user_attrs["same settings as"]]
+        assert trial.value == first.value
+        assert trial.params == first.params
+        assert trial.user_attrs["recording"] == first.user_attrs["recording"]
+
+
+@pytest.mark.parametrize("status", [CRASHED, PRUNED])
+def test_a_repeat_of_a_trial_without_a_score_ends_as_that_one_did(status: str, run: Any) -> None:
+    def answer(spec: TrialSpec) -> Result:
+        return Result(Outcome(status), math.nan, math.nan, {}, 3, 0.1)
+
+    study, _, _ = run(answer, space={}, trials=2)
+    states = {trial.state for trial in study.trials}
+    assert states == {TrialState.PRUNED if status == PRUNED else TrialState.COMPLETE}
+    assert len(study.trials) == 1 + driver.MAX_REPEATS
+
+
+def test_a_repeat_of_a_pruned_trial_is_ranked_by_the_rung_that_it_reached(run: Any) -> None:
+    pruner = optuna.pruners.ThresholdPruner(upper=0.0)
+    study, _, _ = run(space={}, trials=2, pruner=pruner)
+    assert study.trials[0].intermediate_values.keys() == {4}
+    assert study.trials[1].intermediate_values == study.trials[0].intermediate_values
+    assert study.trials[1].state == TrialState.PRUNED
+
+
+@pytest.mark.parametrize(
+    ("distribution", "middle"),
+    [
+        (FloatDistribution(1e-4, 1.0, log=True), 1e-2),
+        (FloatDistribution(0.0, 4.0), 2.0),
+        (IntDistribution(0, 100), 50),
+        (IntDistribution(1, 10_000, log=True), 100),
+    ],
+)
+def test_what_is_drawn_lies_inside_and_evenly_on_its_scale(distribution: Any, middle: float) -> None:
+    draws = random.Random(0)
+    found = [driver._drawn(distribution, draws) for _ in range(1000)]
+    assert all(distribution._contains(distribution.to_internal_repr(value)) for value in found)
+    assert 0.45 < sum(value < middle for value in found) / 1000 < 0.55
 
 
 @pytest.mark.parametrize(
@@ -288,13 +373,13 @@ def test_a_value_that_no_range_can_hold_is_still_trained_first(
 
 
 def test_an_extra_that_is_not_set_today_is_left_out_or_set(run: Any, today: Params) -> None:
-    study, engine, _ = run(space={"width": CategoricalDistribution((None, 16))}, trials=12)
-    assert study.trials[0].params == {"width": None}
+    study, engine, _ = run(space={**SPACE, "width": CategoricalDistribution((None, 16))}, trials=12)
+    assert study.trials[0].params["width"] is None
     extras = [dict(spec.params.extras) for spec in engine.specs]
     assert {"dropout": 0.1, "width": None} not in extras
     assert {"dropout": 0.1} in extras[1:] and {"dropout": 0.1, "width": 16} in extras
 
 
 def test_a_setting_that_is_none_today_may_be_proposed_as_none(run: Any) -> None:
-    _, engine, _ = run(space={"clip_norm": CategoricalDistribution((None, 1.0))}, trials=12)
+    _, engine, _ = run(space={**SPACE, "clip_norm": CategoricalDistribution((None, 1.0))}, trials=12)
     assert {spec.params.clip_norm for spec in engine.specs[1:]} == {None, 1.0}

@@ -23,6 +23,7 @@ from preflight.report.around import around_text
 from preflight.report.fields import checkpoint_text
 from preflight.report.lengths import lengths_text
 from preflight.report.rates import ladder_note
+from preflight.report.steps import steps_text
 from preflight.report.typical import Typical, typical, typical_metric
 from preflight.report.weights import WeightTable, weight_table
 from preflight.telemetry import store
@@ -196,6 +197,9 @@ def _measured(measured: Measured, score: float, metric: str) -> str:
 
 
 def _show_files(console: Console, answer: Recommendation | None, run: Run) -> None:
+    steps = steps_text(run.recordings())
+    if steps:
+        console.print(f"steps trained:    {steps}", markup=False, soft_wrap=True)
     for path in run.info["config_fixed"]:
         console.print(f"corrected config: {path}", markup=False, soft_wrap=True)
     if answer is not None and run.info["unmapped"]:

@@ -255,6 +255,7 @@ def _explore(flight: Flight, axes: Mapping[str, BaseDistribution]) -> list[Explo
         flight.finish,
         watch,
         flight.ladders.hints(),
+        audience.say,
     )
     audience.end()
     return explored

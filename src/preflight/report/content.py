@@ -19,6 +19,7 @@ from preflight.report.lengths import lengths_text
 from preflight.report.losses import LossTable, loss_table
 from preflight.report.rates import Ladder, ladder_note
 from preflight.report.sources import Sources, is_recorded, outcome
+from preflight.report.steps import steps_text
 from preflight.report.tables import (
     ChangeRow,
     LadderTable,
@@ -172,6 +173,7 @@ def _facts(sources: Sources) -> tuple[Fact, ...]:
         Fact("Date", f"{ended:%Y-%m-%d %H:%M}"),
         Fact("Status", str(info.get("status", "unknown"))),
         Fact("Trained", f"{runs}, {fmt.seconds(spent)} of training"),
+        Fact("Steps", steps_text(sources.recordings)),
         Fact("Device", str(info.get("device", ""))),
         Fact("Seed", str(info.get("seed", ""))),
         Fact("Versions", versions(info)),
