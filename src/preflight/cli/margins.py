@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from preflight.report.format import MINUS
 from preflight.report.margins import RunnerRow, margins, mattered
 from preflight.report.sources import Sources
 
@@ -25,4 +26,4 @@ def show_margins(console: Console, sources: Sources) -> None:
 
 def _runner(row: RunnerRow) -> str:
     note = f", {row.note}" if row.note else ""
-    return f"{row.settings}; score {row.cost} ({row.interval}){note}"
+    return f"{row.settings}; score {row.cost} ({row.interval}){note}".replace(MINUS, "-")
