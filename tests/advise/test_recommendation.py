@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from preflight.advise.evidence import Effect
-from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Change, Measured, Recommendation
+from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Change, Measured, Near, Recommendation
 from preflight.advise.throughput import Speed
 from preflight.core.params import Params
 from preflight.telemetry import store
@@ -78,3 +78,15 @@ def test_the_file_is_json_that_every_reader_takes(changed: Recommendation, tmp_p
         raise AssertionError(f"{name} is no JSON")
 
     assert json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)["decision"] == "change"
+
+
+def test_the_scores_around_survive_the_way_through_a_file(today: Params, tmp_path: Path) -> None:
+    around = (Near(0.01, 0.1, math.inf, {1000: 0.1, 1001: math.inf}), Near(0.02, 0.2, 0.3))
+    again = through_a_file(Recommendation(CHANGE, "", today, today, around=around), tmp_path / "answer.json")
+    assert again.around == around
+
+
+def test_an_answer_written_before_they_were_kept_is_read(today: Params) -> None:
+    values = Recommendation(CHANGE, "", today, today, around=(Near(0.01, 0.1, 0.2),)).as_dict()
+    del values["around"][0]["scores"]
+    assert Recommendation.from_dict(values).around == (Near(0.01, 0.1, 0.2),)

@@ -247,7 +247,7 @@ def test_a_pipe_gets_everything_in_plain_text(write_run: Callable[..., Run]) -> 
     cells = re.split(r" {2,}", line(text, "1.0e+00").strip())
     assert cells == ["1.0e+00", "not finite", "9.87", "yes", "0.5", "backbone.[1].weight", "explodes"]
     assert re.split(r" {2,}", line(text, "  lr ").strip()) == [
-        "lr", "0.03", "0.003", "10% (-20% to 30%)", "40% (30% to 50%)",
+        "lr", "0.03", "0.003", "10% (-20% to 30%)", "40% (30% to 50%)", "may",
     ]  # fmt: skip
     assert line(text, "held constant").endswith("can be another one.")
 
@@ -306,3 +306,8 @@ def test_a_report_can_be_made_again_from_the_run_directory(
     assert main(["report", str(run.folder)]) == 0
     assert "Change: on fresh seeds" in capsys.readouterr().out
     assert (run.folder / store.REPORT).stat().st_size > 1000
+
+
+def test_the_margins_are_said_a_line_each(write_run: Callable[..., Run]) -> None:
+    lines = result(write_run(ANSWER)).splitlines()
+    assert any("diverging" in line or line.startswith("  Held constant for") for line in lines)

@@ -69,7 +69,8 @@ def test_what_was_measured_over_a_part_of_the_long_run_says_so(
     horizon = today.length.horizon_steps
     answer = replace(recommend(today, lr=0.002), steps=horizon - 1)
     written = write_config(defaults, today, answer, {}, tmp_path)
-    assert f"lowers the validation score by 40% over {horizon - 1} of {horizon} steps (alone: 30%)" in written.diff
+    measured = f"lowers the validation score by 40% over {horizon - 1} of {horizon} steps (alone: 30%)"
+    assert f"{measured}; may hold in the long run" in written.diff
 
 
 def refusal(settings: Settings, file: Path | None) -> str:

@@ -66,8 +66,8 @@ def parsed(html: str) -> Tags:
 def test_a_changed_run_has_every_section_and_figure(changed: Any) -> None:
     html = html_of(changed)
     titles = re.findall(r"<h2>(.*?)</h2>", html)
-    assert titles == ["Changes", "Diff", "Learning rates", "Trajectories", "Explored trials", "Inspection",
-                      "How to read this"]  # fmt: skip
+    assert titles == ["Changes", "Diff", "Margins", "The long run", "Learning rates", "Trajectories",
+                      "Explored trials", "Inspection", "How to read this"]  # fmt: skip
     assert html.count("<svg") == 4
     assert '<span class="add">+lr: 0.003 # &lt;b&gt;</span>' in html
 

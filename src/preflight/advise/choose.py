@@ -30,12 +30,12 @@ def leaders(explored: Sequence[tuple[Params, float]], today: Params, count: int)
     """The ``count`` best explored settings that differ from today's and are no twins; lower scores are better."""
     found: list[Params] = []
     for params, score in sorted(explored, key=lambda item: item[1]):
-        if math.isfinite(score) and params.key() != today.key() and not any(_are_twins(params, item) for item in found):
+        if math.isfinite(score) and params.key() != today.key() and not any(are_twins(params, item) for item in found):
             found.append(params)
     return found[:count]
 
 
-def _are_twins(one: Params, other: Params) -> bool:
+def are_twins(one: Params, other: Params) -> bool:
     """Whether two settings differ in numbers only, by so little that no seeds would tell them apart."""
     apart = one.changes_from(other)
     return all(_are_near(value, other.flat().get(name)) for name, value in apart.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from preflight.advise.evidence import Effect
@@ -39,11 +39,12 @@ class Measured:
 
 @dataclass(frozen=True)
 class Near:
-    """A learning rate around the recommended one: typical and worst score over the seeds that chose it."""
+    """A learning rate around the recommended one: typical and worst score over the seeds that chose it, and each."""
 
     lr: float
     score: float
     worst: float
+    scores: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Recommendation:
             steps=int(values["steps"]),
             confirmed=_effect(values["confirmed"]),
             confirm_steps=int(values["confirm_steps"]),
-            around=tuple(Near(**item) for item in values["around"]),
+            around=tuple(map(_near, values["around"])),
         )
 
 
@@ -106,5 +107,12 @@ def _effect(values: Mapping[str, Any] | None) -> Effect | None:
 def _measured(values: Mapping[str, Any] | None) -> Measured | None:
     if values is None:
         return None
-    by_seed = ({int(seed): float(v) for seed, v in values[key].items()} for key in ("scores", "metrics"))
-    return Measured(*by_seed)
+    return Measured(*(_by_seed(values[key]) for key in ("scores", "metrics")))
+
+
+def _near(values: Mapping[str, Any]) -> Near:
+    return Near(values["lr"], values["score"], values["worst"], _by_seed(values.get("scores", {})))
+
+
+def _by_seed(values: Mapping[str, Any]) -> dict[int, float]:
+    return {int(seed): float(value) for seed, value in values.items()}

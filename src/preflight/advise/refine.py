@@ -104,4 +104,5 @@ def _smooth(levels: Mapping[int, float], step: int) -> float:
 
 def _near(lr: float, scores: Scores) -> Near:
     values = list(scores.values())
-    return Near(lr, math.exp(level(scores)) if min(values) > 0 else float(np.mean(values)), max(values))
+    typical = math.exp(level(scores)) if min(values) > 0 else float(np.mean(values))
+    return Near(lr, typical, max(values), dict(scores))

@@ -13,9 +13,11 @@ from rich.text import Text
 from preflight.advise.evidence import Effect, percent
 from preflight.advise.ladder import ladder_label
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, Change, Measured, Recommendation
+from preflight.advise.transfer import transfer
 from preflight.cli.findings import show_findings
 from preflight.cli.grid import Column, Grid, number, show_grid
 from preflight.cli.interim import show_interim
+from preflight.cli.margins import show_margins
 from preflight.core.params import Params
 from preflight.emit.scalar import format_value
 from preflight.report import format as fmt
@@ -23,6 +25,7 @@ from preflight.report.around import around_text
 from preflight.report.fields import checkpoint_text
 from preflight.report.lengths import lengths_text
 from preflight.report.rates import ladder_note
+from preflight.report.sources import Sources
 from preflight.report.steps import steps_text
 from preflight.report.typical import Typical, typical, typical_metric
 from preflight.report.weights import WeightTable, weight_table
@@ -96,6 +99,7 @@ def show_result(console: Console, run: Run) -> None:
     else:
         metric = run.info["metric"]["name"] if run.info["metric"] else ""
         show_answer(console, answer, metric, document["length"]["horizon_steps"])
+    show_margins(console, Sources.read(run.folder))
     _show_files(console, answer, run)
 
 
@@ -136,7 +140,7 @@ def _ladder(label: str, rungs: Sequence[Mapping[str, Any]], today: float) -> Gri
 def show_answer(console: Console, answer: Recommendation, metric: str, horizon: int) -> None:
     """Changes, decision and what it was measured by, over a part of the ``horizon`` in steps."""
     if answer.decision == CHANGE:
-        show_grid(console, _changes(answer))
+        show_grid(console, _changes(answer, with_length=0 < answer.steps < horizon))
     headline = {CHANGE: "Change", CANNOT_TELL: "Cannot tell"}.get(answer.decision, "Keep your config")
     console.print(f"{headline}: {answer.reason}", style="bold", markup=False)
     if answer.before is not None:
@@ -146,7 +150,8 @@ def show_answer(console: Console, answer: Recommendation, metric: str, horizon: 
     if answer.around:
         console.print(f"  {around_text(answer)}", markup=False, soft_wrap=True)
     if answer.steps < horizon:
-        console.print(f"  measured over {answer.steps} of {horizon} steps; the rest is extrapolated", markup=False)
+        measured = f"measured over {answer.steps} of {horizon} steps; the rest is extrapolated"
+        console.print(f"  {measured}, no setting scaled to the length", markup=False)
 
 
 def _show_sides(console: Console, before: Measured, after: Measured | None, decision: str, metric: str) -> None:
@@ -163,14 +168,17 @@ def _caption(found: Typical, metric: str) -> str:
     return f"{text}; {metric}: mean" if metric else text
 
 
-def _changes(answer: Recommendation) -> Grid:
-    columns = [Column(name) for name in ("setting", "today", "recommended", "alone", "added to the others")]
+def _changes(answer: Recommendation, *, with_length: bool) -> Grid:
+    """``with_length``: whether each holds in the long run, too."""
+    names = ("setting", "today", "recommended", "alone", "added to the others", *(("long run",) * with_length))
+    columns = [Column(name) for name in names]
     rows = [
         (
             change.name,
             fmt.setting(change.name, change.old),
             fmt.setting(change.name, change.new),
             *_worth(change),
+            *((transfer(change.name).label,) * with_length),
         )
         for change in answer.changes
     ]

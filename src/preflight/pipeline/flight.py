@@ -49,6 +49,7 @@ from preflight.report.page import write_report
 from preflight.search.driver import Explored, explore
 from preflight.search.engines.base import Engine, Recipe
 from preflight.search.engines.local import choose_engine
+from preflight.search.importance import importance
 from preflight.search.study import create_study
 from preflight.tasks.pytorch import PyTorchTask
 from preflight.tasks.schedules import own_curves
@@ -258,6 +259,8 @@ def _explore(flight: Flight, axes: Mapping[str, BaseDistribution]) -> list[Explo
         audience.say,
     )
     audience.end()
+    found = importance(explored, axes, settings.seed)
+    store.write_json(flight.run_dir / store.IMPORTANCE, found.as_dict())
     return explored
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from preflight.advise.evidence import percent
 from preflight.advise.recommendation import Change, Recommendation
+from preflight.advise.transfer import transfer
 from preflight.core.catalog import packaged_conf
 from preflight.core.errors import ConfigFileError, InputError
 from preflight.core.settings import Settings
@@ -121,7 +122,8 @@ def _why(change: Change, over: str) -> str:
         return f"feeds the training faster: {change.speed}; no score depends on it"
     alone = change.alone.gain
     by_itself = f"alone: {percent(alone)}" if round(alone, 2) >= 0 else f"alone it raises it by {percent(-alone)}"
-    return f"lowers the validation score by {percent(change.needed.gain)}{over} ({by_itself})"
+    holds = f"; {transfer(change.name).phrase}" if over else ""
+    return f"lowers the validation score by {percent(change.needed.gain)}{over} ({by_itself}){holds}"
 
 
 def _over(steps: int, horizon_steps: int) -> str:

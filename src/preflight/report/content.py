@@ -11,12 +11,13 @@ from typing import Any
 from preflight.advise.recommendation import CHANGE, Recommendation
 from preflight.report import format as fmt
 from preflight.report.agreement import agreement_text
-from preflight.report.around import around_text
 from preflight.report.comparison import CONFIRM, EXPLORE, PROOF, Comparison, Side
 from preflight.report.fields import FieldTable, checkpoint_text, field_tables, length_text
 from preflight.report.findings import Card, cards, summary
 from preflight.report.lengths import lengths_text
+from preflight.report.long_run import LongRun, long_run
 from preflight.report.losses import LossTable, loss_table
+from preflight.report.margins import Margins, Mattered, margins, mattered
 from preflight.report.rates import Ladder, ladder_note
 from preflight.report.sources import Sources, is_recorded, outcome
 from preflight.report.steps import steps_text
@@ -80,7 +81,9 @@ class Page:
     changes: tuple[ChangeRow, ...]
     change_steps: str
     lengths: str
-    around: str
+    margins: Margins | None
+    mattered: Mattered | None
+    long_run: LongRun | None
     other_label: str
     seeds: tuple[SeedRow, ...]
     diff: tuple[DiffLine, ...]
@@ -102,7 +105,6 @@ class Page:
 
 def page_content(sources: Sources, found: list[Ladder], comparison: Comparison | None) -> Page:
     """The whole page of a run, whichever way it ended."""
-    answer = sources.recommendation
     return Page(
         model=str(sources.run.info["model"]),
         verdict=verdict(sources),
@@ -111,7 +113,9 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         changes=change_rows(sources),
         change_steps="" if answer is None else _change_steps(answer),
         lengths=_lengths(sources),
-        around="" if answer is None or not answer.around else sentence(around_text(answer)),
+        margins=margins(sources),
+        mattered=mattered(sources),
+        long_run=long_run(sources),
         other_label="recommended" if sources.decision == CHANGE else "best candidate",
         seeds=seed_rows(sources),
         diff=diff_lines(sources.run.text(store.DIFF) or ""),

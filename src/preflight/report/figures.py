@@ -13,7 +13,8 @@ from preflight.advise.choose import CONSTANT_PREDICTOR
 from preflight.report.comparison import OTHER, TODAY
 from preflight.report.curves import LOG, LOG_RATIO_NORM, Curve, norm_scale, scale, scale_of, score_scale, values_of
 from preflight.report.drawing import COLORS, Drawing, Key, canvas, set_scale, to_svg
-from preflight.report.rates import SCORED, Ladder, Point
+from preflight.report.rates import Ladder, Point
+from preflight.report.sources import SCORED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from preflight.advise.ladder import Rung, read_ladder
 from preflight.core.errors import InputError
 from preflight.report.comparison import OTHER, TODAY
-from preflight.report.sources import Sources, normalization_label, penalized_score
+from preflight.report.sources import SCORED, Sources, normalization_label, penalized_score
 from preflight.telemetry.recording import Recording, Run
 
 MAX_GROUPS = 6
@@ -17,7 +17,6 @@ MAX_GROUPS = 6
 COLORS = ("c0", "c1", "c2", "c3", "c4")
 REST_COLOR = "c5"
 OTHERS = "other normalizations"
-SCORED = ("completed", "pruned")
 
 
 @dataclass(frozen=True)

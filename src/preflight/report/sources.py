@@ -14,6 +14,8 @@ from preflight.core.params import Params
 from preflight.telemetry import store
 from preflight.telemetry.recording import Recording, Run
 
+SCORED = ("completed", "pruned")
+
 
 @dataclass(frozen=True)
 class Sources:

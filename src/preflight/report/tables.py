@@ -13,6 +13,7 @@ from preflight.advise.recommendation import Change
 from preflight.core.params import Params
 from preflight.core.units import split_unit
 from preflight.report import format as fmt
+from preflight.report.long_run import carries
 from preflight.report.rates import Ladder, has_score, ranked
 from preflight.report.sources import Sources, normalization_label, outcome
 from preflight.report.typical import typical, typical_metric
@@ -32,7 +33,10 @@ class EffectText:
 
 @dataclass(frozen=True)
 class ChangeRow:
-    """One changed setting; ``key`` is empty where the user's file has none, ``needed`` where no score depends on it."""
+    """One changed setting; ``key`` is empty where the user's file has none, ``needed`` where no score depends on it.
+
+    ``carries`` is whether it holds in the long run, empty where that was measured.
+    """
 
     name: str
     old: str
@@ -40,6 +44,7 @@ class ChangeRow:
     alone: EffectText
     needed: EffectText | None
     key: str
+    carries: str
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ def change_rows(sources: Sources) -> tuple[ChangeRow, ...]:
             alone=_alone_text(change),
             needed=None if change.needed is None else effect_text(change.needed),
             key=_key(change.name, sources),
+            carries=carries(change.name, sources),
         )
         for change in sources.recommendation.changes
     )

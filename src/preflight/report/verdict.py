@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Recommendation
 from preflight.report import format as fmt
 from preflight.report.interim import interim
+from preflight.report.margins import walls
 from preflight.report.sources import Sources
 from preflight.report.typical import typical, typical_metric
 
@@ -33,7 +34,7 @@ def verdict(sources: Sources) -> Verdict:
         sentence = "No recommendation: the run has not come that far."
         return Verdict(UNFINISHED, "No answer", sentence, alert, _so_far(sources))
     sentence = _change(answer, sources) if answer.decision == CHANGE else _no_change(answer, sources)
-    notes = (extrapolation(sources), _unmapped(sources), _not_written(sources))
+    notes = (extrapolation(sources), *walls(sources), _unmapped(sources), _not_written(sources))
     return Verdict(answer.decision, TITLES[answer.decision], sentence, alert, tuple(note for note in notes if note))
 
 

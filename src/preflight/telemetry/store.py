@@ -7,6 +7,7 @@ runs/digits-2026-11-22_23-48-40/
 ├── facts.json               what the probes found before training
 ├── findings.json            what the rules say of it, and of today's settings' trials
 ├── study.db                 Optuna's study of the explored trials
+├── importance.json          which searched settings the explored scores hung on
 ├── trials/
 │   ├── range-000/           one folder per training run, named by its purpose
 │   ├── explore-000/
@@ -45,6 +46,7 @@ INSPECTION = "inspection.json"
 FACTS = "facts.json"
 FINDINGS = "findings.json"
 STUDY = "study.db"
+IMPORTANCE = "importance.json"
 TRIALS = "trials"
 TRIAL = "trial.json"
 RECOMMENDATION = "recommendation.json"
