@@ -21,6 +21,7 @@ from preflight.emit.scalar import format_value
 from preflight.report import format as fmt
 from preflight.report.around import around_text
 from preflight.report.fields import checkpoint_text
+from preflight.report.noise import noise_table
 from preflight.report.rates import ladder_note
 from preflight.report.typical import Typical, typical, typical_metric
 from preflight.report.weights import WeightTable, weight_table
@@ -94,6 +95,9 @@ def show_result(console: Console, run: Run) -> None:
     else:
         metric = run.info["metric"]["name"] if run.info["metric"] else ""
         show_answer(console, answer, metric, document["length"]["horizon_steps"])
+    noise = noise_table(run.document(store.NOISE_SCALE), run.facts, int(document["today"]["batch_size"]))
+    if noise is not None:
+        console.print(f"  {noise.line}", markup=False, soft_wrap=True)
     _show_files(console, answer, run)
 
 

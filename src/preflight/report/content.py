@@ -15,6 +15,7 @@ from preflight.report.comparison import CONFIRM, EXPLORE, PROOF, Comparison, Sid
 from preflight.report.fields import FieldTable, checkpoint_text, field_tables, length_text
 from preflight.report.findings import Card, cards, summary
 from preflight.report.losses import LossTable, loss_table
+from preflight.report.noise import NoiseTable, noise_table
 from preflight.report.rates import Ladder, ladder_note
 from preflight.report.sources import Sources, is_recorded, outcome
 from preflight.report.tables import (
@@ -82,6 +83,7 @@ class Page:
     ladders: tuple[LadderTable, ...]
     ladder_note: str
     weights: WeightTable | None
+    noise: NoiseTable | None
     trajectories: Trajectories | None
     trials: tuple[TrialRow, ...]
     more_trials: str
@@ -111,6 +113,7 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         ladders=tuple(ladder_table(ladder, sources) for ladder in found),
         ladder_note=ladder_note(sources.run) if any(ladder.rungs for ladder in found) else "",
         weights=weight_table(sources.run.document(store.LOSS_WEIGHTS), sources.today.flat()),
+        noise=noise_table(sources.run.document(store.NOISE_SCALE), sources.run.facts, sources.today.batch_size),
         trajectories=None if comparison is None else _trajectories(comparison, sources.today.batch_size),
         trials=trial_rows(sources),
         more_trials=_more_trials(sources),
