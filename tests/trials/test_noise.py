@@ -227,7 +227,22 @@ def test_a_loss_that_compares_samples_is_named_and_others_are_not(make_task: Any
         "sum": lambda output, target: (output - target).square().sum(),
         "contrast": contrast,
     }
-    assert measured(make_task(losses=losses, data=_rows(), factory=Moody), 8).tied == ("contrast",)
+    for batch_size in (8, 3):
+        assert measured(make_task(losses=losses, data=_rows()), batch_size).tied == ("contrast",)
+
+
+def test_a_batch_that_cannot_be_halved_is_measured_all_the_same(make_task: Any) -> None:
+    moment = measured(make_task(factory=OnlyWhole, data=_rows()), 8)
+    assert (moment.failed, moment.tied) == ("", ())
+
+
+class OnlyWhole(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+
+    def forward(self, values: Tensor) -> Tensor:
+        assert len(values) == 8
+        return super().forward(values)
 
 
 def test_batch_normalization_alone_ties_no_loss(make_task: Any) -> None:

@@ -101,6 +101,14 @@ def show_result(console: Console, run: Run) -> None:
     _show_files(console, answer, run)
 
 
+def show_stopped(console: Console, run: Run) -> None:
+    """What a run that was stopped has found: its answer, where it had come to one, or what leads so far."""
+    if run.document(store.RECOMMENDATION) is None:
+        show_interim(console, run.folder)
+    else:
+        show_result(console, run)
+
+
 def show_weights(console: Console, table: WeightTable | None) -> None:
     """Ways to weigh the losses that were compared, if any were."""
     if table is None:

@@ -176,20 +176,27 @@ def _sketch_of(job: Job, task: Task, batch: Batch) -> Tensor:
 
 @torch.no_grad()
 def _tied(job: Job, task: Task, batches: Iterator[Batch]) -> tuple[str, ...]:
-    """Losses of which a batch has neither the mean nor the sum of its halves, without what training alone does."""
+    """Losses of which a batch has neither the mean nor the sum of its halves, without what training alone does; none
+    where halves cannot be made.
+    """
     for root in _roots(job):
         root.eval()
     names = [loss.name for loss in job.losses]
-    rows = [[_losses(job, task, part) for part in (batch, *_halves(batch))] for batch in batches]
+    try:
+        rows = [[_losses(job, task, part) for part in _with_halves(batch)] for batch in batches]
+    except Exception:  # a collate function may pack samples otherwise than along the first axis
+        return ()
     whole, *halves = torch.tensor(rows, dtype=torch.float64).mean(dim=0)
     added = halves[0] + halves[1]
     off = [(whole - other).abs() > TIED * torch.maximum(whole.abs(), other.abs()) for other in (added / 2, added)]
     return tuple(name for name, first, second in zip(names, *off, strict=True) if first and second)
 
 
-def _halves(batch: Batch) -> list[Batch]:
+def _with_halves(batch: Batch) -> list[Batch]:
+    """An even number of a batch's samples, and the halves of them."""
     half = len(next(iter(batch.values()))) // 2
-    return [{name: item[cut] for name, item in batch.items()} for cut in (slice(0, half), slice(half, 2 * half))]
+    cuts = slice(0, 2 * half), slice(0, half), slice(half, 2 * half)
+    return [{name: item[cut] for name, item in batch.items()} for cut in cuts]
 
 
 def _losses(job: Job, task: Task, batch: Batch) -> list[float]:
