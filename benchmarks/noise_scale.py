@@ -25,11 +25,11 @@ from preflight.trials.noise import measure_noise
 TODAY, BATCH_SIZES = 32, (8, 32, 128)
 TARGETS = (0.5, 0.25, 0.15)  # validation cross entropy
 SEEDS = 5
-MOST_EPOCHS = 25
+MOST_EPOCHS = 8
 # Of the learning rate, at constant rate: a quarter of a decade apart.
 GRIDS = {
-    "AdamW": [10 ** (-3.25 + index / 4) for index in range(11)],
-    "SGD": [10 ** (-1.75 + index / 4) for index in range(11)],
+    "AdamW": [10 ** (-2.75 + index / 4) for index in range(7)],
+    "SGD": [10 ** (-1 + index / 4) for index in range(7)],
 }
 
 
