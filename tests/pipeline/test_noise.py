@@ -15,7 +15,7 @@ from preflight.pipeline.noise import look_at_noise
 from preflight.telemetry import store
 from preflight.trials.lab import TrialSpec
 from preflight.trials.noise import NoiseMoment
-from preflight.trials.outcome import COMPLETED, CRASHED, Outcome, Result
+from preflight.trials.outcome import COMPLETED, CRASHED, DIVERGED, Outcome, Result
 
 TODAY = Params(lr=0.3, batch_size=32)
 BETTER = Params(lr=0.03, batch_size=32)
@@ -102,3 +102,12 @@ def test_a_run_that_is_lost_is_the_reason(look: Any, monkeypatch: pytest.MonkeyP
     lost = Result(Outcome(CRASHED, "its process ended"), 0.0, 0.0, {}, 0, 0.0)
     monkeypatch.setattr(Recorded, "_result", lambda self, spec: lost)
     assert look(Recorded())["failed"] == "its process ended"
+
+
+def test_a_run_that_diverges_after_the_start_has_no_noise_scale(look: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = (NoiseMoment(0, 32, 32, NoiseScale(9.0, 8.0, 10.0)),)
+    lost = Result(Outcome(DIVERGED, "the loss is not finite"), 0.0, 0.0, {}, 5, 0.0, noise=begun)
+    monkeypatch.setattr(Recorded, "_result", lambda self, spec: lost)
+    document = look(Recorded())
+    assert document["failed"] == "the loss is not finite"
+    assert document["moments"][0]["scale"]["samples"] == pytest.approx(9)

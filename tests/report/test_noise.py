@@ -96,7 +96,7 @@ def test_the_rule_for_the_learning_rate_is_that_of_the_optimizer() -> None:
     ("changes", "reason"),
     [
         ({"failed": "10 training samples make 5 batches of 2"}, "10 training samples make 5 batches of 2"),
-        ({"tied": ["koleo"]}, "koleo compares the samples of a batch with each other"),
+        ({"tied": ["koleo"]}, "a loss compares the samples of a batch (koleo)"),
         ({"moments": []}, "no gradient stands out of its noise"),
     ],
 )

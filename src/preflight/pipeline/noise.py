@@ -63,10 +63,10 @@ def _document(
 ) -> dict[str, Any]:
     found = [moment for result in results.values() for moment in result.noise]
     reasons = [moment.failed for moment in found if moment.failed]
-    reasons += [result.outcome.reason for result in results.values() if not result.noise]
+    reasons += [result.outcome.reason for result in results.values() if result.outcome.reason]
     known = [_moment(step, results) for step in sorted({moment.step for moment in found})]
-    if not failed and all(moment["scale"] is None for moment in known):
-        failed = next(iter(reasons), "nothing was measured")
+    if not failed and not any(moment["scale"] for moment in known if moment["step"] > 0):
+        failed = next(iter(reasons), "nothing was measured after the start")
     return {
         "batch_size": answer.recommended.batch_size,
         "lr": answer.recommended.lr,

@@ -124,10 +124,8 @@ def _why_no_advice(document: Mapping[str, Any], scale: NoiseScale | None) -> str
     if document["failed"]:
         return str(document["failed"])
     if document["tied"]:
-        return (
-            f"{' and '.join(document['tied'])} compares the samples of a batch with each other, so that its gradient "
-            "is another one for another batch size"
-        )
+        names = ", ".join(document["tied"])
+        return f"a loss compares the samples of a batch ({names}), and has another gradient for another batch size"
     return "" if scale is not None else "after the first steps no gradient stands out of its noise"
 
 
