@@ -18,7 +18,15 @@ from torch.nn import functional as F
 from preflight.advise.noise import NO_GRADIENT, NOT_FINITE
 from preflight.core.params import Params
 from preflight.trials import noise as module
-from preflight.trials.noise import BATCHES, batches_of, disjoint_batches, folded, gram_matrix, measure_noise
+from preflight.trials.noise import (
+    BATCHES,
+    batches_of,
+    batches_within,
+    disjoint_batches,
+    folded,
+    gram_matrix,
+    measure_noise,
+)
 from preflight.trials.outcome import COMPLETED
 
 DIMENSIONS, DEVIATION = 20, 3.0
@@ -162,7 +170,7 @@ def test_random_numbers_modes_and_gradients_are_put_back_when_the_model_fails(ma
 def test_a_model_that_fails_while_it_is_measured_trains_on(make_lab: Any, make_spec: Any, run: Any) -> None:
     result = run(make_lab(factory=OnlyEight), replace(make_spec(), noise_at=(0.0, 1.0)))
     assert result.outcome.status == COMPLETED
-    assert [item.failed for item in result.noise] == ["ValueError: got 2 samples"] * 2
+    assert [item.failed for item in result.noise] == ["ValueError: got 5 samples"] * 2
 
 
 class OnlyEight(nn.Module):
@@ -174,6 +182,10 @@ class OnlyEight(nn.Module):
         if self.training and len(values) != 8:
             raise ValueError(f"got {len(values)} samples")
         return self.layer(values)
+
+
+def test_a_short_run_is_not_spent_on_measuring() -> None:
+    assert [batches_within(steps) for steps in (1, 40, 150, 600, 10**6)] == [8, 8, 15, 32, 32]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +203,7 @@ class OnlyEight(nn.Module):
 def test_smaller_batches_are_taken_where_too_few_fit(
     samples: int, batch_size: int, fixed: bool, expected: tuple[int, int]
 ) -> None:
-    assert batches_of(samples, batch_size, fixed=fixed) == expected
+    assert batches_of(samples, batch_size, BATCHES, fixed=fixed) == expected
 
 
 def test_too_few_samples_are_said_so(make_task: Any) -> None:

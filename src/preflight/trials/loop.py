@@ -19,7 +19,7 @@ from preflight.telemetry.recorder import Recorder
 from preflight.trials.balancing import Balance, Balancing, Weighting, make_weighting
 from preflight.trials.divergence import find_divergence, with_samples
 from preflight.trials.evaluation import Evaluation, evaluate
-from preflight.trials.noise import NoiseMoment, measure_noise
+from preflight.trials.noise import NoiseMoment, batches_within, measure_noise
 from preflight.trials.outcome import COMPLETED, CRASHED, DIVERGED, INTERRUPTED, OUT_OF_MEMORY, PRUNED, Outcome
 
 
@@ -117,7 +117,7 @@ def _measure(job: Job, task: Task, plan: Plan, progress: Progress) -> None:
     """Measure the noise scale where it is wanted; on other samples each time."""
     step = progress.steps_done
     if step in plan.noise_at:
-        progress.noise.append(measure_noise(job, task, plan.seed + step, step))
+        progress.noise.append(measure_noise(job, task, plan.seed + step, step, batches_within(plan.steps)))
 
 
 def _one_step(

@@ -20,9 +20,10 @@ from preflight.tasks.data import Batch, uncached
 from preflight.tasks.memory import is_out_of_memory
 from preflight.tasks.seeding import RandomState
 
-# Gradients whose dot products are taken. The interval narrows with the root of the samples; all three moments of two
-# runs cost as much as 192 training steps without their optimizer.
+# Gradients whose dot products are taken. The interval narrows with the root of the samples; each costs as much as a
+# training step without its optimizer. Of a run there is one for every so many steps at most, at each of the moments.
 BATCHES = 32
+STEPS_PER_BATCH = 10
 # Numbers that are kept of a gradient. A larger one is folded to as many under random signs, which leaves every dot
 # product as it is on average, and a squared norm to a share of sqrt(2 / size): 0.14% (Charikar et al. 2002, "Finding
 # frequent items in data streams"). Intervals are tens of percent wide. 32 gradients take 128 MiB.
@@ -55,14 +56,20 @@ def moments(steps: int, shares: Sequence[float]) -> tuple[int, ...]:
     return tuple(sorted({round(steps * share) for share in shares}))
 
 
-def measure_noise(job: Job, task: Task, seed: int, step: int) -> NoiseMoment:
+def batches_within(steps: int) -> int:
+    """Batches at each moment of a run of so many steps, so that a short one is not spent on measuring."""
+    return min(BATCHES, max(MIN_BATCHES, steps // STEPS_PER_BATCH))
+
+
+def measure_noise(job: Job, task: Task, seed: int, step: int, most: int = BATCHES) -> NoiseMoment:
     """The noise scale of the weighted total loss in training mode, before clipping, at the job's present weights.
 
-    Weight decay is no part of it. What cannot be measured is said in the answer, whatever the user's code raises.
+    It takes ``most`` batches. Weight decay is no part of it. What cannot be measured is said in the answer, whatever
+    the user's code raises.
     """
     normed = any(isinstance(module, _BatchNorm) and module.training for module in job.network.modules())
     size = len(task.data.train)
-    count, batch_size = batches_of(size, job.params.batch_size, fixed=normed)
+    count, batch_size = batches_of(size, job.params.batch_size, most, fixed=normed)
     if count < MIN_BATCHES:
         why = f"{size} training samples make {count} batches of {batch_size}, and {MIN_BATCHES} are needed"
         return NoiseMoment(step, count, batch_size, failed=why, normed=normed)
@@ -82,13 +89,13 @@ def measure_noise(job: Job, task: Task, seed: int, step: int) -> NoiseMoment:
     return NoiseMoment(step, count, batch_size, scale, tied=tied, normed=normed)
 
 
-def batches_of(samples: int, batch_size: int, *, fixed: bool) -> tuple[int, int]:
+def batches_of(samples: int, batch_size: int, most: int, *, fixed: bool) -> tuple[int, int]:
     """Number and size of disjoint batches: of smaller ones where so many of the run's own do not fit, unless
     ``fixed``, as batch normalization wants it.
     """
     if not fixed:
-        batch_size = min(batch_size, max(2, samples // BATCHES))
-    return min(BATCHES, samples // batch_size), batch_size
+        batch_size = min(batch_size, max(2, samples // most))
+    return min(most, samples // batch_size), batch_size
 
 
 def disjoint_batches(task: Task, count: int, batch_size: int, seed: int) -> Iterator[Batch]:
