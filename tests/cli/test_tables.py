@@ -19,7 +19,7 @@ from preflight.advise.ladder import Rung
 from preflight.advise.recommendation import CANNOT_TELL, CHANGE, KEEP, Change, Measured, Recommendation
 from preflight.advise.throughput import Speed
 from preflight.cli.main import main
-from preflight.cli.tables import flat, gain, show_inspection, show_result
+from preflight.cli.tables import flat, gain, show_inspection, show_result, show_stopped
 from preflight.core.params import Params
 from preflight.telemetry import store
 from preflight.telemetry.recording import Run
@@ -193,6 +193,24 @@ def test_a_run_that_was_stopped_shows_what_there_is(write_run: Callable[..., Run
     assert "report:" not in text  # it could not be written
     for part in ("Change", "Keep", "Cannot tell"):
         assert part not in text
+
+
+def test_a_run_that_is_stopped_after_its_answer_shows_that(write_run: Callable[..., Run]) -> None:
+    stopped = write_run(ANSWER, status="interrupted")
+    assert "Change: on fresh seeds it takes 90% off" in shown(lambda console: show_stopped(console, stopped))
+    sooner = write_run(None, status="interrupted", ladders={}, config_fixed=[])
+    (sooner.folder / store.RECOMMENDATION).unlink()
+    assert shown(lambda console: show_stopped(console, sooner)) == ""
+
+
+def test_the_noise_scale_is_a_line(write_run: Callable[..., Run]) -> None:
+    run = write_run(ANSWER)
+    assert "noise scale" not in result(run)
+    moment = {"step": 600, "scale": {"samples": 96.0, "low": 96.0, "high": 96.0}, "seeds": []}
+    known = {"trained_steps": 1200, "gradients": 192, "tied": [], "normed": False, "disturbed": [], "searched": False}
+    document = {"batch_size": 32, "lr": 0.003, "moments": [moment], "failed": "", **known}
+    store.write_json(run.folder / store.NOISE_SCALE, document)
+    assert "need 25% more samples and 38% fewer steps" in line(result(run), "noise scale: 96 samples")
 
 
 def test_a_run_that_was_stopped_at_once_shows_what_there_is(write_run: Callable[..., Run]) -> None:

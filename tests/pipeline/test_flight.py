@@ -50,6 +50,7 @@ def test_the_run_directory_is_complete(flown: Any, run: Run) -> None:
         store.STUDY,
         store.TRIALS,
         store.RECOMMENDATION,
+        store.NOISE_SCALE,
         store.ORIGINAL,
         store.FIXED,
         store.DIFF,
@@ -124,6 +125,7 @@ def test_every_stage_is_announced_with_the_runs_that_it_takes(flown: Any) -> Non
         "single changes",
         "fresh seeds",
         "learning rates, height: standardize",
+        "noise scale",
     ]
     totals = dict(flown.stages.begun)
     assert totals["explore"] == 12
@@ -132,6 +134,21 @@ def test_every_stage_is_announced_with_the_runs_that_it_takes(flown: Any) -> Non
     for stage, total in flown.stages.begun:
         if stage.startswith(("learning", "today", "confirm")):
             assert counts[stage] == total
+
+
+def test_the_noise_scale_is_measured_without_touching_the_training(run: Run) -> None:
+    document = run.document(store.NOISE_SCALE)
+    assert (document["failed"], document["disturbed"]) == ("", [])
+    steps = run.recordings("proof")[0].steps
+    assert [moment["step"] for moment in document["moments"]] == [0, round(steps / 3), steps]
+    assert all(moment["scale"]["low"] > 0 for moment in document["moments"])
+    proofs = {(item.params.key(), item.seed): item for item in run.recordings("proof")}
+    for again in run.recordings("noise"):
+        proof = proofs[again.params.key(), again.seed]
+        assert again.losses.equals(proof.losses)
+        assert again.gradient_norms.equals(proof.gradient_norms)
+    text = run.text(store.REPORT)
+    assert text is not None and "<h2>Batch size</h2>" in text
 
 
 def test_the_same_seed_gives_the_same_run(

@@ -24,6 +24,7 @@ from preflight.report import format as fmt
 from preflight.report.around import around_text
 from preflight.report.fields import checkpoint_text
 from preflight.report.lengths import lengths_text
+from preflight.report.noise import noise_table
 from preflight.report.rates import ladder_note
 from preflight.report.sources import Sources
 from preflight.report.steps import steps_text
@@ -100,7 +101,18 @@ def show_result(console: Console, run: Run) -> None:
         metric = run.info["metric"]["name"] if run.info["metric"] else ""
         show_answer(console, answer, metric, document["length"]["horizon_steps"])
     show_margins(console, Sources.read(run.folder))
+    noise = noise_table(run.document(store.NOISE_SCALE), run.facts, int(document["today"]["batch_size"]))
+    if noise is not None:
+        console.print(f"  {noise.line}", markup=False, soft_wrap=True)
     _show_files(console, answer, run)
+
+
+def show_stopped(console: Console, run: Run) -> None:
+    """What a run that was stopped has found: its answer, where it had come to one, or what leads so far."""
+    if run.document(store.RECOMMENDATION) is None:
+        show_interim(console, run.folder)
+    else:
+        show_result(console, run)
 
 
 def show_weights(console: Console, table: WeightTable | None) -> None:

@@ -15,8 +15,7 @@ def tune(arguments: list[str]) -> int:
     # Deterministic matrix products on CUDA need this before the library is loaded.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     from preflight.cli.findings import show_findings
-    from preflight.cli.interim import show_interim
-    from preflight.cli.tables import show_answer, show_inspection, show_result
+    from preflight.cli.tables import show_answer, show_inspection, show_result, show_stopped
     from preflight.cli.terminal import Terminal, make_console
     from preflight.core.settings import load
 
@@ -37,7 +36,7 @@ def tune(arguments: list[str]) -> int:
         fly(flight)
         show_result(console, Run.open(flight.run_dir))
     except Interrupted:
-        show_interim(console, flight.run_dir)
+        show_stopped(console, Run.open(flight.run_dir))
         raise
     except KeyboardInterrupt:  # while the last files were written
         raise Interrupted(f"stopped; what was finished is in {flight.run_dir}") from None

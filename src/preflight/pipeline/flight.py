@@ -39,6 +39,7 @@ from preflight.pipeline.inspection import (
 )
 from preflight.pipeline.ladder import HIGHEST, LOWEST, Ladders, reasons
 from preflight.pipeline.logbook import origin, write_inputs
+from preflight.pipeline.noise import look_at_noise
 from preflight.pipeline.rehearsal import rehearse
 from preflight.pipeline.remedies import candidates_with, try_remedies
 from preflight.pipeline.workers import with_workers
@@ -186,6 +187,7 @@ def _stages(flight: Flight) -> None:
             settings, flight.inspection.today, flight.recommendation, flight.task.normalizers, flight.run_dir
         )
     flight.ladders.of(flight.recommendation.recommended)
+    look_at_noise(flight.engine, flight.recommendation, today, settings, flight.run_dir, audience)
 
 
 def _diagnose(flight: Flight, leader: Params, bench: Bench) -> None:

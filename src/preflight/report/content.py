@@ -18,6 +18,7 @@ from preflight.report.lengths import lengths_text
 from preflight.report.long_run import LongRun, long_run
 from preflight.report.losses import LossTable, loss_table
 from preflight.report.margins import Margins, Mattered, margins, mattered
+from preflight.report.noise import NoiseTable, noise_table
 from preflight.report.rates import Ladder, ladder_note
 from preflight.report.sources import Sources, is_recorded, outcome
 from preflight.report.steps import steps_text
@@ -90,6 +91,7 @@ class Page:
     ladders: tuple[LadderTable, ...]
     ladder_note: str
     weights: WeightTable | None
+    noise: NoiseTable | None
     trajectories: Trajectories | None
     trials: tuple[TrialRow, ...]
     more_trials: str
@@ -111,7 +113,7 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         facts=_facts(sources),
         metric=sources.metric_name,
         changes=change_rows(sources),
-        change_steps="" if answer is None else _change_steps(answer),
+        change_steps=_change_steps(sources.recommendation),
         lengths=_lengths(sources),
         margins=margins(sources),
         mattered=mattered(sources),
@@ -122,6 +124,7 @@ def page_content(sources: Sources, found: list[Ladder], comparison: Comparison |
         ladders=tuple(ladder_table(ladder, sources) for ladder in found),
         ladder_note=ladder_note(sources.run) if any(ladder.rungs for ladder in found) else "",
         weights=weight_table(sources.run.document(store.LOSS_WEIGHTS), sources.today.flat()),
+        noise=noise_table(sources.run.document(store.NOISE_SCALE), sources.run.facts, sources.today.batch_size),
         trajectories=None if comparison is None else _trajectories(comparison, sources.today.batch_size),
         trials=trial_rows(sources),
         more_trials=_more_trials(sources),
@@ -148,8 +151,8 @@ def _lengths(sources: Sources) -> str:
     return " ".join(text for text in texts if text)
 
 
-def _change_steps(answer: Recommendation) -> str:
-    if answer.steps == answer.confirm_steps:
+def _change_steps(answer: Recommendation | None) -> str:
+    if answer is None or answer.steps == answer.confirm_steps:
         return ""
     return f" Both over {fmt.whole(answer.confirm_steps)} steps; the scores below over {fmt.whole(answer.steps)}."
 

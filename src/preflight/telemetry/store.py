@@ -17,6 +17,7 @@ runs/digits-2026-11-22_23-48-40/
 ├── verify/                  the same for the last `preflight verify`
 ├── loss_weights.json        other ways to weigh the losses beside the search's, where they were compared
 ├── recommendation.json      changes with their measured effects
+├── noise_scale.json        the gradient noise scale of the settings that are recommended or kept
 ├── config_original.yaml     the file to correct as it was
 ├── config_fixed.yaml        the corrected file
 ├── config_fixed.diff
@@ -51,6 +52,7 @@ TRIALS = "trials"
 TRIAL = "trial.json"
 RECOMMENDATION = "recommendation.json"
 LOSS_WEIGHTS = "loss_weights.json"
+NOISE_SCALE = "noise_scale.json"
 ORIGINAL = "config_original.yaml"
 FIXED = "config_fixed.yaml"
 DIFF = "config_fixed.diff"

@@ -21,6 +21,7 @@ from preflight.trials.balancing import Balancing
 from preflight.trials.batch_order import steps_per_epoch
 from preflight.trials.evaluation import Evaluation
 from preflight.trials.loop import ENDINGS, Hopeless, Plan, Progress, ended_by, rungs, train
+from preflight.trials.noise import moments
 from preflight.trials.outcome import Outcome, Result
 
 CONSTANT_LR = "constant"
@@ -32,7 +33,7 @@ class TrialSpec:
     """One training run to do. ``steps`` are steps at today's batch size; others see as many samples.
 
     ``schedule`` replaces the task's; ``rungs`` is the number of evaluations. With ``balancing`` the loss weights of
-    the settings are those it begins from.
+    the settings are those it begins from. ``noise_at`` are shares of the run after which its noise scale is measured.
     """
 
     purpose: str
@@ -43,6 +44,7 @@ class TrialSpec:
     rungs: int
     schedule: str | None = None
     balancing: Balancing | None = None
+    noise_at: tuple[float, ...] = ()
 
     @property
     def folder_name(self) -> str:
@@ -85,6 +87,7 @@ class Lab:
             self.batch_size,  # today's fits, and losses that depend on the batch stay comparable
             spec.seed,
             spec.balancing,
+            moments(steps, spec.noise_at),
         )
         recorder: Recorder | None = None
         with seeded(spec.seed, self.task.device):
@@ -142,6 +145,7 @@ class Lab:
             "schedule": spec.schedule or self.task.schedule,
             **({} if spec.balancing is None else {"balancing": asdict(spec.balancing)}),
             **({} if result.balance is None else {"balance": asdict(result.balance)}),
+            **({"noise": [asdict(item) for item in result.noise]} if result.noise else {}),
             "deltas_every_steps": self.cadence.deltas_every_steps,
             "outcome": result.outcome.as_dict(),
             "score": result.score,
@@ -156,8 +160,18 @@ class Lab:
 
 def _result(outcome: Outcome, progress: Progress, seconds: float, spared_s: float = 0.0) -> Result:
     if not progress.evaluations:
-        return Result(outcome, math.nan, math.nan, {}, progress.steps_done, seconds, spared_s)
+        return Result(
+            outcome, math.nan, math.nan, {}, progress.steps_done, seconds, spared_s, noise=tuple(progress.noise)
+        )
     last = progress.evaluations[max(progress.evaluations)]
     return Result(
-        outcome, last.score, last.metric, last.losses, progress.steps_done, seconds, spared_s, progress.balance
+        outcome,
+        last.score,
+        last.metric,
+        last.losses,
+        progress.steps_done,
+        seconds,
+        spared_s,
+        progress.balance,
+        tuple(progress.noise),
     )

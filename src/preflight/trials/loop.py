@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from preflight.telemetry.recorder import Recorder
 from preflight.trials.balancing import Balance, Balancing, Weighting, make_weighting
 from preflight.trials.divergence import find_divergence, with_samples
 from preflight.trials.evaluation import Evaluation, evaluate
+from preflight.trials.noise import NoiseMoment, batches_within, measure_noise
 from preflight.trials.outcome import COMPLETED, CRASHED, DIVERGED, INTERRUPTED, OUT_OF_MEMORY, PRUNED, Outcome
 
 
@@ -27,7 +28,8 @@ class Plan:
     """Length and measure of a trial: steps, schedule, steps after which it is evaluated, what scores relate to.
 
     ``schedule`` is one of preflight's, or the curve of the user's own. ``seed`` is that of the order of its batches.
-    Without ``balancing`` the losses are weighted as the settings say.
+    Without ``balancing`` the losses are weighted as the settings say. ``noise_at`` are steps after which the gradient
+    noise scale is measured, which changes nothing of the training.
     """
 
     steps: int
@@ -38,6 +40,7 @@ class Plan:
     validation_batch_size: int
     seed: int
     balancing: Balancing | None = None
+    noise_at: tuple[int, ...] = ()
 
 
 @dataclass
@@ -47,6 +50,7 @@ class Progress:
     evaluations: dict[int, Evaluation]
     steps_done: int = 0
     balance: Balance | None = None
+    noise: list[NoiseMoment] = field(default_factory=list)
 
 
 # What may come out of the user's model, data, losses or metric: a script may end itself, and Ctrl-C comes anywhere.
@@ -88,6 +92,7 @@ def _steps(
 ) -> Outcome:
     weighting = make_weighting(job, plan.balancing)
     job.network.train()
+    _measure(job, task, plan, progress)
     for step in range(plan.steps):
         _one_step(job, task, next(batches), step, plan, weighting, recorder)
         progress.steps_done = step + 1
@@ -103,8 +108,16 @@ def _steps(
                 return Outcome(DIVERGED, "the validation loss is not finite", step=step, culprit=_worst(evaluation))
             if progress.steps_done < plan.steps and hopeless(progress.steps_done, evaluation):
                 return Outcome(PRUNED, f"hopeless after {progress.steps_done} of {plan.steps} steps", step=step)
+        _measure(job, task, plan, progress)
     progress.balance = weighting.balance()
     return Outcome(COMPLETED)
+
+
+def _measure(job: Job, task: Task, plan: Plan, progress: Progress) -> None:
+    """Measure the noise scale where it is wanted; on other samples each time."""
+    step = progress.steps_done
+    if step in plan.noise_at:
+        progress.noise.append(measure_noise(job, task, plan.seed + step, step, batches_within(plan.steps)))
 
 
 def _one_step(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from preflight.trials.balancing import Balance
+from preflight.trials.noise import NoiseMoment
 
 COMPLETED = "completed"
 PRUNED = "pruned"
@@ -46,7 +47,7 @@ class Result:
     """What a trial answers: its outcome, its last validation score and metric, and the steps it spent.
 
     ``spared_s`` are the seconds that it would have taken besides, had its process kept no samples. ``balance`` are the
-    loss weights of a run that balanced them.
+    loss weights of a run that balanced them, ``noise`` the gradient noise scales of one that was asked for them.
     """
 
     outcome: Outcome
@@ -57,6 +58,7 @@ class Result:
     seconds: float
     spared_s: float = 0.0
     balance: Balance | None = None
+    noise: tuple[NoiseMoment, ...] = ()
 
     @property
     def penalized(self) -> float:
