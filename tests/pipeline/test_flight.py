@@ -50,6 +50,7 @@ def test_the_run_directory_is_complete(flown: Any, run: Run) -> None:
         store.STUDY,
         store.TRIALS,
         store.RECOMMENDATION,
+        store.IMPORTANCE,
         store.NOISE_SCALE,
         store.ORIGINAL,
         store.FIXED,
