@@ -50,7 +50,8 @@ def recommend(today: Today, **values: float) -> Recommendation:
     alone, needed = Effect(0.3, 0.1, 0.5, 3), Effect(0.4, 0.2, 0.6, 3)
     after = today.params.with_values(values)
     changes = tuple(Change(name, today.params.flat()[name], new, alone, needed) for name, new in values.items())
-    return Recommendation(CHANGE, "", today.params, after, changes, steps=today.length.horizon_steps)
+    steps = today.length.horizon_steps
+    return Recommendation(CHANGE, "", today.params, after, changes, steps=steps, confirm_steps=steps)
 
 
 @pytest.mark.parametrize(("gain", "said"), [(-1.85, "alone it raises it by 185%"), (-0.001, "alone: 0%")])
@@ -67,9 +68,9 @@ def test_what_was_measured_over_a_part_of_the_long_run_says_so(
     defaults: Settings, today: Today, tmp_path: Path
 ) -> None:
     horizon = today.length.horizon_steps
-    answer = replace(recommend(today, lr=0.002), steps=horizon - 1)
+    answer = replace(recommend(today, lr=0.002), steps=horizon - 1, confirm_steps=horizon - 2)
     written = write_config(defaults, today, answer, {}, tmp_path)
-    measured = f"lowers the validation score by 40% over {horizon - 1} of {horizon} steps (alone: 30%)"
+    measured = f"lowers the validation score by 40% over {horizon - 2} of {horizon} steps (alone: 30%)"
     assert f"{measured}; may hold in the long run" in written.diff
 
 

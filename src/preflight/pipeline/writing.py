@@ -80,8 +80,9 @@ def write_config(
     left = tuple(unmapped(recommendation.recommended, today))
     if today.file is None:
         return Written((), "", left)
-    over = _over(recommendation.steps, today.length.horizon_steps)
-    why = {change.name: _why(change, over) for change in recommendation.changes}
+    horizon = today.length.horizon_steps
+    over, is_shorter = _over(recommendation.confirm_steps, horizon), recommendation.steps < horizon
+    why = {change.name: _why(change, over, is_shorter=is_shorter) for change in recommendation.changes}
     found = edits(recommendation.recommended, today, normalizers, why)
     difference, paths = "", list[Path]()
     try:
@@ -117,12 +118,15 @@ def _target(settings: Settings, file: Path) -> Path | None:
     return (settings.output or file.parent / store.FIXED).absolute()
 
 
-def _why(change: Change, over: str) -> str:
+def _why(change: Change, over: str, *, is_shorter: bool) -> str:
+    """What the change is worth ``over`` the steps that its effects were measured; and whether that carries to the long
+    run, where the proof ``is_shorter``.
+    """
     if change.speed is not None or change.alone is None or change.needed is None:
         return f"feeds the training faster: {change.speed}; no score depends on it"
     alone = change.alone.gain
     by_itself = f"alone: {percent(alone)}" if round(alone, 2) >= 0 else f"alone it raises it by {percent(-alone)}"
-    holds = f"; {transfer(change.name).phrase}" if over else ""
+    holds = f"; {transfer(change.name).phrase}" if is_shorter else ""
     return f"lowers the validation score by {percent(change.needed.gain)}{over} ({by_itself}){holds}"
 
 
